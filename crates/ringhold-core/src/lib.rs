@@ -1,0 +1,16 @@
+//! The decisions of Dynamo, pure.
+//!
+//! Where a key lives, which version wins, whether a quorum is met: every decision is a function of
+//! its arguments or a small state that only its methods change. Nothing here is async, does IO,
+//! reads a clock or draws a random number; time and randomness come in as values.
+//!
+//! | module | decides | the paper |
+//! | --- | --- | --- |
+//! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
+//! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
+//! | [`quorum`] | when enough replicas have answered | §4.5 |
+
+pub mod id;
+pub mod quorum;
+pub mod ring;
+pub mod version;
