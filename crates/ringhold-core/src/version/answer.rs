@@ -1,0 +1,32 @@
+//! What a client is shown of an object.
+//!
+//! Inside, a retry that reached another primary stays a second version, because a merge that
+//! collapsed equal operations would depend on the order of arrival. A client gets one of the two:
+//! of versions with one operation and one content, the one with the greatest dot. The context
+//! covers both, so the next write replaces both (T6). Under last-write-wins the client gets one
+//! version in all; causality has removed what it could before, so the clock only settles real
+//! races, and a write never loses to what it replaced (T5).
+
+use super::object::{Object, Version};
+
+impl Object {
+    /// The versions as the client sees them: retries shown once, tombstones included.
+    #[must_use]
+    pub fn siblings(&self) -> Vec<&Version> {
+        let mut shown: Vec<&Version> = Vec::with_capacity(self.versions().len());
+        for version in self.versions().iter().rev() {
+            let twin = |other: &&&Version| other.operation == version.operation && other.hash == version.hash;
+            if shown.iter().find(twin).is_none() {
+                shown.push(version);
+            }
+        }
+        shown.reverse();
+        shown
+    }
+
+    /// The one version that wins by the greatest timestamp, then the greatest dot.
+    #[must_use]
+    pub fn last_write(&self) -> Option<&Version> {
+        self.versions().iter().max_by_key(|version| (version.timestamp, version.dot))
+    }
+}

@@ -1,0 +1,90 @@
+//! Coordinating a write: the one place where a dot is made.
+//!
+//! The rules are in [`super::actor`]. This is a step of one replica on one key, between reading the
+//! local record and writing it back; the caller makes sure that nobody else does either meanwhile.
+
+use super::actor::{Actor, Dot, KeyEpoch, LiveEpoch, StoreIdentity};
+use super::context::Context;
+use super::object::{Content, Object, Version};
+use super::timestamp::Timestamp;
+use crate::id::OperationId;
+
+/// A write as it reaches the replica that coordinates it.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// What the writer had seen; empty for a blind write.
+    pub seen: Context,
+    /// The greatest timestamp among what the writer had seen.
+    pub seen_timestamp: Timestamp,
+    pub operation: OperationId,
+    pub content: Content,
+    /// Microseconds since 1970 by this node's clock.
+    pub wall_us: u64,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coordinated {
+    pub dot: Dot,
+    /// The mark to store beside the object; never sent.
+    pub live: Option<LiveEpoch>,
+    /// The operation was here before: its dot stands, nothing was added.
+    pub repeated: bool,
+    /// A fresh epoch was needed although the store had written this key before (T2): a lost
+    /// record, a lost tail, or a record that came back from elsewhere.
+    pub epoch_restarted: bool,
+    /// The writer had seen more of this very store's writes than the store remembers: evidence
+    /// that it lost some.
+    pub own_dot_ahead: bool,
+}
+
+/// Adds a write to the object, replacing exactly the versions that its writer had seen.
+///
+/// `fresh_epoch` must be an epoch that this incarnation never used on this key; it is asked only
+/// when needed. Returns what the store must keep beside the object.
+pub fn coordinate(
+    object: &mut Object,
+    live: Option<LiveEpoch>,
+    store: StoreIdentity,
+    write: NewVersion,
+    fresh_epoch: impl FnOnce() -> KeyEpoch,
+) -> Coordinated {
+    let hash = write.content.hash();
+    let known = object.versions().iter().rev().find(|v| v.operation == write.operation && v.hash == hash);
+    if let Some(dot) = known.map(|version| version.dot) {
+        return Coordinated { dot, live, repeated: true, epoch_restarted: false, own_dot_ahead: false };
+    }
+
+    let ours = object.context().newest_of(store.incarnation);
+    let theirs = write.seen.newest_of(store.incarnation);
+    let own_dot_ahead = theirs > ours;
+    let extended = live.filter(|live| !own_dot_ahead && may_extend(*live, ours, store));
+    let (epoch, counter) = match extended {
+        Some(live) => (live.epoch, live.counter + 1),
+        None => (fresh_epoch(), 1),
+    };
+    let dot = Dot { actor: Actor { incarnation: store.incarnation, epoch }, counter };
+    let timestamp = Timestamp::after(write.wall_us, write.seen_timestamp, object.greatest_timestamp());
+    let version = Version { dot, timestamp, operation: write.operation, hash, content: write.content };
+    object.supersede(&write.seen, version);
+    Coordinated {
+        dot,
+        live: Some(LiveEpoch { life: store.life, epoch, counter }),
+        repeated: false,
+        epoch_restarted: extended.is_none() && (ours.is_some() || theirs.is_some()),
+        own_dot_ahead,
+    }
+}
+
+/// The mark to keep after a merge: merging never grants the right to count on, and takes it away
+/// when the merged context knows a newer entry of this store than the mark.
+#[must_use]
+pub fn live_after_merge(merged: &Object, live: Option<LiveEpoch>, store: StoreIdentity) -> Option<LiveEpoch> {
+    live.filter(|live| may_extend(*live, merged.context().newest_of(store.incarnation), store))
+}
+
+/// The live-epoch rule.
+fn may_extend(live: LiveEpoch, newest: Option<(Actor, u64)>, store: StoreIdentity) -> bool {
+    live.life == store.life
+        && newest.is_some_and(|(actor, counter)| actor.epoch == live.epoch && counter == live.counter)
+}
