@@ -319,7 +319,6 @@ fn the_same_runs_catch_the_four_wrong_rules() {
     ];
     for (rule, faults, at_least) in rows {
         let found = (0..20_000).filter(|&seed| run(seed, rule, faults).lost > 0).count();
-        println!("{rule:?} under {faults:?}: {found} of 20,000 runs lose an acknowledged write");
         assert!(found >= at_least, "{rule:?} under {faults:?}: only {found} of 20,000");
     }
 }

@@ -18,7 +18,7 @@ const STORE: StoreIdentity = StoreIdentity { incarnation: Incarnation(2), life: 
 fn version_of(dot: Dot) -> Version {
     let number = dot.actor.epoch.0 * 10 + dot.counter;
     let bytes = Bytes::from((number % 3).to_be_bytes().to_vec());
-    let content = if number % 5 == 0 {
+    let content = if number.is_multiple_of(5) {
         Content::Tombstone
     } else {
         Content::Value { bytes, metadata: Vec::new() }
