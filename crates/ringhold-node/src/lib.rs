@@ -1,1 +1,23 @@
+//! One node of the cluster, without its sockets and clocks.
+//!
+//! Coordinators, the replica and its writers, read repair, checkpoints: straight-line code over the pure
+//! decisions of `ringhold-core`. All that is outside comes through [`env`], so that a simulator can be the
+//! outside.
 
+mod answer;
+mod checkpoint;
+mod coordinator;
+pub mod env;
+mod gather;
+mod inspect;
+pub mod metrics;
+mod node;
+pub mod properties;
+mod property_table;
+mod read_repair;
+mod replica;
+
+pub use inspect::{Holding, Inspection};
+pub use node::{Node, Parts, Tuning};
+pub use property_table::PropertyTableError;
+pub use replica::ObjectLimits;

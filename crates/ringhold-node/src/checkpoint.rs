@@ -1,0 +1,29 @@
+//! Moving the buffer into the engine, in the background.
+//!
+//! When the log has grown enough, it starts a new segment and the buffers are frozen as they are at that
+//! point of the log; the frozen records go to the engine in one batch. Reads and writes go on meanwhile.
+
+use crate::metrics::Metrics;
+use ringhold_storage::Store;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+pub(crate) async fn run(store: Arc<Store>, due: Arc<Notify>, metrics: Arc<Metrics>) {
+    loop {
+        due.notified().await;
+        if !store.checkpoint_due() {
+            continue;
+        }
+        if let Err(error) = checkpoint(&store).await {
+            metrics.checkpoints_failed.add(1);
+            tracing::error!(%error, "a checkpoint failed; the log keeps what it would have moved");
+        }
+    }
+}
+
+async fn checkpoint(store: &Store) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if let Some(checkpoint) = store.begin_checkpoint().await? {
+        store.finish_checkpoint(checkpoint).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! A get: read, compare, answer, repair (§4.5, §5).
+//!
+//! The nearest replica sends the object, as many others as R needs send digests. A replica that fails is
+//! replaced by the next primary at once, one that is silent is joined by it after a pause. Then
+//! replicas whose digests differ send their objects, everything is merged, the client gets all
+//! versions that nothing has overwritten, and the replicas that lacked some get them by merge.
+
+use super::explain::Notes;
+use super::plan::Placement;
+use super::views::{Views, dots_of};
+use crate::env::{CallError, Deadline};
+use crate::gather::{Arrival, Gather};
+use crate::node::Node;
+use ringhold_core::quorum::{FailureKind, GetOutcome, GetReply, GetTally, Requirement, Shortfall, Status, Target};
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::message::{GetAnswer, GetError, GetRequest};
+use std::sync::Arc;
+
+type Calls = Gather<Target, Result<Reply, CallError>>;
+
+impl Node {
+    /// Reads a key with the quorum that the request and its bucket ask for.
+    ///
+    /// # Errors
+    /// If too few replicas answer in time. Nothing is changed by that.
+    pub async fn get(self: &Arc<Self>, request: GetRequest, deadline: Deadline) -> Result<GetAnswer, GetError> {
+        let started_us = self.environment.now_us();
+        let answer = self.read(request, deadline).await;
+        let elapsed_us = self.environment.now_us().saturating_sub(started_us);
+        match &answer {
+            Ok(_) => self.metrics.gets_answered.observe(elapsed_us),
+            Err(_) => self.metrics.gets_failed.observe(elapsed_us),
+        }
+        answer
+    }
+
+    async fn read(self: &Arc<Self>, request: GetRequest, deadline: Deadline) -> Result<GetAnswer, GetError> {
+        let name = request.name;
+        let properties = self.properties.of(&name.bucket_type, &name.bucket).ok_or(GetError::UnknownBucketType)?;
+        let placement = self.placement(name, request.options.n_val.unwrap_or(properties.n_val));
+        let quorum = placement.get_quorum(&request.options, &properties).map_err(GetError::Violation)?;
+        let mut notes = Notes::start(Arc::clone(&self.environment), request.explain, self.id, &placement);
+        notes.require_get(&quorum);
+
+        let mut reading = Reading {
+            node: self,
+            placement: &placement,
+            spares: placement.targets.iter().copied().collect(),
+            calls: Gather::until(Arc::clone(&self.environment), deadline),
+            tally: GetTally::new(quorum, placement.targets.iter().copied()),
+            views: Views::default(),
+            notes: &mut notes,
+            deadline,
+        };
+        reading.gather_quorum().await?;
+        reading.fetch_differing().await?;
+        let (object, stale) = reading.views.finish();
+
+        self.metrics.siblings_returned.observe(object.siblings().len() as u64);
+        self.repair(&placement, &object, &stale);
+        Ok(GetAnswer { object, explanation: notes.met() })
+    }
+}
+
+/// One get on its way.
+struct Reading<'a> {
+    node: &'a Arc<Node>,
+    placement: &'a Placement,
+    /// Primaries that were not asked yet, the nearest first.
+    spares: std::collections::VecDeque<Target>,
+    calls: Calls,
+    tally: GetTally,
+    views: Views,
+    notes: &'a mut Notes,
+    deadline: Deadline,
+}
+
+impl Reading<'_> {
+    /// Asks until the quorum is met by replicas of which one has sent its object.
+    async fn gather_quorum(&mut self) -> Result<(), GetError> {
+        let quorum = *self.tally.quorum();
+        let first = quorum.replies_required().max(quorum.pr).max(quorum.node_confirms);
+        self.ask_next(true);
+        for _ in 1..first {
+            self.ask_next(false);
+        }
+        while !(self.tally.status() == Status::Met && self.views.has_whole()) {
+            if let Status::Impossible(shortfall) = self.tally.status() {
+                return Err(self.not_met(shortfall));
+            }
+            let pause_us = (!self.spares.is_empty()).then_some(self.node.tuning.hedge_us);
+            match self.calls.next_within(pause_us).await {
+                Arrival::Reply(target, reply) => self.take(target, reply),
+                Arrival::Silence => {
+                    self.node.metrics.hedged_reads.add(1);
+                    self.ask_next(true);
+                }
+                Arrival::Nothing => return Err(GetError::TimedOut),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gets the objects of the replicas that hold something else, until none differs.
+    async fn fetch_differing(&mut self) -> Result<(), GetError> {
+        loop {
+            let differing = self.views.differing();
+            if differing.is_empty() {
+                return Ok(());
+            }
+            let mut fetches = Gather::until(Arc::clone(&self.node.environment), self.deadline);
+            for target in differing {
+                fetches.ask(target, self.node.call(target.node, Request::Fetch(self.placement.name.clone()), self.deadline));
+            }
+            while let Some((target, reply)) = fetches.next().await {
+                match reply {
+                    Ok(Reply::Fetched(object)) => {
+                        self.views.whole(target, object);
+                    }
+                    _ => self.views.withdraw(target),
+                }
+            }
+            // Whoever said that it differs and then fell silent does not count.
+            let silent: Vec<Target> = fetches.outstanding().copied().collect();
+            silent.into_iter().for_each(|target| self.views.withdraw(target));
+            self.replace_withdrawn().await?;
+        }
+    }
+
+    /// Brings in further primaries until as many replicas as R are in the answer again.
+    async fn replace_withdrawn(&mut self) -> Result<(), GetError> {
+        let required = self.tally.quorum().replies_required();
+        loop {
+            let obtained = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
+            if obtained >= required {
+                return Ok(());
+            }
+            if self.calls.outstanding().next().is_none() && !self.ask_next(true) {
+                return Err(GetError::QuorumNotMet(Shortfall { requirement: Requirement::R, required, obtained }));
+            }
+            match self.calls.next_within(None).await {
+                Arrival::Reply(target, reply) => self.take(target, reply),
+                Arrival::Silence | Arrival::Nothing => return Err(GetError::TimedOut),
+            }
+        }
+    }
+
+    /// Asks the next primary; false if there is none left.
+    fn ask_next(&mut self, whole: bool) -> bool {
+        while let Some(target) = self.spares.pop_front() {
+            let name = self.placement.name.clone();
+            let request = if whole { Request::Fetch(name) } else { Request::Digest(name) };
+            if self.node.is_reachable(target.node) {
+                self.calls.ask(target, self.node.call(target.node, request, self.deadline));
+                return true;
+            }
+            self.fail(target, FailureKind::Unreachable, "unreachable");
+        }
+        false
+    }
+
+    fn take(&mut self, target: Target, reply: Result<Reply, CallError>) {
+        match reply {
+            Ok(Reply::Fetched(object)) => {
+                let dots = dots_of(&object);
+                let outcome = self.views.whole(target, object);
+                self.count(target, outcome, || dots);
+            }
+            Ok(Reply::Digested(digest)) => {
+                let dots = digest.versions.iter().map(|(dot, ..)| *dot).collect();
+                let outcome = self.views.digest(target, digest);
+                self.count(target, outcome, || dots);
+            }
+            unusable => {
+                // The stand-in sends its object: whoever failed may have been the one to do so.
+                let (kind, word) = failure_of(&unusable);
+                self.ask_next(true);
+                self.fail(target, kind, word);
+            }
+        }
+        self.ask_for_object_if_none_will_come();
+    }
+
+    fn count(&mut self, target: Target, outcome: GetOutcome, dots: impl FnOnce() -> Vec<ringhold_core::version::Dot>) {
+        let word = match outcome {
+            GetOutcome::Found => "found",
+            GetOutcome::Deleted => "deleted",
+            GetOutcome::NotFound => "not found",
+            GetOutcome::Unknown | GetOutcome::Failed(_) => "failed",
+        };
+        self.notes.reply(target, word, dots);
+        let absent_fails = outcome == GetOutcome::NotFound && !self.tally.quorum().notfound_ok;
+        if absent_fails {
+            self.ask_next(false);
+        }
+        self.tally.record(GetReply { node: target.node, kind: target.kind, outcome });
+    }
+
+    fn fail(&mut self, target: Target, kind: FailureKind, word: &'static str) {
+        self.notes.reply(target, word, Vec::new);
+        let outcome = if word == "rebuilding" { GetOutcome::Unknown } else { GetOutcome::Failed(kind) };
+        self.tally.record(GetReply { node: target.node, kind: target.kind, outcome });
+    }
+
+    /// Where the quorum is met by digests alone and nobody is left to send the object, one of them is asked to.
+    fn ask_for_object_if_none_will_come(&mut self) {
+        let settled = self.tally.status() == Status::Met && !self.views.has_whole();
+        if settled && self.calls.outstanding().next().is_none() && let Some(&target) = self.views.differing().first() {
+            let request = Request::Fetch(self.placement.name.clone());
+            self.calls.ask(target, self.node.call(target.node, request, self.deadline));
+        }
+    }
+
+    fn not_met(&self, shortfall: Shortfall) -> GetError {
+        if self.tally.failures().overloaded > 0 {
+            return GetError::Overloaded;
+        }
+        GetError::QuorumNotMet(shortfall)
+    }
+}
+
+fn failure_of(reply: &Result<Reply, CallError>) -> (FailureKind, &'static str) {
+    match reply {
+        Err(CallError::NotSent) => (FailureKind::Unreachable, "unreachable"),
+        Err(CallError::NoAnswer) => (FailureKind::TimedOut, "no answer"),
+        Ok(Reply::Refused(Refusal::Overloaded)) => (FailureKind::Overloaded, "overloaded"),
+        Ok(Reply::Refused(Refusal::Rebuilding)) => (FailureKind::Error, "rebuilding"),
+        Ok(Reply::Refused(Refusal::Unreadable)) => (FailureKind::Error, "unreadable record"),
+        Ok(_) => (FailureKind::Error, "refused"),
+    }
+}

@@ -1,0 +1,266 @@
+//! A put: route it to a primary, write it there, replicate, answer (§4.5).
+//!
+//! A delete is a put of a tombstone. The coordinating primary commits the write locally before it sends
+//! anything, so that a crash can't make it forget a dot that others have seen. It sends the
+//! merged object, never "coordinate", so whatever is delivered twice or late is harmless.
+//!
+//! A request is forwarded at most once, and to a second primary only if the first provably did not
+//! start: two coordinators would make two versions of one write (T6). The answer says what is known: done,
+//! not started, unknown, rejected. What left this node is never called failed.
+//!
+//! Coordination runs in a task of its own. A client that hangs up ends nothing.
+
+use super::explain::Notes;
+use super::plan::Placement;
+use super::views::dots_of;
+use crate::env::{CallError, Deadline};
+use crate::gather::{Arrival, Gather};
+use crate::node::Node;
+use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
+use ringhold_core::id::NodeId;
+use ringhold_core::quorum::{FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, Status, Target};
+use ringhold_wire::message::peer::{MergeRequest, Refusal, Reply, Request};
+use ringhold_wire::message::{NotStarted, PutAnswer, PutError, PutRequest, Rejection, Uncertain};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+type Answer = oneshot::Sender<Result<PutAnswer, PutError>>;
+
+impl Node {
+    /// Writes a value, or a tombstone, with the quorum that the request and its bucket ask for.
+    ///
+    /// # Errors
+    /// Each says what is known of the write; see [`PutError`].
+    pub async fn put(self: &Arc<Self>, request: PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+        let started_us = self.environment.now_us();
+        let answer = self.route(request, deadline).await;
+        let elapsed_us = self.environment.now_us().saturating_sub(started_us);
+        match &answer {
+            Ok(_) => self.metrics.puts_acknowledged.observe(elapsed_us),
+            Err(PutError::NotStarted(_)) => self.metrics.puts_not_started.observe(elapsed_us),
+            Err(PutError::Unknown(_)) => self.metrics.puts_unknown.observe(elapsed_us),
+            Err(PutError::Rejected(_)) => self.metrics.puts_rejected.observe(elapsed_us),
+        }
+        answer
+    }
+
+    /// Coordinates here if this node is a primary of the key, else has a primary do it.
+    async fn route(self: &Arc<Self>, request: PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+        let name = &request.name;
+        let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        let properties = properties.ok_or(PutError::Rejected(Rejection::UnknownBucketType))?;
+        let placement = self.placement(name.clone(), request.options.n_val.unwrap_or(properties.n_val));
+        // A request that can't be met anywhere is refused where it arrives.
+        let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
+        placement.put_quorum(&request.options, &properties).map_err(violation)?;
+        if placement.is_here {
+            return self.coordinate(request, None, deadline).await;
+        }
+        self.forward(&placement, &request, deadline).await
+    }
+
+    /// Has the nearest primary coordinate; tries the next only while none can have started.
+    async fn forward(&self, placement: &Placement, request: &PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+        let mut not_started = NotStarted::NoReplica;
+        for target in placement.targets.iter().filter(|target| self.is_reachable(target.node)) {
+            if deadline.has_passed(&*self.environment) {
+                return Err(PutError::NotStarted(NotStarted::TimedOut));
+            }
+            self.metrics.puts_forwarded.add(1);
+            match self.call(target.node, Request::Coordinate(request.clone()), deadline).await {
+                Ok(Reply::Coordinated(answer)) => return answer,
+                Err(CallError::NotSent) => {}
+                Ok(Reply::Refused(Refusal::Overloaded)) => not_started = NotStarted::Overloaded,
+                Ok(_) | Err(CallError::NoAnswer) => return Err(PutError::Unknown(Uncertain::Interrupted)),
+            }
+        }
+        Err(PutError::NotStarted(not_started))
+    }
+
+    /// Coordinates a put in a task that outlives its client.
+    pub(crate) async fn coordinate(
+        self: &Arc<Self>,
+        request: PutRequest,
+        forwarded_by: Option<NodeId>,
+        deadline: Deadline,
+    ) -> Result<PutAnswer, PutError> {
+        let (sender, answer) = oneshot::channel();
+        let node = Arc::clone(self);
+        self.environment.spawn(Box::pin(async move { node.carry_out(request, forwarded_by, deadline, sender).await }));
+        answer.await.unwrap_or(Err(PutError::Unknown(Uncertain::Interrupted)))
+    }
+
+    /// The put itself: write here, send to the others, answer at the quorum, see the rest through.
+    async fn carry_out(self: Arc<Self>, request: PutRequest, forwarded_by: Option<NodeId>, deadline: Deadline, answer: Answer) {
+        let wants_object = request.return_object;
+        let mut putting = match self.begin(&request, forwarded_by) {
+            Ok(putting) => putting,
+            Err(error) => return finish(answer, Err(error)),
+        };
+        let written = match self.write_here(request, &putting, deadline).await {
+            Ok(written) => written,
+            Err(error) => return finish(answer, Err(error)),
+        };
+        putting.replicate(&written);
+        let outcome = putting.wait_for_quorum(deadline).await;
+        finish(answer, outcome.map(|()| PutAnswer {
+            dot: written.dot,
+            counts: putting.tally.counts(),
+            object: wants_object.then_some(written.object),
+            explanation: putting.notes.met(),
+        }));
+        putting.see_through().await;
+    }
+
+    /// What is decided before anything is written.
+    fn begin(self: &Arc<Self>, request: &PutRequest, forwarded_by: Option<NodeId>) -> Result<Putting, PutError> {
+        let name = &request.name;
+        let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        let properties = properties.ok_or(PutError::Rejected(Rejection::UnknownBucketType))?;
+        let placement = self.placement(name.clone(), request.options.n_val.unwrap_or(properties.n_val));
+        let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
+        let (quorum, flushed) = placement.put_quorum(&request.options, &properties).map_err(violation)?;
+        self.check_reachable(&placement, &quorum)?;
+
+        let mut notes = Notes::start(Arc::clone(&self.environment), request.explain, self.id, &placement);
+        notes.require_put(&quorum);
+        notes.forwarded_by(forwarded_by);
+        // Replicas are given as long as any put may take, whatever the client's patience.
+        let tail = Deadline::after(&*self.environment, self.tuning.put_tail_us);
+        Ok(Putting {
+            tally: PutTally::new(quorum, placement.targets.iter().copied()),
+            calls: Gather::until(Arc::clone(&self.environment), tail),
+            replace_all: properties.last_write_wins || !properties.allow_mult,
+            node: Arc::clone(self),
+            placement,
+            flushed,
+            notes,
+            tail,
+        })
+    }
+
+    /// A put that too few replicas could take is refused before it is on any: it is safe to retry.
+    fn check_reachable(&self, placement: &Placement, quorum: &PutQuorum) -> Result<(), PutError> {
+        if !placement.is_here {
+            return Err(PutError::NotStarted(NotStarted::NoReplica));
+        }
+        let obtained = placement.targets.iter().filter(|target| self.is_reachable(target.node)).count();
+        let obtained = u32::try_from(obtained).unwrap_or(u32::MAX);
+        let required = quorum.acknowledgements_required().max(quorum.pw).max(quorum.dw).max(quorum.node_confirms);
+        if obtained < required {
+            return Err(PutError::NotStarted(NotStarted::TooFewPrimaries { required, obtained }));
+        }
+        Ok(())
+    }
+
+    async fn write_here(&self, request: PutRequest, putting: &Putting, deadline: Deadline) -> Result<Coordinated, PutError> {
+        let Putting { replace_all, flushed, .. } = *putting;
+        let job = CoordinateJob { request, replace_all, flushed, limits: self.tuning.limits };
+        self.replica.coordinate(job, deadline).await.map_err(|error| match error {
+            CoordinateError::Refused(refusal) => PutError::NotStarted(not_started(refusal)),
+            CoordinateError::Rejected(rejection) => PutError::Rejected(rejection),
+            CoordinateError::Unknown => PutError::Unknown(Uncertain::Interrupted),
+        })
+    }
+}
+
+/// One put on its way.
+struct Putting {
+    node: Arc<Node>,
+    placement: Placement,
+    replace_all: bool,
+    flushed: bool,
+    tally: PutTally,
+    calls: Gather<Target, Result<Reply, CallError>>,
+    notes: Notes,
+    tail: Deadline,
+}
+
+impl Putting {
+    /// Counts this node's own write and sends the object to the other primaries.
+    fn replicate(&mut self, written: &Coordinated) {
+        for target in self.placement.targets.clone() {
+            if target.node == self.node.id {
+                let outcome = if written.durable { PutOutcome::Durable } else { PutOutcome::InMemory };
+                self.count(target, outcome, || dots_of(&written.object));
+            } else if self.node.is_reachable(target.node) {
+                let request = Request::Merge(MergeRequest {
+                    name: self.placement.name.clone(),
+                    object: written.object.clone(),
+                    flushed: self.flushed,
+                });
+                self.calls.ask(target, self.node.call(target.node, request, self.tail));
+            } else {
+                self.count(target, PutOutcome::Failed(FailureKind::Unreachable), Vec::new);
+            }
+        }
+    }
+
+    async fn wait_for_quorum(&mut self, deadline: Deadline) -> Result<(), PutError> {
+        loop {
+            match self.tally.status() {
+                Status::Met => return Ok(()),
+                Status::Impossible(shortfall) => return Err(PutError::Unknown(Uncertain::QuorumNotMet(shortfall))),
+                Status::Pending => {}
+            }
+            let left_us = deadline.left_us(&*self.node.environment);
+            match self.calls.next_within(Some(left_us)).await {
+                Arrival::Reply(target, reply) => self.take(target, &reply),
+                Arrival::Silence | Arrival::Nothing => return Err(PutError::Unknown(Uncertain::TimedOut)),
+            }
+        }
+    }
+
+    /// Waits for the replicas that had not answered when the client was.
+    async fn see_through(mut self) {
+        while let Some((target, reply)) = self.calls.next().await {
+            self.take(target, &reply);
+        }
+        let failed = self.tally.failures().total();
+        if failed > 0 {
+            tracing::debug!(failed, "replicas lack a write until they are repaired");
+        }
+    }
+
+    fn take(&mut self, target: Target, reply: &Result<Reply, CallError>) {
+        let outcome = match reply {
+            Ok(Reply::Merged { durable: true }) => PutOutcome::Durable,
+            Ok(Reply::Merged { durable: false }) => PutOutcome::InMemory,
+            Ok(Reply::Refused(Refusal::Overloaded)) => PutOutcome::Failed(FailureKind::Overloaded),
+            Ok(_) => PutOutcome::Failed(FailureKind::Error),
+            Err(CallError::NotSent) => PutOutcome::Failed(FailureKind::Unreachable),
+            Err(CallError::NoAnswer) => PutOutcome::Failed(FailureKind::TimedOut),
+        };
+        self.count(target, outcome, Vec::new);
+    }
+
+    fn count(&mut self, target: Target, outcome: PutOutcome, dots: impl FnOnce() -> Vec<ringhold_core::version::Dot>) {
+        let word = match outcome {
+            PutOutcome::Durable => "stored durably",
+            PutOutcome::InMemory => "stored in memory",
+            PutOutcome::Failed(FailureKind::Unreachable) => "unreachable",
+            PutOutcome::Failed(FailureKind::TimedOut) => "no answer",
+            PutOutcome::Failed(FailureKind::Overloaded) => "overloaded",
+            PutOutcome::Failed(FailureKind::Error) => "refused",
+        };
+        self.notes.reply(target, word, dots);
+        self.tally.record(PutReply { node: target.node, kind: target.kind, outcome });
+    }
+}
+
+fn not_started(refusal: Refusal) -> NotStarted {
+    match refusal {
+        Refusal::Overloaded => NotStarted::Overloaded,
+        Refusal::Expired => NotStarted::TimedOut,
+        Refusal::StoreFailed
+        | Refusal::Unreadable
+        | Refusal::Rebuilding
+        | Refusal::Malformed
+        | Refusal::PlacementBehind => NotStarted::StoreFailed,
+    }
+}
+
+/// The client may have gone; then nobody waits for the answer, and the write stands all the same.
+fn finish(answer: Answer, outcome: Result<PutAnswer, PutError>) {
+    answer.send(outcome).ok();
+}

@@ -1,0 +1,53 @@
+//! Where a key lives and what each of its replicas holds, for an operator who asks.
+
+use crate::env::{CallError, Deadline};
+use crate::gather::Gather;
+use crate::node::Node;
+use ringhold_core::quorum::Target;
+use ringhold_wire::message::ObjectName;
+use ringhold_wire::message::peer::{ObjectDigest, Reply, Request};
+use std::sync::Arc;
+
+/// One replica of a key.
+#[derive(Debug)]
+pub struct Holding {
+    pub target: Target,
+    /// What it holds, or why that is not known.
+    pub digest: Result<ObjectDigest, String>,
+}
+
+/// A key's place.
+#[derive(Debug)]
+pub struct Inspection {
+    pub partition: u32,
+    pub n: u32,
+    pub holdings: Vec<Holding>,
+}
+
+impl Node {
+    /// Asks every primary of a key what it holds; `None` for an unknown bucket type.
+    pub async fn inspect(self: &Arc<Self>, name: ObjectName, deadline: Deadline) -> Option<Inspection> {
+        let properties = self.properties(&name.bucket_type, &name.bucket)?;
+        let placement = self.placement(name.clone(), properties.n_val);
+        let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
+        for target in &placement.targets {
+            calls.ask(*target, self.call(target.node, Request::Digest(name.clone()), deadline));
+        }
+        let mut holdings = Vec::with_capacity(placement.targets.len());
+        while let Some((target, reply)) = calls.next().await {
+            let digest = match reply {
+                Ok(Reply::Digested(digest)) => Ok(digest),
+                Ok(Reply::Refused(refusal)) => Err(format!("refused: {refusal:?}")),
+                Ok(_) => Err("an answer to something else".to_owned()),
+                Err(CallError::NotSent) => Err("unreachable".to_owned()),
+                Err(CallError::NoAnswer) => Err("no answer".to_owned()),
+            };
+            holdings.push(Holding { target, digest });
+        }
+        for target in calls.outstanding() {
+            holdings.push(Holding { target: *target, digest: Err("no answer".to_owned()) });
+        }
+        let partition = placement.ring.partition_of(name.position()).0;
+        Some(Inspection { partition, n: placement.n, holdings })
+    }
+}

@@ -1,0 +1,98 @@
+//! What a node counts, as plain atomics: no locks, no names. The server gives them their names.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Buckets of a histogram: bucket i counts observations of at most 2^i; the last takes the rest.
+pub const HISTOGRAM_BUCKETS: usize = 28;
+
+/// Observations by powers of two.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [Counter; HISTOGRAM_BUCKETS],
+    sum: Counter,
+}
+
+impl Histogram {
+    pub fn observe(&self, value: u64) {
+        // The smallest i with value ≤ 2^i.
+        let bits = u64::BITS - value.saturating_sub(1).leading_zeros();
+        let bucket = usize::try_from(bits).map_or(HISTOGRAM_BUCKETS - 1, |i| i.min(HISTOGRAM_BUCKETS - 1));
+        self.buckets[bucket].add(1);
+        self.sum.add(value);
+    }
+
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum.count()
+    }
+
+    /// (upper bound, observations up to it), cumulative; the last bound stands for infinity.
+    pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.buckets.iter().enumerate().scan(0, |total, (i, bucket)| {
+            *total += bucket.count();
+            Some((1 << i, *total))
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Microseconds of gets and puts, by how they ended.
+    pub gets_answered: Histogram,
+    pub gets_failed: Histogram,
+    pub puts_acknowledged: Histogram,
+    pub puts_not_started: Histogram,
+    pub puts_unknown: Histogram,
+    pub puts_rejected: Histogram,
+    /// Versions in the answers to gets (§6.3).
+    pub siblings_returned: Histogram,
+    /// Jobs in one commit of a partition group.
+    pub group_commit_batch_size: Histogram,
+    pub puts_forwarded: Counter,
+    pub read_repairs: Counter,
+    pub read_repairs_dropped: Counter,
+    pub hedged_reads: Counter,
+    pub operations_repeated: Counter,
+    pub epochs_restarted: Counter,
+    /// A client had seen more of this store's writes than the store remembers. Must stay 0.
+    pub own_dot_ahead: Counter,
+    pub unreadable_records: Counter,
+    pub requests_shed: Counter,
+    pub checkpoints_failed: Counter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_lands_in_the_first_bucket_that_holds_it() {
+        let rows = [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (u64::MAX, HISTOGRAM_BUCKETS - 1)];
+        for (value, bucket) in rows {
+            let histogram = Histogram::default();
+            histogram.observe(value);
+            assert_eq!(histogram.buckets[bucket].count(), 1, "{value}");
+        }
+        let histogram = Histogram::default();
+        for value in [1, 2, 100] {
+            histogram.observe(value);
+        }
+        assert_eq!(histogram.cumulative().last(), Some((1 << (HISTOGRAM_BUCKETS - 1), 3)));
+        assert_eq!(histogram.sum(), 103);
+    }
+}

@@ -1,0 +1,134 @@
+//! One node: its part of the ring, its replica, its way to the others.
+//!
+//! Everything that a node decides or does between its clients, its peers and its disk goes through here;
+//! listeners, sockets and clocks are the host's.
+
+use crate::coordinator::plan::Placement;
+use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
+use crate::metrics::Metrics;
+use crate::properties::Properties;
+use crate::property_table::{PropertyTable, PropertyTableError};
+use crate::read_repair::REPAIRS_MAX;
+use crate::replica::{ObjectLimits, Replica};
+use ringhold_core::id::NodeId;
+use ringhold_core::ring::Ring;
+use ringhold_core::version::TokenKey;
+use ringhold_storage::{GroupWriter, Store};
+use ringhold_wire::message::ObjectName;
+use ringhold_wire::message::peer::{Reply, Request};
+use std::sync::Arc;
+use tokio::sync::{Notify, Semaphore};
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// A read whose replica is silent for this long asks another one as well. Microseconds.
+    pub hedge_us: u64,
+    /// How long the replicas of a put are waited for after its client has its answer. Microseconds.
+    pub put_tail_us: u64,
+    pub limits: ObjectLimits,
+    /// Properties of buckets that have no overrides.
+    pub default_properties: Properties,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            hedge_us: 50_000,
+            put_tail_us: 10_000_000,
+            limits: ObjectLimits::default(),
+            default_properties: Properties::default(),
+        }
+    }
+}
+
+/// What a node is made of.
+pub struct Parts {
+    pub id: NodeId,
+    pub ring: Arc<Ring>,
+    pub environment: Arc<dyn Environment>,
+    pub peers: Arc<dyn Peers>,
+    pub store: Arc<Store>,
+    pub writers: Vec<GroupWriter>,
+    pub token_key: TokenKey,
+    pub tuning: Tuning,
+}
+
+pub struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) properties: PropertyTable,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) repairs: Arc<Semaphore>,
+    pub(crate) tuning: Tuning,
+    token_key: TokenKey,
+}
+
+impl Node {
+    /// Starts a node's tasks over an open store.
+    ///
+    /// # Errors
+    /// If the bucket properties in the store can't be read.
+    pub fn start(parts: Parts) -> Result<Arc<Self>, PropertyTableError> {
+        let Parts { id, ring, environment, peers, store, writers, token_key, tuning } = parts;
+        let metrics = Arc::new(Metrics::default());
+        let properties = PropertyTable::load(&store, tuning.default_properties.clone())?;
+        let due = Arc::new(Notify::new());
+        let replica = Arc::new(Replica::start(&environment, store, writers, Arc::clone(&metrics), &due));
+        environment.spawn(Box::pin(crate::checkpoint::run(Arc::clone(replica.store()), due, Arc::clone(&metrics))));
+        let repairs = Arc::new(Semaphore::new(REPAIRS_MAX));
+        Ok(Arc::new(Self { id, ring, environment, peers, replica, properties, metrics, repairs, tuning, token_key }))
+    }
+
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        self.replica.store()
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    #[must_use]
+    pub fn token_key(&self) -> &TokenKey {
+        &self.token_key
+    }
+
+    #[must_use]
+    pub fn environment(&self) -> &Arc<dyn Environment> {
+        &self.environment
+    }
+
+    /// Whether requests to `node` are answered, as far as this node knows.
+    #[must_use]
+    pub fn is_reachable(&self, node: NodeId) -> bool {
+        node == self.id || self.peers.reachable(node)
+    }
+
+    pub(crate) fn placement(&self, name: ObjectName, n_val: u32) -> Placement {
+        Placement::new(Arc::clone(&self.ring), self.id, &*self.peers, name, n_val)
+    }
+
+    /// Asks a node, which may be this one, to do something for a coordinator.
+    pub(crate) fn call(self: &Arc<Self>, to: NodeId, request: Request, deadline: Deadline) -> BoxFuture<'static, Result<Reply, CallError>> {
+        if to != self.id {
+            return self.peers.call(to, request, deadline);
+        }
+        let node = Arc::clone(self);
+        Box::pin(async move { Ok(node.answer(None, request, deadline).await) })
+    }
+}

@@ -1,0 +1,287 @@
+//! The properties of buckets, as this node knows them.
+//!
+//! What a bucket sets for itself is kept whole on every member, because every member coordinates: a change
+//! is persisted here, sent to all members that can be reached, and only then answered. Members that were
+//! away get everything when they connect. Changes of one bucket are ordered by their time, then by a random
+//! number, so whatever order they arrive in, all members end with the same one.
+//!
+//! A request looks its bucket up in an immutable table behind one pointer; only a change builds a new one.
+
+use crate::env::Deadline;
+use crate::gather::Gather;
+use crate::node::Node;
+use crate::properties::{Overrides, Properties, PropertiesError};
+use bytes::{Bytes, BytesMut};
+use ringhold_core::id::NodeId;
+use ringhold_storage::{KeyRange, Keyspace, StorageKey, Store};
+use ringhold_wire::bytes_io::{DecodeError, Reader, Writer};
+use ringhold_wire::message::peer::{BucketProperties, OVERRIDES_BYTES_MAX, Refusal, Reply, Request};
+use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, NAME_BYTES_MAX, ObjectName};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Mutex;
+
+/// Buckets that may have properties of their own. The table is on every member, whole.
+const BUCKETS_MAX: usize = 100_000;
+/// How long a change waits for the other members, in microseconds.
+const SPREAD_US: u64 = 2_000_000;
+/// Entries in one message to a member that connects.
+const MESSAGE_ENTRIES: usize = 1_000;
+
+/// The properties in the store can't be read.
+#[derive(Debug)]
+pub struct PropertyTableError(String);
+
+impl std::fmt::Display for PropertyTableError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the bucket properties in the store can't be read: {}", self.0)
+    }
+}
+
+impl std::error::Error for PropertyTableError {}
+
+type Table = BTreeMap<(Bytes, Bytes), Entry>;
+
+#[derive(Clone)]
+struct Entry {
+    change: BucketProperties,
+    resolved: Arc<Properties>,
+}
+
+pub(crate) struct PropertyTable {
+    defaults: Arc<Properties>,
+    table: RwLock<Arc<Table>>,
+    /// Held from the look at what is known to the change of it, so that the later of two changes stays.
+    changing: Mutex<()>,
+}
+
+impl PropertyTable {
+    pub(crate) fn load(store: &Store, defaults: Properties) -> Result<Self, PropertyTableError> {
+        let failed = |error: &dyn std::fmt::Display| PropertyTableError(error.to_string());
+        let start = StorageKey::FIRST.successor().expect("the first key is not the last");
+        let rows = store.range(Keyspace::Meta, &KeyRange { start, end: None }, BUCKETS_MAX);
+        let rows = rows.map_err(|error| failed(&error))?;
+        let mut table = Table::new();
+        for (_, record) in rows {
+            let change = decode(record).map_err(|error| failed(&error))?;
+            let entry = Entry::new(change, &defaults);
+            table.insert(entry.bucket(), entry);
+        }
+        Ok(Self { defaults: Arc::new(defaults), table: RwLock::new(Arc::new(table)), changing: Mutex::new(()) })
+    }
+
+    /// The properties of a bucket; `None` for an unknown bucket type.
+    pub(crate) fn of(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
+        if bucket_type != DEFAULT_BUCKET_TYPE {
+            return None;
+        }
+        let table = self.snapshot();
+        if table.is_empty() {
+            return Some(Arc::clone(&self.defaults));
+        }
+        let entry = table.get(&(bucket_type.clone(), bucket.clone()));
+        Some(Arc::clone(entry.map_or(&self.defaults, |entry| &entry.resolved)))
+    }
+
+    /// Everything that buckets have set, for a member that connects.
+    fn changes(&self) -> Vec<BucketProperties> {
+        self.snapshot().values().map(|entry| entry.change.clone()).collect()
+    }
+
+    fn snapshot(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a change is later than what is known of its bucket.
+    fn is_news(&self, change: &BucketProperties) -> bool {
+        let known = self.snapshot();
+        let known = known.get(&(change.bucket_type.clone(), change.bucket.clone()));
+        known.is_none_or(|entry| (entry.change.changed_us, entry.change.changed_by) < (change.changed_us, change.changed_by))
+    }
+
+    /// Later than what is known of the bucket, whatever the clock says.
+    fn time_of_change(&self, bucket_type: &Bytes, bucket: &Bytes, wall_us: u64) -> u64 {
+        let table = self.snapshot();
+        let known = table.get(&(bucket_type.clone(), bucket.clone()));
+        known.map_or(wall_us, |entry| wall_us.max(entry.change.changed_us.saturating_add(1)))
+    }
+
+    fn adopt(&self, change: BucketProperties) {
+        let entry = Entry::new(change, &self.defaults);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut table).insert(entry.bucket(), entry);
+    }
+}
+
+impl Entry {
+    /// Overrides that this version of the program can't read are kept and passed on, and change nothing here.
+    fn new(change: BucketProperties, defaults: &Properties) -> Self {
+        let overrides = Overrides::decode(change.overrides.clone()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the properties of a bucket can't be read; it has the defaults");
+            Overrides::default()
+        });
+        Self { resolved: Arc::new(Properties::resolve(defaults, &overrides)), change }
+    }
+
+    fn bucket(&self) -> (Bytes, Bytes) {
+        (self.change.bucket_type.clone(), self.change.bucket.clone())
+    }
+}
+
+impl Node {
+    /// The properties of a bucket; `None` for an unknown bucket type.
+    #[must_use]
+    pub fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
+        self.properties.of(bucket_type, bucket)
+    }
+
+    /// What the bucket has set itself.
+    #[must_use]
+    pub fn overrides(&self, bucket_type: &Bytes, bucket: &Bytes) -> Overrides {
+        let table = self.properties.snapshot();
+        let entry = table.get(&(bucket_type.clone(), bucket.clone()));
+        entry.and_then(|entry| Overrides::decode(entry.change.overrides.clone()).ok()).unwrap_or_default()
+    }
+
+    /// Lays a change over what a bucket has set itself; `None` resets the bucket. Returns once this node has
+    /// it on disk and every member that can be reached has too.
+    ///
+    /// # Errors
+    /// See [`PropertiesError`]; each says what is known of the change.
+    pub async fn change_properties(
+        self: &Arc<Self>,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        change: Option<&Overrides>,
+    ) -> Result<(), PropertiesError> {
+        let properties = self.properties(bucket_type, bucket).ok_or(PropertiesError::UnknownBucketType)?;
+        let overrides = match change {
+            Some(change) => {
+                properties.check_change(change).map_err(PropertiesError::Refused)?;
+                self.overrides(bucket_type, bucket).changed_by(change)
+            }
+            None => Overrides::default(),
+        };
+        let changed_us = self.properties.time_of_change(bucket_type, bucket, self.environment.wall_us());
+        let change = BucketProperties {
+            bucket_type: bucket_type.clone(),
+            bucket: bucket.clone(),
+            changed_us,
+            changed_by: self.environment.random(),
+            overrides: overrides.encode(),
+        };
+        let kept = self.keep_properties(vec![change.clone()]).await;
+        kept.map_err(|_| PropertiesError::StoreFailed)?;
+        self.spread(vec![change]).await
+    }
+
+    /// Takes changes that are news: on disk first, then in force.
+    pub(crate) async fn keep_properties(&self, changes: Vec<BucketProperties>) -> Result<(), Refusal> {
+        let _changing = self.properties.changing.lock().await;
+        for change in changes {
+            if !self.properties.is_news(&change) {
+                continue;
+            }
+            let (bucket_type, bucket) = (change.bucket_type.clone(), change.bucket.clone());
+            let key: StorageKey = self.replica.key_of(&ObjectName { bucket_type, bucket, key: Bytes::new() });
+            self.replica.keep_properties(key, encode(&change)).await?;
+            self.properties.adopt(change);
+        }
+        Ok(())
+    }
+
+    /// Tells every member that can be reached, and waits for them a little while. Whoever misses it
+    /// gets it when it reconnects.
+    async fn spread(self: &Arc<Self>, changes: Vec<BucketProperties>) -> Result<(), PropertiesError> {
+        let deadline = Deadline::after(&*self.environment, SPREAD_US);
+        let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
+        let (mut reachable, mut confirmed) = (0, 0);
+        for member in self.ring.members().iter().filter(|member| member.id != self.id && self.is_reachable(member.id)) {
+            calls.ask(member.id, self.call(member.id, Request::Properties(changes.clone()), deadline));
+            reachable += 1;
+        }
+        while let Some((_, reply)) = calls.next().await {
+            confirmed += u32::from(reply == Ok(Reply::PropertiesKept));
+        }
+        if confirmed < reachable {
+            return Err(PropertiesError::Unconfirmed { confirmed, reachable });
+        }
+        Ok(())
+    }
+
+    /// Gives a member that has just been connected to whatever buckets have set.
+    pub async fn greet(self: &Arc<Self>, member: NodeId) {
+        for changes in self.properties.changes().chunks(MESSAGE_ENTRIES) {
+            let deadline = Deadline::after(&*self.environment, SPREAD_US);
+            let told = self.call(member, Request::Properties(changes.to_vec()), deadline).await;
+            if told != Ok(Reply::PropertiesKept) {
+                tracing::debug!(%member, "a member did not take the bucket properties");
+                return;
+            }
+        }
+    }
+}
+
+/// The version of the record in which a store keeps a bucket's properties.
+const RECORD_VERSION: u8 = 1;
+
+/// `u8` version, bucket type, bucket, `u64` microseconds, `u128` tie-breaker, overrides.
+fn encode(change: &BucketProperties) -> Bytes {
+    let mut out = BytesMut::new();
+    let mut writer = Writer::new(&mut out);
+    writer.u8(RECORD_VERSION);
+    writer.bytes(&change.bucket_type);
+    writer.bytes(&change.bucket);
+    writer.u64(change.changed_us);
+    writer.u128(change.changed_by);
+    writer.bytes(&change.overrides);
+    out.freeze()
+}
+
+fn decode(record: Bytes) -> Result<BucketProperties, DecodeError> {
+    let mut reader = Reader::new(record);
+    let version = reader.u8("record version")?;
+    if version != RECORD_VERSION {
+        return Err(reader.unknown_code("record version", version));
+    }
+    let change = BucketProperties {
+        bucket_type: reader.bytes("bucket type", NAME_BYTES_MAX)?,
+        bucket: reader.bytes("bucket", NAME_BYTES_MAX)?,
+        changed_us: reader.u64("time of change")?,
+        changed_by: reader.u128("author of change")?,
+        overrides: reader.bytes("overrides", OVERRIDES_BYTES_MAX)?,
+    };
+    reader.finish("bucket properties")?;
+    Ok(change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_keeps_its_layout() {
+        let change = BucketProperties {
+            bucket_type: "default".into(),
+            bucket: "b".into(),
+            changed_us: 258,
+            changed_by: 3,
+            overrides: Bytes::from_static(&[1, 0]),
+        };
+        let record = encode(&change);
+        let golden = [
+            &[1, 0, 0, 0, 7][..],
+            b"default",
+            &[0, 0, 0, 1],
+            b"b",
+            &[0, 0, 0, 0, 0, 0, 1, 2],
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3],
+            &[0, 0, 0, 2, 1, 0],
+        ];
+        assert_eq!(record, golden.concat());
+        assert_eq!(decode(record.clone()), Ok(change));
+        for end in 0..record.len() {
+            assert!(decode(record.slice(..end)).is_err());
+        }
+    }
+}

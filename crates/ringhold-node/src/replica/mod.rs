@@ -1,0 +1,188 @@
+//! One node's copies: the records of the keys that live here.
+//!
+//! Partitions are dealt to a few groups, and each group has one [`writer`]: a task that owns the
+//! read-before-write, the dots and the batches of its partitions. So no key needs a lock, and the
+//! batch that the writer takes from its queue is the group commit. Plain reads don't queue behind it: they
+//! take what has been published, which is what has been flushed.
+//!
+//! A replica does two things to an object, and no third: it coordinates (makes one dot), or it merges.
+
+pub(crate) mod operations;
+pub(crate) mod writer;
+
+use crate::env::{Deadline, Environment};
+use crate::metrics::Metrics;
+use ringhold_core::fingerprint::fingerprint;
+use ringhold_core::version::{Dot, Life, Object, StoreIdentity};
+use ringhold_storage::{GroupWriter, Keyspace, StorageKey, Store};
+use ringhold_wire::message::peer::{MergeRequest, Refusal};
+use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
+use ringhold_wire::record::Record;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, oneshot};
+use writer::{Job, Writer};
+
+/// Jobs that may wait for one writer. About 50 ms of work at the speed of a disk; more would only be
+/// answered after their clients gave up.
+const QUEUE_JOBS_MAX: usize = 1_000;
+
+/// A write for the replica that coordinates it.
+#[derive(Debug)]
+pub(crate) struct CoordinateJob {
+    pub(crate) request: PutRequest,
+    /// The bucket keeps one version: a write replaces whatever is here, seen or not.
+    pub(crate) replace_all: bool,
+    /// The answer waits for the flush.
+    pub(crate) flushed: bool,
+    pub(crate) limits: ObjectLimits,
+}
+
+/// What an object may grow to.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectLimits {
+    /// All siblings together, encoded.
+    pub object_bytes: usize,
+    pub siblings: usize,
+}
+
+impl Default for ObjectLimits {
+    fn default() -> Self {
+        Self { object_bytes: 50 << 20, siblings: 100 }
+    }
+}
+
+/// A write that has its dot and is in this replica.
+#[derive(Debug)]
+pub(crate) struct Coordinated {
+    pub(crate) dot: Dot,
+    pub(crate) object: Object,
+    /// Whether a flush covers it.
+    pub(crate) durable: bool,
+}
+
+/// Why a replica did not coordinate a write.
+#[derive(Debug)]
+pub(crate) enum CoordinateError {
+    /// Nothing was written.
+    Refused(Refusal),
+    /// Nothing was written, and nothing like it will be.
+    Rejected(Rejection),
+    /// The store failed on the way: the write may come back when it is reopened.
+    Unknown,
+}
+
+pub(crate) struct Replica {
+    store: Arc<Store>,
+    identity: StoreIdentity,
+    queues: Vec<mpsc::Sender<Job>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Replica {
+    /// Starts one writer task for each partition group.
+    pub(crate) fn start(
+        environment: &Arc<dyn Environment>,
+        store: Arc<Store>,
+        writers: Vec<GroupWriter>,
+        metrics: Arc<Metrics>,
+        checkpoint_due: &Arc<Notify>,
+    ) -> Self {
+        let known = store.identity();
+        let identity = StoreIdentity { incarnation: known.incarnation, life: Life(known.life) };
+        let queues = writers.into_iter().map(|group| {
+            let (sender, queue) = mpsc::channel(QUEUE_JOBS_MAX);
+            let writer = Writer {
+                environment: Arc::clone(environment),
+                store: Arc::clone(&store),
+                group,
+                identity,
+                metrics: Arc::clone(&metrics),
+                checkpoint_due: Arc::clone(checkpoint_due),
+                operations: operations::RecentOperations::default(),
+                spare_epoch: None,
+            };
+            environment.spawn(Box::pin(writer.run(queue)));
+            sender
+        });
+        let queues = queues.collect();
+        Self { store, identity, queues, metrics }
+    }
+
+    pub(crate) fn identity(&self) -> StoreIdentity {
+        self.identity
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The object as it is here; absent if the key was never written here. A record that can't be
+    /// read is a refusal, never an absence (T2).
+    pub(crate) fn fetch(&self, name: &ObjectName) -> Result<Object, Refusal> {
+        let key = self.key_of(name);
+        let bytes = self.store.get(Keyspace::Objects, &key).map_err(|error| {
+            tracing::error!(%error, "a record can't be read");
+            self.metrics.unreadable_records.add(1);
+            Refusal::Unreadable
+        })?;
+        let Some(bytes) = bytes else {
+            return Ok(Object::new());
+        };
+        record_of(name, bytes, &self.metrics).map(|record| record.object)
+    }
+
+    /// Makes the dot of a write and keeps the result, once.
+    pub(crate) async fn coordinate(&self, job: CoordinateJob, deadline: Deadline) -> Result<Coordinated, CoordinateError> {
+        let key = self.key_of(&job.request.name);
+        let (reply, answer) = oneshot::channel();
+        let queued = self.enqueue(key, Job::Coordinate { key, job: Box::new(job), deadline, reply });
+        queued.map_err(CoordinateError::Refused)?;
+        answer.await.unwrap_or(Err(CoordinateError::Unknown))
+    }
+
+    /// Merges what another replica sent. Answers whether a flush covers the result.
+    pub(crate) async fn merge(&self, request: MergeRequest, deadline: Deadline) -> Result<bool, Refusal> {
+        let key = self.key_of(&request.name);
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(key, Job::Merge { key, request, deadline, reply })?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
+    /// Keeps the overrides of one bucket, under a key of their own.
+    pub(crate) async fn keep_properties(&self, key: StorageKey, record: bytes::Bytes) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(key, Job::KeepProperties { key, record, reply })?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
+    /// Position, then a fingerprint that only this store can compute.
+    pub(crate) fn key_of(&self, name: &ObjectName) -> StorageKey {
+        let ObjectName { bucket_type, bucket, key } = name;
+        let fingerprint = fingerprint(self.store.identity().fingerprint_key, bucket_type, bucket, key);
+        StorageKey::new(name.position().0, fingerprint)
+    }
+
+    fn enqueue(&self, key: StorageKey, job: Job) -> Result<(), Refusal> {
+        let queue = &self.queues[self.store.grouping().group_of(&key)];
+        queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Refusal::StoreFailed,
+        })
+    }
+}
+
+/// The record of exactly this name. Another name under the same key is an error, not an absence.
+fn record_of(name: &ObjectName, bytes: bytes::Bytes, metrics: &Metrics) -> Result<Record, Refusal> {
+    match Record::decode(bytes) {
+        Ok(record) if record.name == *name => Ok(record),
+        Ok(_) => {
+            tracing::error!("two names share one storage key");
+            Err(Refusal::Unreadable)
+        }
+        Err(error) => {
+            tracing::error!(%error, "a record can't be decoded");
+            metrics.unreadable_records.add(1);
+            Err(Refusal::Unreadable)
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The single writer of a partition group.
+//!
+//! It takes all jobs that wait, decides each against the records as the jobs before it leave them, stages
+//! the results, and commits the batch: one append and one flush for all, shared with the other groups. Only
+//! then does anybody get an answer, and only then can anybody else read the records.
+//!
+//! Between the read of a record and its staging nothing awaits but a lease of key epochs, and nobody
+//! else writes this group; that is all the isolation there is and all that is needed.
+
+use super::operations::RecentOperations;
+use super::{CoordinateError, CoordinateJob, Coordinated, record_of};
+use crate::env::{Deadline, Environment};
+use crate::metrics::Metrics;
+use bytes::Bytes;
+use ringhold_core::version::coordinate::live_after_merge;
+use ringhold_core::version::truncate::{CONTEXT_ENTRIES_ALARM, CONTEXT_ENTRIES_MAX};
+use ringhold_core::version::{Context, KeyEpoch, NewVersion, Object, StoreIdentity, coordinate};
+use ringhold_storage::{Change, Durability, GroupWriter, Keyspace, StorageKey, Store, Write};
+use ringhold_wire::message::peer::{MergeRequest, Refusal};
+use ringhold_wire::message::{ObjectName, Rejection};
+use ringhold_wire::record::Record;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Jobs in one commit. A bound on how long the first of them waits for the last.
+const BATCH_JOBS_MAX: usize = 256;
+
+pub(crate) enum Job {
+    Coordinate {
+        key: StorageKey,
+        job: Box<CoordinateJob>,
+        deadline: Deadline,
+        reply: oneshot::Sender<Result<Coordinated, CoordinateError>>,
+    },
+    Merge {
+        key: StorageKey,
+        request: MergeRequest,
+        deadline: Deadline,
+        reply: oneshot::Sender<Result<bool, Refusal>>,
+    },
+    KeepProperties { key: StorageKey, record: Bytes, reply: oneshot::Sender<Result<(), Refusal>> },
+}
+
+/// What waits for the commit, and what it is told then.
+enum Waiting {
+    Coordinated(Coordinated, oneshot::Sender<Result<Coordinated, CoordinateError>>),
+    Merged(oneshot::Sender<Result<bool, Refusal>>),
+    PropertiesKept(oneshot::Sender<Result<(), Refusal>>),
+}
+
+/// One batch: who waits for it, and whether any of them waits for the flush.
+#[derive(Default)]
+struct Batch {
+    waiting: Vec<Waiting>,
+    flushed: bool,
+}
+
+pub(crate) struct Writer {
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) group: GroupWriter,
+    pub(crate) identity: StoreIdentity,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) checkpoint_due: Arc<Notify>,
+    pub(crate) operations: RecentOperations,
+    pub(crate) spare_epoch: Option<u64>,
+}
+
+impl Writer {
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH_JOBS_MAX);
+        while queue.recv_many(&mut jobs, BATCH_JOBS_MAX).await > 0 {
+            let mut batch = Batch::default();
+            for job in jobs.drain(..) {
+                self.decide(job, &mut batch).await;
+            }
+            self.commit(batch).await;
+        }
+    }
+
+    async fn decide(&mut self, job: Job, batch: &mut Batch) {
+        match job {
+            Job::Coordinate { key, job, deadline, reply } => {
+                let flushed = job.flushed;
+                match self.coordinate(key, *job, deadline).await {
+                    Ok(coordinated) => {
+                        batch.flushed |= flushed;
+                        batch.waiting.push(Waiting::Coordinated(coordinated, reply));
+                    }
+                    Err(error) => answer(reply, Err(error)),
+                }
+            }
+            Job::Merge { key, request, deadline, reply } => match self.merge(key, &request, deadline) {
+                Ok(()) => {
+                    batch.flushed |= request.flushed;
+                    batch.waiting.push(Waiting::Merged(reply));
+                }
+                Err(refusal) => answer(reply, Err(refusal)),
+            },
+            Job::KeepProperties { key, record, reply } => {
+                let change = Change::Put { key, value: record };
+                self.group.stage(Write { keyspace: Keyspace::Meta, change });
+                batch.flushed = true;
+                batch.waiting.push(Waiting::PropertiesKept(reply));
+            }
+        }
+    }
+
+    async fn commit(&mut self, batch: Batch) {
+        if batch.waiting.is_empty() {
+            return;
+        }
+        let durability = if batch.flushed { Durability::Flushed } else { Durability::Buffered };
+        self.metrics.group_commit_batch_size.observe(batch.waiting.len() as u64);
+        let committed = self.group.commit(durability).await.is_ok();
+        for waiting in batch.waiting {
+            match waiting {
+                Waiting::Coordinated(done, reply) if committed => {
+                    answer(reply, Ok(Coordinated { durable: batch.flushed, ..done }));
+                }
+                Waiting::Coordinated(_, reply) => answer(reply, Err(CoordinateError::Unknown)),
+                Waiting::Merged(reply) if committed => answer(reply, Ok(batch.flushed)),
+                Waiting::Merged(reply) => answer(reply, Err(Refusal::StoreFailed)),
+                Waiting::PropertiesKept(reply) if committed => answer(reply, Ok(())),
+                Waiting::PropertiesKept(reply) => answer(reply, Err(Refusal::StoreFailed)),
+            }
+        }
+        if self.store.checkpoint_due() {
+            self.checkpoint_due.notify_one();
+        }
+    }
+
+    /// Adds a write to the record and stages the result.
+    async fn coordinate(&mut self, key: StorageKey, job: CoordinateJob, deadline: Deadline) -> Result<Coordinated, CoordinateError> {
+        if deadline.has_passed(&*self.environment) {
+            return Err(CoordinateError::Refused(Refusal::Expired));
+        }
+        let epoch = self.spare_epoch().await.map_err(CoordinateError::Refused)?;
+        let CoordinateJob { request, replace_all, limits, .. } = job;
+        let Record { name, live, mut object } = self.record(key, request.name).map_err(CoordinateError::Refused)?;
+        if request.unchanged_since.is_some_and(|seen| !seen.includes(object.context())) {
+            return Err(CoordinateError::Rejected(Rejection::Modified));
+        }
+        let hash = request.content.hash();
+        if let Some(dot) = self.operations.dot_of(request.operation, key, hash).filter(|dot| object.context().covers(*dot)) {
+            self.metrics.operations_repeated.add(1);
+            self.stage(key, Record { name, live, object: object.clone() });
+            return Ok(Coordinated { dot, object, durable: false });
+        }
+        let mut seen = request.seen.context;
+        if replace_all {
+            seen.join(object.context());
+        }
+        check_growth(&object, &seen, limits.siblings).map_err(CoordinateError::Rejected)?;
+        let write = NewVersion {
+            seen,
+            seen_timestamp: request.seen.timestamp,
+            operation: request.operation,
+            content: request.content,
+            wall_us: self.environment.wall_us(),
+        };
+        let done = coordinate(&mut object, live, self.identity, write, || {
+            self.spare_epoch = None;
+            KeyEpoch(epoch)
+        });
+        let record = Record { name, live: done.live, object };
+        let encoded = record.encode();
+        if encoded.len() > limits.object_bytes {
+            let (bytes, limit) = (encoded.len() as u64, limits.object_bytes as u64);
+            return Err(CoordinateError::Rejected(Rejection::ObjectTooLarge { bytes, limit }));
+        }
+        self.note(&record.object, done.epoch_restarted, done.own_dot_ahead);
+        self.operations.note(request.operation, key, hash, done.dot);
+        self.stage_encoded(key, encoded);
+        Ok(Coordinated { dot: done.dot, object: record.object, durable: false })
+    }
+
+    /// Joins what another replica sent into the record and stages the result.
+    fn merge(&mut self, key: StorageKey, request: &MergeRequest, deadline: Deadline) -> Result<(), Refusal> {
+        if deadline.has_passed(&*self.environment) {
+            return Err(Refusal::Expired);
+        }
+        let Record { name, live, mut object } = self.record(key, request.name.clone())?;
+        object.merge(&request.object);
+        let live = live_after_merge(&object, live, self.identity);
+        // Staged even if nothing changed: the sender wants a flush that covers what is here.
+        self.stage(key, Record { name, live, object });
+        Ok(())
+    }
+
+    /// The record as the jobs before this one leave it; empty if there is none.
+    fn record(&self, key: StorageKey, name: ObjectName) -> Result<Record, Refusal> {
+        let bytes = self.group.read(Keyspace::Objects, &key).map_err(|error| {
+            tracing::error!(%error, "a record can't be read");
+            self.metrics.unreadable_records.add(1);
+            Refusal::Unreadable
+        })?;
+        match bytes {
+            Some(bytes) => record_of(&name, bytes, &self.metrics),
+            None => Ok(Record { name, live: None, object: Object::new() }),
+        }
+    }
+
+    /// A key epoch that no write has used, drawn ahead so that coordinating itself awaits nothing.
+    async fn spare_epoch(&mut self) -> Result<u64, Refusal> {
+        if let Some(epoch) = self.spare_epoch {
+            return Ok(epoch);
+        }
+        let epoch = self.group.fresh_epoch().await.map_err(|_| Refusal::StoreFailed)?;
+        self.spare_epoch = Some(epoch);
+        Ok(epoch)
+    }
+
+    fn stage(&mut self, key: StorageKey, record: Record) {
+        self.stage_encoded(key, record.encode());
+    }
+
+    fn stage_encoded(&mut self, key: StorageKey, value: Bytes) {
+        self.group.stage(Write { keyspace: Keyspace::Objects, change: Change::Put { key, value } });
+    }
+
+    fn note(&self, object: &Object, epoch_restarted: bool, own_dot_ahead: bool) {
+        if epoch_restarted {
+            self.metrics.epochs_restarted.add(1);
+        }
+        if own_dot_ahead {
+            tracing::warn!("a client has seen writes of this store that the store has forgotten");
+            self.metrics.own_dot_ahead.add(1);
+        }
+        if object.context().len() >= CONTEXT_ENTRIES_ALARM {
+            tracing::warn!(entries = object.context().len(), "a context has grown large");
+        }
+    }
+}
+
+/// Refuses a write that would make an object outgrow its bounds. Checked before a dot exists.
+fn check_growth(object: &Object, seen: &Context, siblings_max: usize) -> Result<(), Rejection> {
+    let entries = object.context().len();
+    if entries >= CONTEXT_ENTRIES_MAX {
+        let (entries, limit) = (small(entries), small(CONTEXT_ENTRIES_MAX));
+        return Err(Rejection::ContextTooLarge { entries, limit });
+    }
+    let kept = object.versions().iter().filter(|version| !seen.covers(version.dot)).count();
+    if kept >= siblings_max {
+        return Err(Rejection::TooManySiblings { siblings: small(kept), limit: small(siblings_max) });
+    }
+    Ok(())
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Whoever asked may have gone; then nobody wants the answer.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    reply.send(value).ok();
+}
