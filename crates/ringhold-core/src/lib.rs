@@ -9,10 +9,12 @@
 //! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
 //! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
 //! | [`fingerprint`] | which record of a store is a key's | |
+//! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 
 pub mod fingerprint;
 pub mod id;
 pub mod quorum;
 pub mod ring;
+pub mod secret;
 pub mod version;

@@ -5,4 +5,6 @@ mod quorum;
 mod quorum_get;
 mod quorum_model;
 mod quorum_put;
+mod ring_exhaustive;
+mod ring_properties;
 mod version_properties;
