@@ -3,7 +3,10 @@
 use crate::env::Deadline;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_wire::message::peer::{ObjectDigest, Refusal, Reply, Request};
+use ringhold_core::version::ContextToken;
+use ringhold_core::version::token::TokenScope;
+use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
+use ringhold_wire::message::{GetError, GetRequest, ObjectName, PutAnswer, PutError, Rejection};
 use std::sync::Arc;
 
 impl Node {
@@ -29,8 +32,32 @@ impl Node {
                 Ok(()) => Reply::PropertiesKept,
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Get(request) => Reply::Got(self.get(request, deadline).await),
-            Request::Put(request) => Reply::Coordinated(self.put(request, deadline).await),
+            Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
+            Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
         }
     }
+
+    async fn get_for_client(self: &Arc<Self>, request: GetRequest, deadline: Deadline) -> Result<ClientGot, GetError> {
+        let name = request.name.clone();
+        let answer = self.get(request, deadline).await?;
+        self.metrics.siblings_returned.observe(answer.object.siblings().len() as u64);
+        let object = &answer.object;
+        let token = ContextToken { context: object.context().clone(), timestamp: object.greatest_timestamp() };
+        let context = if object.is_absent() { Vec::new() } else { self.token_key().seal(scope_of(&name), &token) };
+        Ok(ClientGot { answer, context: context.into() })
+    }
+
+    async fn put_for_client(self: &Arc<Self>, put: ClientPut, deadline: Deadline) -> Result<PutAnswer, PutError> {
+        let ClientPut { mut request, context } = put;
+        let opened = match &context[..] {
+            [] => Ok(ContextToken::default()),
+            sealed => self.token_key().open(scope_of(&request.name), sealed),
+        };
+        request.seen = opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
+        self.put(request, deadline).await
+    }
+}
+
+fn scope_of(name: &ObjectName) -> TokenScope<'_> {
+    TokenScope { bucket_type: &name.bucket_type, bucket: &name.bucket, key: &name.key }
 }

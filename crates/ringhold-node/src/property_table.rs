@@ -242,7 +242,7 @@ fn decode(record: Bytes) -> Result<BucketProperties, DecodeError> {
     let mut reader = Reader::new(record);
     let version = reader.u8("record version")?;
     if version != RECORD_VERSION {
-        return Err(reader.unknown_code("record version", version));
+        return Err(DecodeError::UnknownVersion { what: "bucket properties", version });
     }
     let change = BucketProperties {
         bucket_type: reader.bytes("bucket type", NAME_BYTES_MAX)?,

@@ -1,1 +1,33 @@
+//! What goes over the network and onto the disk, byte by byte.
+//!
+//! Every format begins with a version and has a golden file in `tests/golden`. Lengths are checked
+//! before anything is allocated, and no bytes make a decoder panic. No sockets here: [`frame`]
+//! turns bytes into messages and messages into bytes.
+//!
+//! | module | format |
+//! | --- | --- |
+//! | [`bytes_io`] | the primitive readers and writers that all formats share |
+//! | [`object`] | an object: the same on disk and on the wire |
+//! | [`record`] | what a store keeps of a key: names, the local mark, the object |
+//! | [`metadata`] | what a client said about a value besides its bytes |
+//! | [`ring`] | the ring document |
+//! | [`message`] | requests and answers between nodes, and of native clients |
+//! | [`frame`] | how messages share one connection |
+//! | [`handshake`] | the first frame each way |
+//! | [`fuzzing`] | what holds for any bytes whatever, for tests and fuzzers |
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap
+)]
+
+pub mod bytes_io;
+pub mod frame;
+pub mod fuzzing;
+pub mod handshake;
+pub mod message;
+pub mod metadata;
+pub mod object;
+pub mod record;
+pub mod ring;

@@ -56,7 +56,6 @@ impl Node {
         reading.fetch_differing().await?;
         let (object, stale) = reading.views.finish();
 
-        self.metrics.siblings_returned.observe(object.siblings().len() as u64);
         self.repair(&placement, &object, &stale);
         Ok(GetAnswer { object, explanation: notes.met() })
     }

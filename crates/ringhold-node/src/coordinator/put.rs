@@ -60,7 +60,7 @@ impl Node {
     }
 
     /// Has the nearest primary coordinate; tries the next only while none can have started.
-    async fn forward(&self, placement: &Placement, request: &PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+    async fn forward(self: &Arc<Self>, placement: &Placement, request: &PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
         let mut not_started = NotStarted::NoReplica;
         for target in placement.targets.iter().filter(|target| self.is_reachable(target.node)) {
             if deadline.has_passed(&*self.environment) {
@@ -97,7 +97,7 @@ impl Node {
             Ok(putting) => putting,
             Err(error) => return finish(answer, Err(error)),
         };
-        let written = match self.write_here(request, &putting, deadline).await {
+        let written = match self.write_here(request, putting.replace_all, putting.flushed, deadline).await {
             Ok(written) => written,
             Err(error) => return finish(answer, Err(error)),
         };
@@ -153,8 +153,13 @@ impl Node {
         Ok(())
     }
 
-    async fn write_here(&self, request: PutRequest, putting: &Putting, deadline: Deadline) -> Result<Coordinated, PutError> {
-        let Putting { replace_all, flushed, .. } = *putting;
+    async fn write_here(
+        &self,
+        request: PutRequest,
+        replace_all: bool,
+        flushed: bool,
+        deadline: Deadline,
+    ) -> Result<Coordinated, PutError> {
         let job = CoordinateJob { request, replace_all, flushed, limits: self.tuning.limits };
         self.replica.coordinate(job, deadline).await.map_err(|error| match error {
             CoordinateError::Refused(refusal) => PutError::NotStarted(not_started(refusal)),

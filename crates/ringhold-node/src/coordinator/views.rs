@@ -33,7 +33,8 @@ impl Views {
     }
 
     pub(crate) fn digest(&mut self, target: Target, digest: ObjectDigest) -> GetOutcome {
-        let outcome = outcome_of(digest.is_absent(), digest.has_value());
+        let is_absent = digest.context.is_empty() && digest.versions.is_empty();
+        let outcome = outcome_of(is_absent, digest.versions.iter().any(|(_, tombstone, _)| !tombstone));
         if self.views.iter().all(|(known, _)| known.node != target.node) {
             self.views.push((target, View::Digest(digest)));
         }

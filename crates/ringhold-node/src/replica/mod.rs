@@ -73,7 +73,6 @@ pub(crate) enum CoordinateError {
 
 pub(crate) struct Replica {
     store: Arc<Store>,
-    identity: StoreIdentity,
     queues: Vec<mpsc::Sender<Job>>,
     metrics: Arc<Metrics>,
 }
@@ -105,11 +104,7 @@ impl Replica {
             sender
         });
         let queues = queues.collect();
-        Self { store, identity, queues, metrics }
-    }
-
-    pub(crate) fn identity(&self) -> StoreIdentity {
-        self.identity
+        Self { store, queues, metrics }
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {

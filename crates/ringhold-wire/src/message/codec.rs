@@ -1,0 +1,243 @@
+//! The encodings of requests and answers.
+//!
+//! A message is one byte for its kind and then its fields, in the order in which the types declare
+//! them. Every kind and every variant has a number here that is never given to anything else, not
+//! even after the variant is gone. Writing and reading stand side by side as one [`Part`], a codec
+//! of one type; where an enum has no fields, one table of codes makes both ([`codes`]).
+//!
+//! Messages carry no version of their own: which fields there are follows from the protocol that
+//! the two ends agreed on in the handshake, so a message with something left over is an error. The
+//! objects in them do carry theirs, because they outlive connections.
+//!
+//! Invariants: a value has one encoding; `decode(encode(m)) == m`; whatever can be encoded within a
+//! frame can be decoded.
+//!
+//! Not here: deadlines, request ids and placement numbers, which the frame's header holds.
+
+mod coordinate;
+mod explain;
+mod peer;
+
+use super::peer::{Reply, Request};
+use super::{NAME_BYTES_MAX, ObjectName};
+use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
+use bytes::{Bytes, BytesMut};
+
+/// A type that is part of a message.
+pub(super) trait Part: Sized {
+    fn write(&self, writer: &mut Writer<'_>);
+
+    /// # Errors
+    /// If the bytes are not what `write` makes of some value.
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError>;
+}
+
+/// Gives the variants of an enum without fields their codes.
+macro_rules! codes {
+    ($what:literal, $type:ident { $($variant:ident = $code:literal),* $(,)? }) => {
+        impl Part for $type {
+            fn write(&self, writer: &mut Writer<'_>) {
+                writer.u8(match self { $(Self::$variant => $code),* });
+            }
+
+            fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+                match reader.u8($what)? {
+                    $($code => Ok(Self::$variant),)*
+                    code => Err(reader.unknown_code($what, code)),
+                }
+            }
+        }
+    };
+}
+pub(super) use codes;
+
+impl Request {
+    /// Puts the encoding at the end of `out`.
+    pub fn encode(&self, out: &mut BytesMut) {
+        self.write(&mut Writer::new(out));
+    }
+
+    /// # Errors
+    /// If the bytes are no request of this protocol. Nothing is known of what was asked.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        decode_whole("request", bytes, Self::read)
+    }
+}
+
+impl Reply {
+    /// Puts the encoding at the end of `out`.
+    pub fn encode(&self, out: &mut BytesMut) {
+        self.write(&mut Writer::new(out));
+    }
+
+    /// # Errors
+    /// If the bytes are no reply of this protocol. Whether the request was carried out is unknown.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        decode_whole("reply", bytes, Self::read)
+    }
+}
+
+impl Part for Request {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Ping => writer.u8(1),
+            Self::Coordinate(put) => kind(writer, 2, put),
+            Self::Merge(merge) => kind(writer, 3, merge),
+            Self::Fetch(name) => kind(writer, 4, name),
+            Self::Digest(name) => kind(writer, 5, name),
+            Self::Properties(buckets) => kind(writer, 6, buckets),
+            Self::Get(get) => kind(writer, 7, get),
+            Self::Put(put) => kind(writer, 8, put),
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.u8("request")? {
+            1 => Self::Ping,
+            2 => Self::Coordinate(Part::read(reader)?),
+            3 => Self::Merge(Part::read(reader)?),
+            4 => Self::Fetch(Part::read(reader)?),
+            5 => Self::Digest(Part::read(reader)?),
+            6 => Self::Properties(Part::read(reader)?),
+            7 => Self::Get(Part::read(reader)?),
+            8 => Self::Put(Part::read(reader)?),
+            code => return Err(reader.unknown_code("request", code)),
+        })
+    }
+}
+
+impl Part for Reply {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Pong => writer.u8(1),
+            Self::Coordinated(result) => kind(writer, 2, result),
+            Self::Merged { durable } => kind(writer, 3, durable),
+            Self::Fetched(object) => kind(writer, 4, object),
+            Self::Digested(digest) => kind(writer, 5, digest),
+            Self::PropertiesKept => writer.u8(6),
+            Self::Got(result) => kind(writer, 7, result),
+            Self::Refused(refusal) => kind(writer, 8, refusal),
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.u8("reply")? {
+            1 => Self::Pong,
+            2 => Self::Coordinated(Part::read(reader)?),
+            3 => Self::Merged {
+                durable: Part::read(reader)?,
+            },
+            4 => Self::Fetched(Part::read(reader)?),
+            5 => Self::Digested(Part::read(reader)?),
+            6 => Self::PropertiesKept,
+            7 => Self::Got(Part::read(reader)?),
+            8 => Self::Refused(Part::read(reader)?),
+            code => return Err(reader.unknown_code("reply", code)),
+        })
+    }
+}
+
+fn kind(writer: &mut Writer<'_>, code: u8, part: &impl Part) {
+    writer.u8(code);
+    part.write(writer);
+}
+
+impl Part for bool {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.flag(*self);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.flag("flag")
+    }
+}
+
+impl Part for u32 {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(*self);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.u32("number")
+    }
+}
+
+impl Part for u64 {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u64(*self);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.u64("number")
+    }
+}
+
+impl<T: Part> Part for Option<T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.option(self.as_ref(), |writer, value| value.write(writer));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.option("option", T::read)
+    }
+}
+
+impl<T: Part> Part for Box<T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        T::write(self, writer);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        T::read(reader).map(Box::new)
+    }
+}
+
+/// One byte, 0 for an error and 1 for a success, and then the one or the other.
+impl<T: Part, E: Part> Part for Result<T, E> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Err(error) => kind(writer, 0, error),
+            Ok(value) => kind(writer, 1, value),
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        if reader.flag("result")? {
+            T::read(reader).map(Ok)
+        } else {
+            E::read(reader).map(Err)
+        }
+    }
+}
+
+impl Part for ObjectName {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.write_names(writer);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Self::read_names(reader)
+    }
+}
+
+impl ObjectName {
+    /// # Panics
+    /// If a name is longer than [`NAME_BYTES_MAX`].
+    pub(crate) fn write_names(&self, writer: &mut Writer<'_>) {
+        write_name(writer, "bucket type", &self.bucket_type);
+        write_name(writer, "bucket", &self.bucket);
+        write_name(writer, "key", &self.key);
+    }
+
+    pub(crate) fn read_names(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            bucket_type: reader.bytes("bucket type", NAME_BYTES_MAX)?,
+            bucket: reader.bytes("bucket", NAME_BYTES_MAX)?,
+            key: reader.bytes("key", NAME_BYTES_MAX)?,
+        })
+    }
+}
+
+fn write_name(writer: &mut Writer<'_>, what: &'static str, name: &Bytes) {
+    writer.bytes_within(what, name, NAME_BYTES_MAX);
+}

@@ -1,0 +1,177 @@
+//! Requests and answers: what coordinators take and give, here and across the network.
+//!
+//! A put that is forwarded to a primary travels as the request that the client made, and its answer
+//! comes back as the answer that the client gets; so these types are also the node's interface.
+//!
+//! An answer to a put never says "failed" once a dot may have left the node (T6): it is done,
+//! it provably did not start, it is unknown, or it was rejected with a reason.
+
+mod codec;
+pub mod explain;
+pub mod peer;
+
+use bytes::Bytes;
+use explain::Explanation;
+use ringhold_core::id::OperationId;
+use ringhold_core::quorum::{GetSpec, PutCounts, PutSpec, QuorumViolation, Shortfall};
+use ringhold_core::ring::Position;
+use ringhold_core::version::{Content, Context, ContextToken, Dot, Object};
+
+/// No longer bucket type is taken in, in bytes.
+pub const BUCKET_TYPE_BYTES_MAX: usize = 256;
+/// No longer bucket is taken in, in bytes.
+pub const BUCKET_BYTES_MAX: usize = 256;
+/// No longer key is taken in, in bytes.
+pub const KEY_BYTES_MAX: usize = 1_024;
+/// What decoders take of any name: more than is taken in, so that a later release may take in more
+/// and this one still reads it.
+pub const NAME_BYTES_MAX: usize = 4_096;
+
+/// The address of an object: three byte strings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    pub bucket_type: Bytes,
+    pub bucket: Bytes,
+    pub key: Bytes,
+}
+
+/// The bucket type of names that give none.
+pub const DEFAULT_BUCKET_TYPE: &[u8] = b"default";
+
+impl ObjectName {
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::of(&self.bucket_type, &self.bucket, &self.key)
+    }
+}
+
+/// What a get asks for beyond the bucket's properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GetOptions {
+    pub quorum: GetSpec,
+    /// Another number of replicas than the bucket's.
+    pub n_val: Option<u32>,
+}
+
+/// What a put asks for beyond the bucket's properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    pub quorum: PutSpec,
+    /// Another number of replicas than the bucket's.
+    pub n_val: Option<u32>,
+    /// Every counted acknowledgement waits for its replica's flush, whatever the bucket says.
+    pub flushed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetRequest {
+    pub name: ObjectName,
+    pub options: GetOptions,
+    pub explain: bool,
+}
+
+/// A put, or a delete when the content is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutRequest {
+    pub name: ObjectName,
+    /// What the writer had seen, and the greatest timestamp in it; empty for a blind write.
+    pub seen: ContextToken,
+    pub operation: OperationId,
+    pub content: Content,
+    /// The condition of a conditional put: the coordinating replica refuses if it holds a write
+    /// that this context has not seen. `Some` of an empty context means "only if never written".
+    pub unchanged_since: Option<Context>,
+    pub options: PutOptions,
+    pub return_object: bool,
+    pub explain: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetAnswer {
+    /// The merge of what the replicas of the quorum hold; absent if none has it.
+    pub object: Object,
+    pub explanation: Option<Box<Explanation>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutAnswer {
+    pub dot: Dot,
+    pub counts: PutCounts,
+    /// The object after the write, if the request asked for it.
+    pub object: Option<Object>,
+    pub explanation: Option<Box<Explanation>>,
+}
+
+/// Why a get has no answer. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GetError {
+    /// So few replicas answered that the requirement can't be met any more.
+    QuorumNotMet(Shortfall),
+    /// The deadline passed first.
+    TimedOut,
+    /// A queue on the way is full; try again later.
+    Overloaded,
+    Violation(QuorumViolation),
+    UnknownBucketType,
+}
+
+/// Why a put was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutError {
+    /// Nothing was written anywhere; retry freely.
+    NotStarted(NotStarted),
+    /// The write may be on some replicas and may appear at any later time. Retry with the same
+    /// operation id.
+    Unknown(Uncertain),
+    /// Refused for what it is; retrying the same is useless. Nothing was written.
+    Rejected(Rejection),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// A queue on the way is full.
+    Overloaded,
+    /// The deadline passed before anything was written.
+    TimedOut,
+    /// None of the key's replicas can be reached.
+    NoReplica,
+    /// Too few primaries can be reached for the PW that was asked for.
+    TooFewPrimaries { required: u32, obtained: u32 },
+    /// This node's store has failed and takes no writes until it is reopened.
+    StoreFailed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncertain {
+    /// Too few replicas acknowledged.
+    QuorumNotMet(Shortfall),
+    /// The deadline passed first.
+    TimedOut,
+    /// The store or the connection to the coordinator failed on the way.
+    Interrupted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    Violation(QuorumViolation),
+    UnknownBucketType,
+    /// The context was not given out by this cluster for this key.
+    ContextRefused,
+    /// The object with all its siblings would be larger than the limit, in bytes.
+    ObjectTooLarge {
+        bytes: u64,
+        limit: u64,
+    },
+    /// The key has as many siblings as are allowed, and the write has seen too few of them.
+    TooManySiblings {
+        siblings: u32,
+        limit: u32,
+    },
+    /// The key's context has as many entries as are allowed.
+    ContextTooLarge {
+        entries: u32,
+        limit: u32,
+    },
+    /// The condition of a conditional put does not hold.
+    Modified,
+}

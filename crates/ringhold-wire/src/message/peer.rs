@@ -1,0 +1,125 @@
+//! What nodes ask of each other.
+
+use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
+use bytes::Bytes;
+use ringhold_core::version::{Context, Dot, Object};
+
+/// One request from a peer or a native client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Are you there?
+    Ping,
+    /// Coordinate this put; never forward it again (T6).
+    Coordinate(PutRequest),
+    /// Merge this object into your replica.
+    Merge(MergeRequest),
+    /// The whole object as your replica holds it.
+    Fetch(ObjectName),
+    /// What your replica's object amounts to, without the values.
+    Digest(ObjectName),
+    /// Bucket properties that changed, to be merged by timestamp.
+    Properties(Vec<BucketProperties>),
+    /// Of a native client: coordinate this get.
+    Get(GetRequest),
+    /// Of a native client: a put; forwarded once if this node is no replica of the key.
+    Put(ClientPut),
+}
+
+/// A put as a client sends it. A client must not be able to make up what it has seen (T3), so it gives
+/// back the token that it was given, and `request.seen` is empty until the node has opened it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPut {
+    pub request: PutRequest,
+    /// The token of the read that this write follows; empty for a blind write.
+    pub context: Bytes,
+}
+
+/// What a client gets for a get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientGot {
+    pub answer: GetAnswer,
+    /// The token that covers every version in the answer, for the write that follows.
+    pub context: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeRequest {
+    pub name: ObjectName,
+    pub object: Object,
+    /// Answer only once the merged object is on disk.
+    pub flushed: bool,
+}
+
+/// No bucket's encoded overrides are longer, in bytes.
+pub const OVERRIDES_BYTES_MAX: usize = 64 * 1_024;
+
+/// The overrides of one bucket, as an opaque document with the time of its last change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketProperties {
+    pub bucket_type: Bytes,
+    pub bucket: Bytes,
+    /// Orders changes: the later one holds everywhere.
+    pub changed_us: u64,
+    /// Breaks ties between changes of one microsecond.
+    pub changed_by: u128,
+    /// The encoded overrides, at most [`OVERRIDES_BYTES_MAX`]; empty after a reset.
+    pub overrides: Bytes,
+}
+
+/// What a replica's object amounts to. Equal digests mean equal objects, because a dot names one
+/// write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectDigest {
+    pub context: Context,
+    /// Each version's dot, whether it is a tombstone, and its content hash.
+    pub versions: Vec<(Dot, bool, u128)>,
+}
+
+impl ObjectDigest {
+    #[must_use]
+    pub fn of(object: &Object) -> Self {
+        let versions = object.versions().iter();
+        let versions = versions
+            .map(|v| (v.dot, v.content.is_tombstone(), v.hash.0))
+            .collect();
+        Self {
+            context: object.context().clone(),
+            versions,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Pong,
+    Coordinated(Result<PutAnswer, PutError>),
+    Merged {
+        durable: bool,
+    },
+    Fetched(Object),
+    Digested(ObjectDigest),
+    /// The properties were merged and persisted.
+    PropertiesKept,
+    Got(Result<ClientGot, GetError>),
+    /// The request was not carried out.
+    Refused(Refusal),
+}
+
+/// Why a replica did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its queue is full; it did nothing.
+    Overloaded,
+    /// The deadline had passed when the request's turn came; it did nothing.
+    Expired,
+    /// Its store has failed; whether a write was kept is unknown.
+    StoreFailed,
+    /// The record on its disk can't be read. Never to be taken for "not found".
+    Unreadable,
+    /// The replica is rebuilding and doesn't know.
+    Rebuilding,
+    /// The request makes no sense to it.
+    Malformed,
+    /// The sender knows an older placement; it must fetch the ring first.
+    PlacementBehind,
+}

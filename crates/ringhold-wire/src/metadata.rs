@@ -1,0 +1,177 @@
+//! What a client says of a value besides its bytes: type, links, index entries, expiry.
+//!
+//! A version carries metadata as a list of tagged fields, and nodes pass that list on and hash it
+//! without looking in. Only the edge, which speaks with clients, needs its meaning: [`Metadata`] is
+//! that meaning, and this module turns one into the other.
+//!
+//! | tag | field | bytes |
+//! | --- | --- | --- |
+//! | 1 | content type | as given, without the charset |
+//! | 2 | charset | as given |
+//! | 3 | content encoding | as given |
+//! | 4 | a user's pair | name, value: each a `u32` length and its bytes |
+//! | 5 | a link | bucket, key, tag: likewise |
+//! | 6 | an index entry | field, value: likewise |
+//! | 7 | expiry | `u64`, microseconds since 1970 |
+//!
+//! The fields of one metadata always come in one order, by tag and then as the client gave them:
+//! equal metadata has equal bytes, and with it an equal content hash, at whichever node a retry
+//! enters.
+//!
+//! Tags that are not in the table are kept, after the others and in their own order, so that a
+//! client that reads with an older node and writes back what it got does not lose what a newer one
+//! said (T20). The layout of a tag never changes; what needs another layout gets another tag.
+//!
+//! Not here: the vtag, which follows from a version's dot, and last-modified, which is its
+//! timestamp.
+
+use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, decode_whole, encode_alone};
+use bytes::Bytes;
+use ringhold_core::version::MetadataField;
+
+/// The tags that this release gives out; see the module.
+pub mod tag {
+    pub const CONTENT_TYPE: u16 = 1;
+    pub const CHARSET: u16 = 2;
+    pub const CONTENT_ENCODING: u16 = 3;
+    pub const USER: u16 = 4;
+    pub const LINK: u16 = 5;
+    pub const INDEX: u16 = 6;
+    pub const EXPIRES_AT: u16 = 7;
+}
+
+/// A named value: what a user attached, or an entry in an index of that name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedValue {
+    pub name: Bytes,
+    pub value: Bytes,
+}
+
+/// A pointer to another object, with a word for what it means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Link {
+    pub bucket: Bytes,
+    pub key: Bytes,
+    pub tag: Bytes,
+}
+
+/// Everything that is said of one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub content_type: Option<Bytes>,
+    pub charset: Option<Bytes>,
+    pub content_encoding: Option<Bytes>,
+    pub user: Vec<NamedValue>,
+    pub links: Vec<Link>,
+    pub indexes: Vec<NamedValue>,
+    /// Microseconds since 1970 from which on the value is hidden.
+    pub expires_at_us: Option<u64>,
+    /// Fields with tags that this program does not know.
+    pub unknown: Vec<MetadataField>,
+}
+
+impl Metadata {
+    /// Finds the meaning of a version's fields, in whatever order they are.
+    ///
+    /// # Errors
+    /// If a field with a known tag has another layout, or one that may occur once occurs twice.
+    pub fn from_fields(fields: &[MetadataField]) -> Result<Self, DecodeError> {
+        let mut metadata = Self::default();
+        for field in fields {
+            metadata.take(field)?;
+        }
+        Ok(metadata)
+    }
+
+    fn take(&mut self, field: &MetadataField) -> Result<(), DecodeError> {
+        let bytes = field.bytes.clone();
+        match field.tag {
+            tag::CONTENT_TYPE => return once("content type", &mut self.content_type, bytes),
+            tag::CHARSET => return once("charset", &mut self.charset, bytes),
+            tag::CONTENT_ENCODING => {
+                return once("content encoding", &mut self.content_encoding, bytes);
+            }
+            tag::EXPIRES_AT => {
+                let time_us = decode_whole("expiry", bytes, |reader| reader.u64("expiry"))?;
+                return once("expiry", &mut self.expires_at_us, time_us);
+            }
+            tag::USER => self
+                .user
+                .push(decode_whole("user metadata", bytes, read_named)?),
+            tag::LINK => self.links.push(decode_whole("link", bytes, read_link)?),
+            tag::INDEX => self
+                .indexes
+                .push(decode_whole("index entry", bytes, read_named)?),
+            _ => self.unknown.push(field.clone()),
+        }
+        Ok(())
+    }
+
+    /// The fields, in the one order that they have.
+    #[must_use]
+    pub fn to_fields(&self) -> Vec<MetadataField> {
+        let texts = [
+            (tag::CONTENT_TYPE, &self.content_type),
+            (tag::CHARSET, &self.charset),
+            (tag::CONTENT_ENCODING, &self.content_encoding),
+        ];
+        let field = |tag, bytes| MetadataField { tag, bytes };
+        let texts = texts
+            .into_iter()
+            .filter_map(|(tag, text)| Some(field(tag, text.clone()?)));
+        let users = self
+            .user
+            .iter()
+            .map(|pair| field(tag::USER, named_bytes(pair)));
+        let links = self
+            .links
+            .iter()
+            .map(|link| field(tag::LINK, link_bytes(link)));
+        let indexes = self
+            .indexes
+            .iter()
+            .map(|entry| field(tag::INDEX, named_bytes(entry)));
+        let expiry = self.expires_at_us.map(u64::to_be_bytes);
+        let expiry = expiry.map(|time| field(tag::EXPIRES_AT, Bytes::copy_from_slice(&time)));
+        let known = texts.chain(users).chain(links).chain(indexes).chain(expiry);
+        known.chain(self.unknown.iter().cloned()).collect()
+    }
+}
+
+/// Fills a place that may be filled once.
+fn once<T>(what: &'static str, place: &mut Option<T>, value: T) -> Result<(), DecodeError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(DecodeError::Malformed { what, offset: 0 }),
+    }
+}
+
+fn read_named(reader: &mut Reader) -> Result<NamedValue, DecodeError> {
+    let name = reader.bytes("name", WITHOUT_LIMIT)?;
+    let value = reader.bytes("value", WITHOUT_LIMIT)?;
+    Ok(NamedValue { name, value })
+}
+
+fn read_link(reader: &mut Reader) -> Result<Link, DecodeError> {
+    let bucket = reader.bytes("bucket", WITHOUT_LIMIT)?;
+    let key = reader.bytes("key", WITHOUT_LIMIT)?;
+    let tag = reader.bytes("tag", WITHOUT_LIMIT)?;
+    Ok(Link { bucket, key, tag })
+}
+
+fn named_bytes(pair: &NamedValue) -> Bytes {
+    strings(&[&pair.name, &pair.value])
+}
+
+fn link_bytes(link: &Link) -> Bytes {
+    strings(&[&link.bucket, &link.key, &link.tag])
+}
+
+fn strings(parts: &[&Bytes]) -> Bytes {
+    let bytes = parts.iter().map(|part| 4 + part.len()).sum();
+    encode_alone(bytes, |writer| {
+        for part in parts {
+            writer.bytes(part);
+        }
+    })
+}

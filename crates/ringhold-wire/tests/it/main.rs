@@ -1,0 +1,11 @@
+//! Every format: its golden files, its round trip, and what it does with bytes that are not its
+//! own.
+
+mod frames;
+mod golden;
+mod handshakes;
+mod hostile;
+mod messages;
+mod rings;
+mod samples;
+mod stored;

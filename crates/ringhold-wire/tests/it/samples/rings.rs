@@ -1,0 +1,134 @@
+//! Ring documents.
+
+use super::text;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use ringhold_core::id::{ClusterId, NodeId};
+use ringhold_core::ring::{
+    Addresses, Epoch, FurtherSection, Member, MemberState, PartitionCount, Placement, RingDocument,
+    RingHash,
+};
+
+fn member(number: u128, state: MemberState) -> Member {
+    let address = |port: u32| format!("10.0.0.{number}:{port}");
+    let (peer, http, pb) = (address(7_000), address(8_098), address(8_087));
+    Member {
+        id: NodeId(number),
+        name: format!("node-{number}"),
+        addresses: Addresses {
+            peer,
+            http,
+            pb,
+            native: String::new(),
+        },
+        zone: "north".to_owned(),
+        rack: format!("r{number}"),
+        weight: 100,
+        state,
+    }
+}
+
+/// Four members in different states, eight partitions on their way, and a section that nobody
+/// knows.
+pub(crate) fn document() -> RingDocument {
+    let states = [
+        MemberState::Up,
+        MemberState::Leaving,
+        MemberState::Joining,
+        MemberState::Removed,
+    ];
+    let members = (1..)
+        .zip(states)
+        .map(|(number, state)| member(number, state))
+        .collect();
+    let table = |owners: [u128; 8]| owners.map(NodeId).to_vec();
+    let placement = Placement {
+        partition_count: PartitionCount::MIN,
+        owners: table([1, 2, 1, 2, 1, 2, 1, 2]),
+        next: Some(table([1, 3, 1, 3, 1, 3, 1, 3])),
+        placement_number: 12,
+        target_n: 2,
+    };
+    let further = vec![FurtherSection {
+        name: "weather".to_owned(),
+        bytes: text("sunny"),
+    }];
+    let (cluster_id, epoch, previous) = (ClusterId(0xc1), Epoch(41), RingHash([0xab; 16]));
+    let section_hashes = Vec::new();
+    RingDocument {
+        cluster_id,
+        epoch,
+        previous,
+        members,
+        placement,
+        further,
+        section_hashes,
+    }
+    .sealed()
+}
+
+fn any_member() -> impl Strategy<Value = Member> {
+    let states = prop_oneof![
+        Just(MemberState::Joining),
+        Just(MemberState::Up),
+        Just(MemberState::Leaving),
+        Just(MemberState::Down),
+        Just(MemberState::Removed),
+    ];
+    (any::<u128>(), vec(".{0,6}", 7), any::<u32>(), states).prop_map(
+        |(id, mut texts, weight, state)| {
+            let mut text = || texts.pop().expect("one of seven");
+            let addresses = Addresses {
+                peer: text(),
+                http: text(),
+                pb: text(),
+                native: text(),
+            };
+            let (name, zone, rack) = (text(), text(), text());
+            Member {
+                id: NodeId(id),
+                name,
+                addresses,
+                zone,
+                rack,
+                weight,
+                state,
+            }
+        },
+    )
+}
+
+fn any_placement() -> impl Strategy<Value = Placement> {
+    let table = || vec(any::<u128>().prop_map(NodeId), 0..9);
+    let next = proptest::option::of(table());
+    (3..=16u32, table(), next, any::<u64>(), any::<u8>()).prop_map(
+        |(bits, owners, next, placement_number, target_n)| Placement {
+            partition_count: PartitionCount::new(1 << bits).expect("a possible count"),
+            owners,
+            next,
+            placement_number,
+            target_n,
+        },
+    )
+}
+
+/// Any document: an encoding is no judge of what makes sense.
+pub(crate) fn any_document() -> impl Strategy<Value = RingDocument> {
+    let heading = (any::<u128>(), any::<u64>(), any::<[u8; 16]>());
+    let further = btree_map("[a-l]{0,6}", super::any_bytes(9), 0..4);
+    (heading, vec(any_member(), 0..4), any_placement(), further).prop_map(
+        |((cluster, epoch, previous), members, placement, further)| {
+            let section = |(name, bytes)| FurtherSection { name, bytes };
+            RingDocument {
+                cluster_id: ClusterId(cluster),
+                epoch: Epoch(epoch),
+                previous: RingHash(previous),
+                members,
+                placement,
+                further: further.into_iter().map(section).rev().collect(),
+                section_hashes: Vec::new(),
+            }
+            .sealed()
+        },
+    )
+}

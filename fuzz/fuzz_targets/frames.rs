@@ -1,0 +1,6 @@
+//! What a connection brings, in any pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| ringhold_wire::fuzzing::frames(bytes));
