@@ -1,1 +1,31 @@
+//! A node as a process: sockets, clocks, files and signals around [`ringhold_node`].
+//!
+//! No protocol decisions here. What a node decides is decided below; this crate gives it time and
+//! connections ([`environment`], [`peers`]), opens its doors ([`http`], the native listener), and knows
+//! how to start and stop.
 
+pub mod config;
+mod data_dir;
+mod door;
+mod environment;
+pub mod founding;
+pub mod http;
+mod metrics_text;
+mod peers;
+mod startup;
+mod status;
+
+pub use data_dir::DataDirError;
+pub use startup::ServeError;
+
+use config::Config;
+
+/// Runs one node until it is told to stop by SIGTERM or Ctrl-C, then stops cleanly.
+///
+/// # Errors
+/// If the node can't start, or could not stop cleanly; the message says why and what to do.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(ServeError::Runtime)?;
+    runtime.block_on(startup::run(config))
+}

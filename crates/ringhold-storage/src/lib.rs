@@ -1,1 +1,58 @@
+//! One node's storage: an in-memory buffer over a backing store, made safe by a log.
+//!
+//! Dynamo's nodes put an in-memory object buffer in front of Berkeley DB or MySQL and let a writer
+//! thread bring it to disk (§5, §6.1), fast and able to lose what was in memory. Here a commit log
+//! stands before the buffer, so the same shape loses nothing that it acknowledged as flushed, and the
+//! dial between latency and durability is whether an acknowledgement waits for the log's flush.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `store` | [`Store`]: opening, reading, checkpoints, closing |
+//! | `writer` | [`GroupWriter`]: the one writer of a partition group |
+//! | `log` | records, segments, and the [`Flusher`] behind group commit |
+//! | `buffer`, `view` | the sorted maps in memory, and reading a range through them |
+//! | `checkpoint` | buffers into the engine, log dropped |
+//! | `recovery` | what engine and log say at opening, and what follows |
+//! | `meta`, `lease` | the store's own record: identity, life, key epochs |
+//! | [`files`], [`engine`] | what is below: traits, and what implements them |
+//! | [`testing`] | a disk and an engine that fail on purpose |
+//!
+//! Values are opaque here: versions, hints and trees are the node's. There is no network, no clock,
+//! no randomness of its own and no task of its own in this crate; `files::os` alone has threads.
 
+mod buffer;
+mod checkpoint;
+pub mod engine;
+mod error;
+mod figures;
+pub mod files;
+mod key;
+mod lease;
+mod log;
+mod meta;
+mod recovery;
+mod seal;
+mod store;
+pub mod testing;
+mod view;
+mod writer;
+
+use std::pin::Pin;
+
+pub use checkpoint::Checkpoint;
+pub use engine::lmdb::LmdbEngine;
+pub use engine::memory::MemoryEngine;
+pub use engine::{Batch, Engine, EngineError};
+pub use error::{CheckpointError, OpenError, Poisoned, PoisonedStep, ReadError};
+pub use figures::Figures;
+pub use files::Files;
+pub use files::os::OsFiles;
+pub use key::{Change, Grouping, KeyRange, Keyspace, StorageKey, Write};
+pub use log::flusher::Flusher;
+pub use meta::{StoreId, StoreIdentity};
+pub use recovery::{Doubt, OpenReport};
+pub use store::{Opened, Snapshot, Store, StoreOptions};
+pub use writer::{Committed, Durability, GroupWriter};
+
+/// A future behind a pointer, so that traits which return it can be used as `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

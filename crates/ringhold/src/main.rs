@@ -1,1 +1,39 @@
-fn main() {}
+//! `ringhold`: one binary, a node and everything that people do with nodes.
+//!
+//! This crate is the shell around the others: it reads the command line, calls the server or the
+//! client, and prints. What decides anything about data lives below; what is decided here is pure
+//! and small: how carts merge, which ports a development cluster gets, when a request of a
+//! benchmark was meant to start.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `cli` | the command line |
+//! | `commands` | one file a command |
+//! | `carts` | shopping carts replayed against a cluster and checked item by item |
+//! | `dev` | a local cluster, one process a node |
+//! | `bench` | load, latency and cost |
+//! | `latency` | histograms |
+//! | `output` | tables, JSON, exit codes |
+
+mod bench;
+mod carts;
+mod cli;
+mod commands;
+mod dev;
+mod latency;
+mod output;
+mod random;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("ringhold: {failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The client against sockets: what a request's end says about whether it was sent.
+
+mod connections;

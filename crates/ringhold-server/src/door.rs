@@ -1,0 +1,89 @@
+//! The node as its HTTP edge sees it.
+
+use crate::http::door::Door;
+use crate::{metrics_text, status};
+use bytes::Bytes;
+use ringhold_core::id::NodeId;
+use ringhold_core::version::TokenKey;
+use ringhold_node::Node;
+use ringhold_node::env::Deadline;
+use ringhold_node::properties::{Overrides, Properties, PropertiesError};
+use ringhold_wire::message::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub(crate) struct NodeDoor {
+    node: Arc<Node>,
+}
+
+impl NodeDoor {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    fn deadline(&self, timeout_ms: u64) -> Deadline {
+        Deadline::after(&**self.node.environment(), timeout_ms.saturating_mul(1_000))
+    }
+}
+
+impl Door for NodeDoor {
+    async fn get(&self, request: GetRequest, timeout_ms: u64) -> Result<GetAnswer, GetError> {
+        self.node.get(request, self.deadline(timeout_ms)).await
+    }
+
+    async fn put(&self, request: PutRequest, timeout_ms: u64) -> Result<PutAnswer, PutError> {
+        self.node.put(request, self.deadline(timeout_ms)).await
+    }
+
+    fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
+        self.node.properties(bucket_type, bucket)
+    }
+
+    async fn change_properties(&self, bucket_type: &Bytes, bucket: &Bytes, change: Option<Overrides>) -> Result<(), PropertiesError> {
+        self.node.change_properties(bucket_type, bucket, change.as_ref()).await
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        self.node.token_key()
+    }
+
+    fn random(&self) -> u128 {
+        self.node.environment().random()
+    }
+
+    fn node_name(&self, node: NodeId) -> String {
+        status::node_name(&self.node, node)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        status::status(&self.node)
+    }
+
+    fn ring(&self) -> serde_json::Value {
+        status::ring(&self.node)
+    }
+
+    async fn explain(&self, name: ObjectName, timeout_ms: u64) -> serde_json::Value {
+        status::inspection(&self.node, self.node.inspect(name, self.deadline(timeout_ms)).await)
+    }
+
+    /// The doors open last, so whoever can ask is asking a node that has recovered.
+    fn ready(&self) -> Result<(), String> {
+        match self.node.store().poisoned() {
+            Some(reason) => Err(format!("the store has failed: {reason}; restart the node to recover it")),
+            None => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        metrics_text::render(&self.node)
+    }
+
+    fn note_siblings_returned(&self, versions: usize) {
+        self.node.metrics().siblings_returned.observe(versions as u64);
+    }
+
+    fn note_request_shed(&self) {
+        self.node.metrics().requests_shed.add(1);
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading a body: how much is taken, from whom, and how long it may take.
+//!
+//! Room is claimed before the first byte is read (T28): as much as the client announces, or as much as a value
+//! may have when it announces nothing. All connections share the room, so many large uploads at once are
+//! answered "overloaded" instead of filling the memory. A client that sends too slowly is cut off:
+//! it gets a fixed time and what its body takes at a modest rate.
+
+use super::problem::Problem;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::StatusCode;
+use hyper::body::Body;
+use hyper::header::{CONNECTION, HeaderValue};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Room is counted in units of this many bytes.
+const UNIT_BYTES: usize = 1024;
+
+/// Every body gets this time,
+const TIME_MS: u64 = 10_000;
+/// and one millisecond more for this many bytes (about 64 KiB/s).
+const BYTES_PER_MS: u64 = 64;
+
+/// Memory for bodies that are being read or worked on.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    units: Arc<Semaphore>,
+}
+
+/// A body, and the room that it takes until this is dropped.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Self {
+        let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            units: Arc::new(Semaphore::new(units)),
+        }
+    }
+
+    fn claim(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok()?;
+        Arc::clone(&self.units).try_acquire_many_owned(units).ok()
+    }
+
+    /// Takes a body of at most `limit` bytes.
+    pub(super) async fn receive<B>(&self, body: B, limit: usize) -> Result<Received, Problem>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let announced = body
+            .size_hint()
+            .exact()
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        if announced.is_some_and(|bytes| bytes > limit) {
+            return Err(Problem::value_too_large(limit));
+        }
+        let bytes = announced.unwrap_or(limit);
+        let mut room = self.claim(bytes).ok_or_else(Problem::overloaded)?;
+        let time_ms =
+            TIME_MS.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_MS);
+        let reading = Box::pin(Limited::new(body, limit).collect());
+        let Ok(read) = timeout(Duration::from_millis(time_ms), reading).await else {
+            return Err(cut_off(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took too long\n",
+            ));
+        };
+        let bytes = match read {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(Problem::value_too_large(limit));
+            }
+            Err(_) => {
+                return Err(cut_off(
+                    StatusCode::BAD_REQUEST,
+                    "the body is malformed or incomplete\n",
+                ));
+            }
+        };
+        let excess = room
+            .num_permits()
+            .saturating_sub(bytes.len().div_ceil(UNIT_BYTES));
+        drop(room.split(excess));
+        Ok(Received { bytes, _room: room })
+    }
+}
+
+/// After this nothing on the connection can be made sense of.
+fn cut_off(status: StatusCode, text: &'static str) -> Problem {
+    Problem::new(status, text).with(CONNECTION, HeaderValue::from_static("close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use hyper::body::Frame;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// A body of unknown length, in pieces.
+    struct Pieces(Vec<&'static [u8]>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.0.is_empty() {
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0.remove(0))))))
+        }
+    }
+
+    fn left(room: &Room) -> usize {
+        room.units.available_permits()
+    }
+
+    #[tokio::test]
+    async fn room_is_taken_while_the_body_is_held() {
+        let room = Room::new(8 * UNIT_BYTES);
+        let received = room
+            .receive(Full::new(Bytes::from(vec![7; 2500])), 4096)
+            .await
+            .expect("it fits");
+        assert_eq!((received.bytes.len(), left(&room)), (2500, 5));
+        drop(received);
+        assert_eq!(left(&room), 8);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_claims_the_most_and_gives_back() {
+        let room = Room::new(4 * UNIT_BYTES);
+        let received = room
+            .receive(Pieces(vec![b"ab", b"c"]), 4096)
+            .await
+            .expect("it fits");
+        assert_eq!((&received.bytes[..], left(&room)), (&b"abc"[..], 3));
+        let problem = room
+            .receive(Pieces(vec![b"ab"]), 4096)
+            .await
+            .expect_err("not all is free");
+        assert_eq!(problem.answer().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_whether_announced_or_not() {
+        let room = Room::new(64 * UNIT_BYTES);
+        let announced = room
+            .receive(Full::new(Bytes::from_static(b"abcd")), 3)
+            .await;
+        let found_out = room.receive(Pieces(vec![b"ab", b"cd"]), 3).await;
+        for problem in [announced, found_out] {
+            assert_eq!(
+                problem.expect_err("too large").answer().status(),
+                StatusCode::PAYLOAD_TOO_LARGE
+            );
+        }
+        assert_eq!(left(&room), 64);
+    }
+}

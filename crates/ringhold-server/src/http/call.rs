@@ -1,0 +1,277 @@
+//! One request about one object, and what every operation on objects needs of it.
+//!
+//! Everything a request can say wrongly is found when its [`Call`] is made or by one of the readers here,
+//! before the node is asked for anything: a refused request has changed nothing.
+//!
+//! A context that a client brings is opened with the cluster's key, for this object. One that doesn't open,
+//! because it is cut short, forged or of another key, is refused: to ignore it would turn an update into a
+//! blind write, and to believe it could swallow writes that nobody has made yet (T3).
+
+use super::Answer;
+use super::door::Door;
+use super::explain::describe;
+use super::options::{self, Options};
+use super::problem::Problem;
+use super::render::{VCLOCK, View};
+use super::route::BucketName;
+use super::text::{header_value, random_name};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::header::{ACCEPT, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use ringhold_core::fingerprint::fingerprint;
+use ringhold_core::id::OperationId;
+use ringhold_core::quorum::GetSpec;
+use ringhold_core::version::Object;
+use ringhold_core::version::token::{ContextToken, TokenScope};
+use ringhold_node::properties::Properties;
+use ringhold_wire::message::explain::Explanation;
+use ringhold_wire::message::{GetAnswer, GetOptions, GetRequest, ObjectName};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-ringhold-explain");
+const DEADLINE_MS: HeaderName = HeaderName::from_static("x-ringhold-deadline-ms");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// A day: longer than anybody waits, and far from overflowing in microseconds.
+const TIMEOUT_MS_MAX: u64 = 86_400_000;
+
+/// Keep the hashes of one idempotency key for several purposes apart.
+const OPERATION_KEY: u128 = u128::from_be_bytes(*b"ringhold op id 1");
+const NAME_KEYS: [u128; 2] = [
+    u128::from_be_bytes(*b"ringhold new k 1"),
+    u128::from_be_bytes(*b"ringhold new k 2"),
+];
+
+pub(super) struct Call<'a, D> {
+    pub(super) door: &'a D,
+    pub(super) bucket: BucketName,
+    pub(super) name: ObjectName,
+    pub(super) options: Options,
+    pub(super) properties: Arc<Properties>,
+    pub(super) request: &'a Parts,
+    timeout_ms: u64,
+}
+
+impl<'a, D: Door> Call<'a, D> {
+    /// For the object with this key, or a new one; `request_ms` is the time that a request has which asks for none.
+    pub(super) fn new(
+        door: &'a D,
+        bucket: BucketName,
+        key: Option<Bytes>,
+        request: &'a Parts,
+        request_ms: u64,
+    ) -> Result<Self, Problem> {
+        let properties = door.properties(&bucket.bucket_type, &bucket.bucket);
+        let properties =
+            properties.ok_or_else(|| Problem::unknown_bucket_type(&bucket.bucket_type))?;
+        let options = options::parse(request.uri.query())?;
+        let asked_ms = options.timeout_ms.unwrap_or(request_ms);
+        let timeout_ms = asked_ms.min(deadline_ms(request)?).min(TIMEOUT_MS_MAX);
+        let key = match key {
+            Some(key) => key,
+            None => new_key(door, &bucket, request)?,
+        };
+        let name = bucket.object(key);
+        Ok(Self {
+            door,
+            bucket,
+            name,
+            options,
+            properties,
+            request,
+            timeout_ms,
+        })
+    }
+
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.request.headers.get(name)
+    }
+
+    pub(super) fn accept(&self) -> Option<&[u8]> {
+        self.header(&ACCEPT).map(HeaderValue::as_bytes)
+    }
+
+    /// Whether the client wants to know what happened.
+    pub(super) fn explain(&self) -> bool {
+        self.header(&EXPLAIN)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+    }
+
+    /// Starts the clock of the request.
+    pub(super) fn start(&self) -> Result<Clock, Problem> {
+        let clock = Clock {
+            started: Instant::now(),
+            timeout_ms: self.timeout_ms,
+        };
+        clock.left_ms().map(|_| clock)
+    }
+
+    /// The context of `X-Riak-Vclock`.
+    pub(super) fn seen(&self) -> Result<Option<ContextToken>, Problem> {
+        self.context_in(&VCLOCK, "Invalid X-Riak-Vclock\n")
+    }
+
+    /// The context in a header; an empty one is none.
+    pub(super) fn context_in(
+        &self,
+        header: &HeaderName,
+        invalid: &'static str,
+    ) -> Result<Option<ContextToken>, Problem> {
+        let Some(sealed) = self.header(header).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let opened = STANDARD.decode(sealed.as_bytes()).ok();
+        let opened =
+            opened.and_then(|sealed| self.door.token_key().open(self.scope(), &sealed).ok());
+        opened
+            .map(Some)
+            .ok_or_else(|| Problem::bad_request(invalid))
+    }
+
+    fn scope(&self) -> TokenScope<'_> {
+        let ObjectName {
+            bucket_type,
+            bucket,
+            key,
+        } = &self.name;
+        TokenScope {
+            bucket_type,
+            bucket,
+            key,
+        }
+    }
+
+    /// The one name of what the client means to do: the same for each retry that says so.
+    pub(super) fn operation(&self) -> Result<OperationId, Problem> {
+        let Some(given) = idempotency_key(self.request)? else {
+            return Ok(OperationId(self.door.random()));
+        };
+        let ObjectName {
+            bucket_type,
+            bucket,
+            key,
+        } = &self.name;
+        let given = fingerprint(OPERATION_KEY, given, b"", b"");
+        Ok(OperationId(fingerprint(given, bucket_type, bucket, key)))
+    }
+
+    /// Asks for the object.
+    pub(super) async fn fetch(&self, quorum: GetSpec, clock: Clock) -> Result<GetAnswer, Problem> {
+        let options = GetOptions {
+            quorum,
+            n_val: None,
+        };
+        let request = GetRequest {
+            name: self.name.clone(),
+            options,
+            explain: self.explain(),
+        };
+        let answer = self.door.get(request, clock.left_ms()?).await;
+        answer.map_err(|error| Problem::of_get(&error, &self.name.bucket_type))
+    }
+
+    /// What the client is shown of an object.
+    pub(super) fn view<'o>(&'o self, object: &'o Object) -> View<'o> {
+        let sealed = self.door.token_key().seal(self.scope(), &token_of(object));
+        View::of(
+            object,
+            self.properties.shows_last_write(),
+            &self.bucket,
+            &STANDARD.encode(sealed),
+        )
+    }
+
+    /// A boundary between the parts of a body.
+    pub(super) fn boundary(&self) -> String {
+        random_name([self.door.random(), self.door.random()])
+    }
+
+    /// Adds what happened to the answer, if anybody asked.
+    pub(super) fn explained(
+        &self,
+        mut answer: Answer,
+        explanation: Option<&Explanation>,
+    ) -> Answer {
+        if let Some(explanation) = explanation {
+            let text = describe(explanation, self.door).to_string();
+            answer
+                .headers_mut()
+                .insert(EXPLAIN, header_value(text.as_bytes()));
+        }
+        answer
+    }
+}
+
+/// What somebody has seen who has seen this object.
+pub(super) fn token_of(object: &Object) -> ContextToken {
+    ContextToken {
+        context: object.context().clone(),
+        timestamp: object.greatest_timestamp(),
+    }
+}
+
+/// The time that a request has left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    started: Instant,
+    timeout_ms: u64,
+}
+
+impl Clock {
+    /// At least 1; nothing is asked of the node once it is 0.
+    pub(super) fn left_ms(self) -> Result<u64, Problem> {
+        let passed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let left_ms = self.timeout_ms.saturating_sub(passed_ms);
+        if left_ms == 0 {
+            Err(Problem::timed_out())
+        } else {
+            Ok(left_ms)
+        }
+    }
+}
+
+fn deadline_ms(request: &Parts) -> Result<u64, Problem> {
+    let Some(value) = request.headers.get(DEADLINE_MS) else {
+        return Ok(u64::MAX);
+    };
+    let deadline_ms = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    deadline_ms.ok_or_else(|| {
+        Problem::bad_request("X-Ringhold-Deadline-Ms must be a number of milliseconds\n")
+    })
+}
+
+fn idempotency_key(request: &Parts) -> Result<Option<&[u8]>, Problem> {
+    let Some(value) = request
+        .headers
+        .get(IDEMPOTENCY_KEY)
+        .map(HeaderValue::as_bytes)
+    else {
+        return Ok(None);
+    };
+    if value.is_empty() || value.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+        return Err(Problem::bad_request(format!(
+            "an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes, this one {}\n",
+            value.len()
+        )));
+    }
+    Ok(Some(value))
+}
+
+/// A key for a new object. A retry with the same idempotency key means the same object.
+fn new_key(door: &impl Door, bucket: &BucketName, request: &Parts) -> Result<Bytes, Problem> {
+    let bits = match idempotency_key(request)? {
+        Some(given) => {
+            NAME_KEYS.map(|key| fingerprint(key, &bucket.bucket_type, &bucket.bucket, given))
+        }
+        None => [door.random(), door.random()],
+    };
+    Ok(Bytes::from(random_name(bits)))
+}

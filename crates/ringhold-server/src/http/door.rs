@@ -1,0 +1,85 @@
+//! What HTTP needs of a node, and nothing more.
+//!
+//! The edge turns texts into requests and answers into texts; what is between is behind this trait. The
+//! node implements it, and the tests put a map of objects behind it, so that every answer of the
+//! protocol can be provoked without a cluster.
+//!
+//! Not here: who may do what. Nobody is asked for a name yet, which is why a node listens on
+//! loopback unless it is told otherwise.
+
+use bytes::Bytes;
+use ringhold_core::id::NodeId;
+use ringhold_core::version::TokenKey;
+use ringhold_node::properties::{Overrides, Properties, PropertiesError};
+use ringhold_wire::message::{
+    GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
+};
+use std::future::Future;
+use std::sync::Arc;
+
+/// A node as its HTTP edge sees it. Cheap to clone: a handle.
+pub trait Door: Clone + Send + Sync + 'static {
+    /// The object, or why not; in either case within `timeout_ms`.
+    fn get(
+        &self,
+        request: GetRequest,
+        timeout_ms: u64,
+    ) -> impl Future<Output = Result<GetAnswer, GetError>> + Send;
+
+    /// Writes, or deletes when the content is a tombstone. What has begun goes on when the future is
+    /// dropped.
+    fn put(
+        &self,
+        request: PutRequest,
+        timeout_ms: u64,
+    ) -> impl Future<Output = Result<PutAnswer, PutError>> + Send;
+
+    /// The properties of a bucket; `None` if there is no such bucket type.
+    fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>>;
+
+    /// Lays a change over what the bucket has set, or takes back all that it has set (`None`). Returns
+    /// once every member that can be reached has it.
+    fn change_properties(
+        &self,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        change: Option<Overrides>,
+    ) -> impl Future<Output = Result<(), PropertiesError>> + Send;
+
+    /// What authenticates the contexts that clients hold.
+    fn token_key(&self) -> &TokenKey;
+
+    /// 128 random bits.
+    fn random(&self) -> u128;
+
+    /// The name that people gave a node.
+    fn node_name(&self, node: NodeId) -> String;
+
+    /// Who is up, and what this node is doing.
+    fn status(&self) -> serde_json::Value;
+
+    /// Who owns what.
+    fn ring(&self) -> serde_json::Value;
+
+    /// Where a key lives and what each replica holds.
+    fn explain(
+        &self,
+        name: ObjectName,
+        timeout_ms: u64,
+    ) -> impl Future<Output = serde_json::Value> + Send;
+
+    /// Whether the ring is loaded, the store recovered and every listener up.
+    ///
+    /// # Errors
+    /// What is still missing, for a person.
+    fn ready(&self) -> Result<(), String>;
+
+    /// All metrics, as Prometheus text.
+    fn metrics(&self) -> String;
+
+    /// A get has shown this many versions (§6.3).
+    fn note_siblings_returned(&self, versions: usize);
+
+    /// A request was turned away at the door because too much is going on.
+    fn note_request_shed(&self);
+}

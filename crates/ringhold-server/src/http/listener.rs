@@ -1,0 +1,85 @@
+//! The listener: one task for each connection, and a clean end.
+//!
+//! Told to stop, it takes no more connections, and every connection answers the request that it is working
+//! on and closes. A task that panics is logged and takes nothing with it.
+
+use super::{Door, Edge, Limits};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+
+/// After a failed accept, mostly for want of file descriptors: time for others to close some.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves the listener's connections until `stop` holds true, and returns once all have ended. A
+/// connection beyond those that `connections` has room for is closed at once.
+pub async fn serve<D: Door>(
+    listener: TcpListener,
+    door: D,
+    limits: Limits,
+    connections: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let edge = Edge::new(door, limits);
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(ended) = tasks.join_next() => {
+                note_end(ended);
+                continue;
+            }
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            tracing::warn!("a connection was refused: there are as many as are allowed");
+            continue;
+        };
+        tasks.spawn(serve_stream(
+            Arc::clone(&edge),
+            stream,
+            permit,
+            stop.clone(),
+        ));
+    }
+    drop(listener);
+    while let Some(ended) = tasks.join_next().await {
+        note_end(ended);
+    }
+}
+
+async fn serve_stream<D: Door>(
+    edge: Arc<Edge<D>>,
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    mut stop: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection broke before it began");
+        return;
+    }
+    let stopped = async {
+        // An error means that nobody is left to say stop, which is as good.
+        stop.wait_for(|stop| *stop).await.ok();
+    };
+    if let Err(error) = edge.serve_connection(stream, stopped).await {
+        tracing::debug!(%error, "a connection ended");
+    }
+    drop(permit);
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended in a panic; the others go on");
+    }
+}

@@ -1,0 +1,287 @@
+//! The HTTP edge: Riak's API, and what operators and probes ask.
+//!
+//! A connection is one task. hyper parses the heads and frames the bodies; there is no parser of HTTP
+//! here, and no framework: a request goes through five steps, each a function of its own.
+//!
+//! 1. [`guard`]: is it for us, and not from somebody else's page?
+//! 2. [`route`]: what is it about?
+//! 3. [`options`], [`metadata`], [`condition`]: what does it ask? All of it is read, and refused if wrong,
+//!    before anything happens.
+//! 4. [`store`], [`object`], [`props`], [`service`]: ask the node, through a [`Door`].
+//! 5. [`render`], or [`problem`]: the answer, in Riak's words where it has some.
+//!
+//! Everything that a client can make large is bounded (T28): heads by hyper, names by `route`, bodies
+//! by [`body`], time by [`patience`] and [`body`], requests by a count over all connections. What is over
+//! a bound is answered at once, not queued. What panics ends its connection and nothing else, because a
+//! connection is a task (T29).
+//!
+//! Invariants: no byte of a client or an object reaches a header unescaped; a request that was refused
+//! with a 4xx has changed nothing; traces hold neither keys nor values.
+//!
+//! Not here: TLS and who may do what; listings, data types and secondary indexes; a server's own compression
+//! (an object that was stored compressed is served so).
+
+mod accept;
+mod body;
+mod call;
+mod condition;
+pub mod door;
+mod explain;
+mod guard;
+mod listener;
+mod metadata;
+mod multipart;
+mod object;
+mod options;
+mod patience;
+mod problem;
+mod props;
+mod render;
+mod route;
+mod service;
+mod store;
+mod text;
+mod vtag;
+
+use crate::config::Config;
+use body::Room;
+use bytes::Bytes;
+use call::Call;
+use guard::Turned;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use patience::{Patience, Patient, Phase};
+use problem::Problem;
+use route::{BucketName, Route};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+pub use door::Door;
+pub use listener::serve;
+pub use route::NameLimits;
+
+type Answer = Response<Full<Bytes>>;
+
+/// The most that the head of a request may have, in fields and bytes.
+const HEAD_FIELDS_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// A client that takes nothing of its answer for this long is left.
+const STALL_MS: u64 = 30_000;
+
+/// What one node's HTTP takes on, over all connections where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub names: NameLimits,
+    /// The largest value, without its metadata.
+    pub value_bytes: usize,
+    /// Bodies being read or worked on, all connections together.
+    pub bytes_in_flight: usize,
+    /// Requests being worked on, all connections together.
+    pub requests_in_flight: usize,
+    /// The time of a request that asks for none.
+    pub request_ms: u64,
+    /// From the first byte of a head to its last.
+    pub head_ms: u64,
+    /// Between requests.
+    pub idle_ms: u64,
+}
+
+impl Limits {
+    /// As the operator has set them.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (limits, timeouts) = (&config.limits, &config.timeouts);
+        Self {
+            names: NameLimits {
+                key_bytes: size(limits.key_bytes),
+                name_bytes: size(limits.name_bytes),
+            },
+            value_bytes: size(limits.value_bytes),
+            bytes_in_flight: size(limits.bytes_in_flight),
+            requests_in_flight: size(limits.requests_in_flight.into()),
+            request_ms: timeouts.request_ms,
+            head_ms: timeouts.header_ms,
+            idle_ms: timeouts.idle_ms,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::of(&Config::default())
+    }
+}
+
+/// A node's HTTP: a door, and what all connections share.
+pub struct Edge<D> {
+    door: D,
+    limits: Limits,
+    room: Room,
+    requests: Semaphore,
+}
+
+impl<D: Door> Edge<D> {
+    #[must_use]
+    pub fn new(door: D, limits: Limits) -> Arc<Self> {
+        let requests = Semaphore::new(limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        Arc::new(Self {
+            door,
+            limits,
+            room: Room::new(limits.bytes_in_flight.max(limits.value_bytes)),
+            requests,
+        })
+    }
+
+    /// Serves one connection until either side closes it, or `stop` ends: then the request that is being
+    /// worked on is still answered. Run it in a task of its own.
+    ///
+    /// # Errors
+    /// If the connection broke, or the client spoke something else than HTTP/1.
+    pub async fn serve_connection<S>(
+        self: Arc<Self>,
+        stream: S,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Limits {
+            head_ms, idle_ms, ..
+        } = self.limits;
+        let phase = Phase::default();
+        let patience = Patience {
+            idle_ms,
+            head_ms,
+            stall_ms: STALL_MS,
+        };
+        let stream = TokioIo::new(Patient::new(stream, patience, phase.clone()));
+        let service = service_fn(move |request| {
+            let (edge, working) = (Arc::clone(&self), phase.work());
+            async move {
+                let answer = edge.serve(request).await;
+                drop(working);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .header_read_timeout(None)
+                .max_headers(HEAD_FIELDS_MAX)
+                .max_header_size(HEAD_BYTES_MAX)
+                .title_case_headers(true)
+                .serve_connection(stream, service)
+        );
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    /// One request, from its head to its answer.
+    async fn serve(&self, request: Request<Incoming>) -> Answer {
+        let started = Instant::now();
+        let method = request.method().clone();
+        let routed =
+            route::route(&method, request.uri().path(), self.limits.names).map_err(Problem::from);
+        let operation = routed
+            .as_ref()
+            .map_or("none", |route| route.operation(&method));
+        let bucket_type = routed
+            .as_ref()
+            .ok()
+            .and_then(Route::bucket_type)
+            .cloned()
+            .unwrap_or_default();
+        let bucket_type = String::from_utf8_lossy(&bucket_type);
+        let span = tracing::debug_span!("http", operation, %method, ?bucket_type);
+        async {
+            let (parts, body) = request.into_parts();
+            let answered = match self.admit(&parts) {
+                Ok(_admitted) => match routed {
+                    Ok(route) => self.carry_out(route, &parts, body).await,
+                    Err(problem) => Err(problem),
+                },
+                Err(problem) => Err(problem),
+            };
+            let answer = answered.unwrap_or_else(Problem::answer);
+            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::debug!(status = answer.status().as_u16(), took_us, "answered");
+            answer
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Turns away what is not for us, and what is too much.
+    fn admit(&self, parts: &Parts) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
+        guard::check(parts.version, &parts.headers).map_err(|turned| match turned {
+            Turned::NoHost => Problem::bad_request("a request names its host once\n")
+                .with(CONNECTION, HeaderValue::from_static("close")),
+            Turned::ForeignOrigin => Problem::new(
+                StatusCode::FORBIDDEN,
+                "requests of other sites are not served\n",
+            ),
+        })?;
+        self.requests.try_acquire().map_err(|_| {
+            self.door.note_request_shed();
+            Problem::overloaded()
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        route: Route,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let door = &self.door;
+        match route {
+            Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
+            Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
+            Route::Properties(bucket) => props::serve(door, &bucket, parts, body, &self.room).await,
+            Route::Root => service::root(parts),
+            Route::Ping => Ok(service::ping()),
+            Route::Live => Ok(service::live()),
+            Route::Ready => Ok(service::ready(door)),
+            Route::Metrics => Ok(service::metrics(door)),
+            Route::Status => Ok(service::document(&door.status())),
+            Route::Ring => Ok(service::document(&door.ring())),
+            Route::Explain(name) => Ok(service::document(
+                &door.explain(name, self.limits.request_ms).await,
+            )),
+        }
+    }
+
+    async fn on_object(
+        &self,
+        bucket: BucketName,
+        key: Option<Bytes>,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let created = key.is_none();
+        let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
+        match parts.method {
+            Method::PUT | Method::POST => {
+                store::put(&call, body, &self.room, self.limits.value_bytes, created).await
+            }
+            Method::DELETE => object::delete(&call).await,
+            _ => object::get(&call).await,
+        }
+    }
+}

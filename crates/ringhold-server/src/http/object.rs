@@ -1,0 +1,80 @@
+//! Reading and deleting objects.
+//!
+//! A delete is a put of a tombstone that replaces what its context has seen. A client that gives no
+//! context means "what is there now", so the object is read first; what is written between that read
+//! and the tombstone survives beside it, as it would beside any other write.
+
+use super::Answer;
+use super::call::{Call, Clock, token_of};
+use super::condition::{Conditions, Verdict};
+use super::door::Door;
+use super::problem::Problem;
+use super::store::{DOT, guarded};
+use super::text::header_value;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+use ringhold_core::version::{Content, ContextToken};
+use ringhold_wire::message::{PutOptions, PutRequest};
+
+/// `GET` and `HEAD`; the body of the latter is left out on its way.
+pub(super) async fn get<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> {
+    let fetched = call.fetch(call.options.get, call.start()?).await?;
+    let view = call.view(&fetched.object);
+    call.door.note_siblings_returned(view.shown().len());
+    let answer = if view.has_value() {
+        let choice = view.choose(call.options.vtag.as_deref(), call.accept())?;
+        match Conditions::read(&call.request.headers).of_read(&view.validators(choice)) {
+            Verdict::Proceed { .. } => view.answer(choice, true, &call.boundary()),
+            Verdict::NotModified => view.not_modified(choice),
+            Verdict::Failed => return Err(Problem::precondition_failed()),
+        }
+    } else {
+        view.nothing().answer()
+    };
+    Ok(call.explained(answer, fetched.explanation.as_deref()))
+}
+
+/// `DELETE`.
+pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> {
+    let seen = call.seen()?;
+    let operation = call.operation()?;
+    let clock = call.start().map_err(Problem::not_started)?;
+    let condition = guarded(call, clock).await?;
+    let seen = match seen.or(condition.known) {
+        Some(seen) => seen,
+        None => seen_now(call, clock).await.map_err(Problem::not_started)?,
+    };
+    let request = PutRequest {
+        name: call.name.clone(),
+        seen,
+        operation,
+        content: Content::Tombstone,
+        unchanged_since: condition.unchanged_since,
+        options: PutOptions {
+            quorum: call.options.delete_put(),
+            n_val: None,
+            flushed: call.options.flushed,
+        },
+        return_object: false,
+        explain: call.explain(),
+    };
+    let left_ms = clock.left_ms().map_err(Problem::not_started)?;
+    let done = call.door.put(request, left_ms).await;
+    let done =
+        done.map_err(|error| Problem::of_put(&error, &call.name.bucket_type, condition.modified))?;
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+        .headers_mut()
+        .insert(DOT, header_value(done.dot.to_string().as_bytes()));
+    Ok(call.explained(answer, done.explanation.as_deref()))
+}
+
+/// The context of what is there now; 404 if that is nothing.
+async fn seen_now<D: Door>(call: &Call<'_, D>, clock: Clock) -> Result<ContextToken, Problem> {
+    let fetched = call.fetch(call.options.delete_get(), clock).await?;
+    if !call.view(&fetched.object).has_value() {
+        return Err(Problem::not_found());
+    }
+    Ok(token_of(&fetched.object))
+}

@@ -1,0 +1,495 @@
+//! Which thing a path names, and what may be done with it.
+//!
+//! Riak's addresses come in three generations, and clients of all three are alive:
+//!
+//! | form | object | bucket |
+//! | --- | --- | --- |
+//! | typed | `/types/T/buckets/B/keys/K` | `/types/T/buckets/B/props` |
+//! | plain | `/buckets/B/keys/K` | `/buckets/B/props` |
+//! | old | `/riak/B/K` | `/riak/B` |
+//!
+//! The path is cut at its slashes first and decoded after, so a name may hold a slash. Every name is
+//! checked here, once: it is not empty and not longer than it may be, before anybody hashes or stores it.
+//!
+//! Not here: whether the bucket type exists, which only the node knows.
+
+use super::text::{escape, unescape};
+use bytes::Bytes;
+use hyper::Method;
+use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, ObjectName};
+use std::fmt;
+
+/// The longest names that are accepted, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameLimits {
+    pub key_bytes: usize,
+    /// Of a bucket, and of a bucket type.
+    pub name_bytes: usize,
+}
+
+/// The generation of an address; answers speak the one that was asked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Old,
+    Plain,
+    Typed,
+}
+
+/// A bucket as a path names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BucketName {
+    pub(super) bucket_type: Bytes,
+    pub(super) bucket: Bytes,
+    pub(super) form: Form,
+}
+
+impl BucketName {
+    pub(super) fn object(&self, key: Bytes) -> ObjectName {
+        ObjectName {
+            bucket_type: self.bucket_type.clone(),
+            bucket: self.bucket.clone(),
+            key,
+        }
+    }
+
+    /// Where an object of this bucket is found.
+    pub(super) fn location(&self, key: &[u8]) -> String {
+        let (bucket, key) = (escape(&self.bucket), escape(key));
+        match self.form {
+            Form::Old => format!("/riak/{bucket}/{key}"),
+            Form::Plain => format!("/buckets/{bucket}/keys/{key}"),
+            Form::Typed => format!(
+                "/types/{}/buckets/{bucket}/keys/{key}",
+                escape(&self.bucket_type)
+            ),
+        }
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Root,
+    Ping,
+    Live,
+    Ready,
+    Metrics,
+    Status,
+    Ring,
+    Explain(ObjectName),
+    Object {
+        bucket: BucketName,
+        key: Bytes,
+    },
+    /// A new object whose key the node makes up.
+    NewObject(BucketName),
+    Properties(BucketName),
+}
+
+impl Route {
+    /// The word for it in traces.
+    pub(super) fn operation(&self, method: &Method) -> &'static str {
+        match self {
+            Self::Object { .. } if *method == Method::DELETE => "delete",
+            Self::Object { .. } if *method == Method::PUT || *method == Method::POST => "put",
+            Self::Object { .. } => "get",
+            Self::NewObject(_) => "put",
+            Self::Properties(_) => "properties",
+            Self::Explain(_) => "explain",
+            Self::Status | Self::Ring => "status",
+            Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
+        }
+    }
+
+    pub(super) fn bucket_type(&self) -> Option<&Bytes> {
+        match self {
+            Self::Object { bucket, .. } | Self::NewObject(bucket) | Self::Properties(bucket) => {
+                Some(&bucket.bucket_type)
+            }
+            Self::Explain(name) => Some(&name.bucket_type),
+            _ => None,
+        }
+    }
+}
+
+/// Why a request is about nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unrouted {
+    NoSuchPath,
+    /// The path names something, but not for this method; these are the ones.
+    MethodNotAllowed {
+        allow: &'static str,
+    },
+    BadName(BadName),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadName {
+    Escape,
+    Empty {
+        what: &'static str,
+    },
+    TooLong {
+        what: &'static str,
+        bytes: usize,
+        limit: usize,
+    },
+}
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Escape => f.write_str(
+                "a percent sign in the address is not followed by two hexadecimal digits",
+            ),
+            Self::Empty { what } => write!(f, "{what} cannot be zero-length"),
+            Self::TooLong { what, bytes, limit } => {
+                write!(f, "{what} has {bytes} bytes, the limit is {limit}")
+            }
+        }
+    }
+}
+
+const READ: &str = "GET, HEAD";
+const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
+const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
+const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
+const NEW_OBJECT: &str = "POST";
+
+/// Finds what a request is about.
+pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<Route, Unrouted> {
+    let names = Names { limits };
+    let (route, allow) = match *segments(path) {
+        [""] => (Route::Root, READ),
+        ["ping"] => (Route::Ping, READ),
+        ["metrics"] => (Route::Metrics, READ),
+        ["health", "live"] => (Route::Live, READ),
+        ["health", "ready"] => (Route::Ready, READ),
+        ["ringhold", "v1", "status"] => (Route::Status, READ),
+        ["ringhold", "v1", "ring"] => (Route::Ring, READ),
+        ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
+            (names.explain(None, b, k)?, READ)
+        }
+        [
+            "ringhold",
+            "v1",
+            "explain",
+            "types",
+            t,
+            "buckets",
+            b,
+            "keys",
+            k,
+        ] => (names.explain(Some(t), b, k)?, READ),
+        ["riak", b] | ["riak", b, ""] => {
+            let bucket = names.bucket(Form::Old, None, b)?;
+            let created = *method == Method::POST;
+            (
+                if created {
+                    Route::NewObject(bucket)
+                } else {
+                    Route::Properties(bucket)
+                },
+                OLD_BUCKET,
+            )
+        }
+        ["riak", b, k] => (names.object(Form::Old, None, b, k)?, OBJECT),
+        ["buckets", b, "props"] => (
+            Route::Properties(names.bucket(Form::Plain, None, b)?),
+            PROPERTIES,
+        ),
+        ["buckets", b, "keys"] | ["buckets", b, "keys", ""] => (
+            Route::NewObject(names.bucket(Form::Plain, None, b)?),
+            NEW_OBJECT,
+        ),
+        ["buckets", b, "keys", k] => (names.object(Form::Plain, None, b, k)?, OBJECT),
+        ["types", t, "buckets", b, "props"] => (
+            Route::Properties(names.bucket(Form::Typed, Some(t), b)?),
+            PROPERTIES,
+        ),
+        ["types", t, "buckets", b, "keys"] | ["types", t, "buckets", b, "keys", ""] => (
+            Route::NewObject(names.bucket(Form::Typed, Some(t), b)?),
+            NEW_OBJECT,
+        ),
+        ["types", t, "buckets", b, "keys", k] => {
+            (names.object(Form::Typed, Some(t), b, k)?, OBJECT)
+        }
+        _ => return Err(Unrouted::NoSuchPath),
+    };
+    if allow.split(", ").any(|allowed| allowed == method.as_str()) {
+        return Ok(route);
+    }
+    Err(Unrouted::MethodNotAllowed { allow })
+}
+
+fn segments(path: &str) -> Box<[&str]> {
+    path.strip_prefix('/').unwrap_or(path).split('/').collect()
+}
+
+struct Names {
+    limits: NameLimits,
+}
+
+impl Names {
+    fn bucket(
+        &self,
+        form: Form,
+        bucket_type: Option<&str>,
+        bucket: &str,
+    ) -> Result<BucketName, Unrouted> {
+        let limit = self.limits.name_bytes;
+        let bucket_type = match bucket_type {
+            Some(text) => name("Type", text, limit)?,
+            None => Bytes::from_static(DEFAULT_BUCKET_TYPE),
+        };
+        Ok(BucketName {
+            bucket_type,
+            bucket: name("Bucket", bucket, limit)?,
+            form,
+        })
+    }
+
+    fn object(
+        &self,
+        form: Form,
+        bucket_type: Option<&str>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Route, Unrouted> {
+        let bucket = self.bucket(form, bucket_type, bucket)?;
+        Ok(Route::Object {
+            bucket,
+            key: name("Key", key, self.limits.key_bytes)?,
+        })
+    }
+
+    fn explain(
+        &self,
+        bucket_type: Option<&str>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Route, Unrouted> {
+        let bucket = self.bucket(Form::Plain, bucket_type, bucket)?;
+        Ok(Route::Explain(bucket.object(name(
+            "Key",
+            key,
+            self.limits.key_bytes,
+        )?)))
+    }
+}
+
+fn name(what: &'static str, text: &str, limit: usize) -> Result<Bytes, Unrouted> {
+    let decoded = unescape(text).map_err(|_| Unrouted::BadName(BadName::Escape))?;
+    if decoded.is_empty() {
+        return Err(Unrouted::BadName(BadName::Empty { what }));
+    }
+    if decoded.len() > limit {
+        return Err(Unrouted::BadName(BadName::TooLong {
+            what,
+            bytes: decoded.len(),
+            limit,
+        }));
+    }
+    Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: NameLimits = NameLimits {
+        key_bytes: 16,
+        name_bytes: 8,
+    };
+
+    fn get(path: &str) -> Result<Route, Unrouted> {
+        route(&Method::GET, path, LIMITS)
+    }
+
+    fn bucket(form: Form, bucket_type: &'static str, bucket: &'static str) -> BucketName {
+        let (bucket_type, bucket) = (Bytes::from(bucket_type), Bytes::from(bucket));
+        BucketName {
+            bucket_type,
+            bucket,
+            form,
+        }
+    }
+
+    #[test]
+    fn objects_in_three_forms() {
+        let rows = [
+            ("/riak/b/k", Form::Old, "default", "b", "k"),
+            ("/buckets/b/keys/k", Form::Plain, "default", "b", "k"),
+            (
+                "/types/default/buckets/b/keys/k",
+                Form::Typed,
+                "default",
+                "b",
+                "k",
+            ),
+            (
+                "/types/t/buckets/b+c/keys/a%2Fb%20c",
+                Form::Typed,
+                "t",
+                "b c",
+                "a/b c",
+            ),
+            (
+                "/buckets/keys/keys/keys",
+                Form::Plain,
+                "default",
+                "keys",
+                "keys",
+            ),
+        ];
+        for (path, form, bucket_type, name, key) in rows {
+            let want = Route::Object {
+                bucket: bucket(form, bucket_type, name),
+                key: Bytes::from(key),
+            };
+            assert_eq!(get(path), Ok(want), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_things() {
+        let rows = [
+            ("GET", "/", Route::Root),
+            ("HEAD", "/ping", Route::Ping),
+            ("GET", "/metrics", Route::Metrics),
+            ("GET", "/health/live", Route::Live),
+            ("GET", "/health/ready", Route::Ready),
+            ("GET", "/ringhold/v1/status", Route::Status),
+            ("GET", "/ringhold/v1/ring", Route::Ring),
+            (
+                "POST",
+                "/buckets/b/keys",
+                Route::NewObject(bucket(Form::Plain, "default", "b")),
+            ),
+            (
+                "POST",
+                "/buckets/b/keys/",
+                Route::NewObject(bucket(Form::Plain, "default", "b")),
+            ),
+            (
+                "POST",
+                "/types/t/buckets/b/keys",
+                Route::NewObject(bucket(Form::Typed, "t", "b")),
+            ),
+            (
+                "POST",
+                "/riak/b",
+                Route::NewObject(bucket(Form::Old, "default", "b")),
+            ),
+            (
+                "GET",
+                "/riak/b",
+                Route::Properties(bucket(Form::Old, "default", "b")),
+            ),
+            (
+                "PUT",
+                "/riak/b",
+                Route::Properties(bucket(Form::Old, "default", "b")),
+            ),
+            (
+                "DELETE",
+                "/buckets/b/props",
+                Route::Properties(bucket(Form::Plain, "default", "b")),
+            ),
+            (
+                "GET",
+                "/types/t/buckets/b/props",
+                Route::Properties(bucket(Form::Typed, "t", "b")),
+            ),
+            (
+                "GET",
+                "/ringhold/v1/explain/buckets/b/keys/k",
+                Route::Explain(bucket(Form::Plain, "default", "b").object(Bytes::from("k"))),
+            ),
+        ];
+        for (method, path, want) in rows {
+            let method = method.parse().expect("a method");
+            assert_eq!(route(&method, path, LIMITS), Ok(want), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let too_long =
+            |what, bytes, limit| Unrouted::BadName(BadName::TooLong { what, bytes, limit });
+        let empty = |what| Unrouted::BadName(BadName::Empty { what });
+        let rows = [
+            ("GET", "/nosuch", Unrouted::NoSuchPath),
+            ("GET", "/buckets", Unrouted::NoSuchPath),
+            ("GET", "/buckets/b", Unrouted::NoSuchPath),
+            ("GET", "/buckets/b/keys/a/b", Unrouted::NoSuchPath),
+            ("GET", "/stats", Unrouted::NoSuchPath),
+            (
+                "GET",
+                "/buckets/b/keys/%zz",
+                Unrouted::BadName(BadName::Escape),
+            ),
+            ("GET", "/buckets//keys/k", empty("Bucket")),
+            ("GET", "/types//buckets/b/keys/k", empty("Type")),
+            ("GET", "/buckets/123456789/keys/k", too_long("Bucket", 9, 8)),
+            (
+                "GET",
+                "/types/123456789/buckets/b/keys/k",
+                too_long("Type", 9, 8),
+            ),
+            (
+                "GET",
+                "/buckets/b/keys/12345678901234567",
+                too_long("Key", 17, 16),
+            ),
+            ("POST", "/ping", Unrouted::MethodNotAllowed { allow: READ }),
+            (
+                "PATCH",
+                "/buckets/b/keys/k",
+                Unrouted::MethodNotAllowed { allow: OBJECT },
+            ),
+            (
+                "OPTIONS",
+                "/buckets/b/keys/k",
+                Unrouted::MethodNotAllowed { allow: OBJECT },
+            ),
+            (
+                "GET",
+                "/buckets/b/keys",
+                Unrouted::MethodNotAllowed { allow: NEW_OBJECT },
+            ),
+            (
+                "POST",
+                "/buckets/b/props",
+                Unrouted::MethodNotAllowed { allow: PROPERTIES },
+            ),
+            (
+                "DELETE",
+                "/riak/b",
+                Unrouted::MethodNotAllowed { allow: OLD_BUCKET },
+            ),
+        ];
+        for (method, path, want) in rows {
+            let method = method.parse().expect("a method");
+            assert_eq!(route(&method, path, LIMITS), Err(want), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_location_leads_back() {
+        for (form, bucket_type) in [
+            (Form::Old, "default"),
+            (Form::Plain, "default"),
+            (Form::Typed, "t/1"),
+        ] {
+            let bucket = bucket(form, bucket_type, "a b/c");
+            let location = bucket.location(b"k?\xff");
+            let key = Bytes::from_static(b"k?\xff");
+            assert_eq!(
+                get(&location),
+                Ok(Route::Object { bucket, key }),
+                "{location}"
+            );
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Everything that is not about a bucket: health, metrics, the state of the node and the cluster.
+//!
+//! `/health/live` says that the process answers; `/health/ready` that the ring is loaded, the store recovered
+//! and the listeners are up, whatever the peers do, because a node without its peers still takes
+//! writes. `/` lists what there is, under the names that Riak's clients look for before they choose
+//! their addresses.
+
+use super::Answer;
+use super::accept;
+use super::door::Door;
+use super::problem::Problem;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LINK, VARY};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+const HTML: &str = "text/html";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+/// Prometheus' text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What Riak's clients look for, and where it is.
+const RESOURCES: [(&str, &str); 5] = [
+    ("riak_kv_wm_buckets", "/buckets"),
+    ("riak_kv_wm_bucket_type", "/types"),
+    ("riak_kv_wm_object", "/buckets"),
+    ("riak_kv_wm_ping", "/ping"),
+    ("riak_kv_wm_props", "/buckets"),
+];
+
+fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+pub(super) fn ping() -> Answer {
+    answer(StatusCode::OK, HTML, "OK")
+}
+
+pub(super) fn live() -> Answer {
+    answer(StatusCode::OK, TEXT, "alive\n")
+}
+
+pub(super) fn ready(door: &impl Door) -> Answer {
+    match door.ready() {
+        Ok(()) => answer(StatusCode::OK, TEXT, "ready\n"),
+        Err(missing) => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TEXT,
+            format!("not ready: {missing}\n"),
+        ),
+    }
+}
+
+pub(super) fn metrics(door: &impl Door) -> Answer {
+    answer(StatusCode::OK, METRICS, door.metrics())
+}
+
+pub(super) fn document(document: &Value) -> Answer {
+    answer(StatusCode::OK, JSON, document.to_string())
+}
+
+/// What there is, as a list for people or an object for clients.
+pub(super) fn root(request: &Parts) -> Result<Answer, Problem> {
+    let accepted = request.headers.get(ACCEPT).map(HeaderValue::as_bytes);
+    let mut answer = match accept::choose(accepted, &[HTML, JSON]) {
+        Some(JSON) => {
+            let resources: Map<String, Value> = RESOURCES
+                .iter()
+                .map(|(name, path)| ((*name).to_owned(), json!(path)))
+                .collect();
+            answer(StatusCode::OK, JSON, Value::Object(resources).to_string())
+        }
+        Some(_) => {
+            let item = |(name, path)| format!("<li><a href=\"{path}\">{name}</a></li>");
+            let items: String = RESOURCES.into_iter().map(item).collect();
+            answer(
+                StatusCode::OK,
+                HTML,
+                format!("<html><body><ul>{items}</ul></body></html>"),
+            )
+        }
+        None => return Err(Problem::not_acceptable()),
+    };
+    let links: Vec<String> = RESOURCES
+        .iter()
+        .map(|(name, path)| format!("<{path}>; rel=\"{name}\""))
+        .collect();
+    let links = HeaderValue::from_str(&links.join(",")).expect("names and paths are plain");
+    answer.headers_mut().insert(LINK, links);
+    answer
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept"));
+    Ok(answer)
+}

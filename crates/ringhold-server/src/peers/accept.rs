@@ -1,0 +1,200 @@
+//! Serving whoever connects: members on the peer port, clients on the native port.
+//!
+//! What a connection may ask depends on who it is. A member has proved that it has the cluster's secret; a
+//! client has proved nothing and may only get and put. Cheap requests are answered in the reader, the
+//! others each in a task, so that a slow one holds up nobody.
+
+use super::stream::{FrameReader, NotTaken, Outbox, StreamError, send_handshake, write_all};
+use ringhold_core::id::NodeId;
+use ringhold_node::Node;
+use ringhold_node::env::Deadline;
+use ringhold_wire::frame::{self, Frame, RequestHeader};
+use ringhold_wire::handshake::{self, Dialer, Handshake, NodeCard, ProtocolRange, Standing, TurnedAway};
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// A stranger has this long to say who it is.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests of one connection that are worked on at once.
+const REQUESTS_IN_FLIGHT: usize = 4_096;
+
+/// What a listener lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Peers,
+    Clients,
+}
+
+/// Everything that serving needs to know.
+pub(crate) struct Serving {
+    pub(crate) node: Arc<Node>,
+    pub(crate) card: NodeCard,
+    pub(crate) secret: [u8; 32],
+    pub(crate) door: Door,
+    pub(crate) connections: Arc<Semaphore>,
+}
+
+/// Takes connections until told to stop.
+pub(crate) async fn serve(listener: TcpListener, serving: Arc<Serving>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: give others time to close some.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&serving.connections).try_acquire_owned() else {
+            tracing::warn!("a connection was refused: there are as many as are allowed");
+            continue;
+        };
+        let (serving, stop) = (Arc::clone(&serving), stop.clone());
+        tokio::spawn(async move {
+            let end = serve_connection(stream, serving, stop).await;
+            tracing::debug!(%end, "a connection has ended");
+            drop(permit);
+        });
+    }
+}
+
+async fn serve_connection(stream: TcpStream, serving: Arc<Serving>, mut stop: watch::Receiver<bool>) -> StreamError {
+    if let Err(error) = stream.set_nodelay(true) {
+        return StreamError::Io(error);
+    }
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = FrameReader::new(reader);
+    let greeting = tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome(&mut reader, &mut writer, &serving));
+    let from = match greeting.await {
+        Ok(Ok(from)) => from,
+        Ok(Err(error)) => return error,
+        Err(_) => return StreamError::TimedOut,
+    };
+    reader.established();
+    let connection = Arc::new(Connection {
+        serving,
+        from,
+        outbox: Outbox::default(),
+        in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
+    });
+    tokio::select! {
+        error = write_all(&connection.outbox, &mut writer) => error,
+        error = connection.read(&mut reader) => error,
+        _ = stop.wait_for(|stop| *stop) => StreamError::Closed,
+    }
+}
+
+/// The listener's part of the handshake; who it is that may go on.
+async fn welcome(
+    reader: &mut FrameReader,
+    writer: &mut tokio::net::tcp::OwnedWriteHalf,
+    serving: &Serving,
+) -> Result<Option<NodeId>, StreamError> {
+    let Handshake::Hello(hello) = reader.handshake().await? else {
+        return Err(StreamError::OutOfTurn);
+    };
+    let caller = match (&hello.dialer, serving.door) {
+        (Dialer::Node { card, .. }, Door::Peers) => Some(card.node),
+        (Dialer::Client { .. }, Door::Clients) => None,
+        _ => return Err(StreamError::OutOfTurn),
+    };
+    let ring = Arc::clone(serving.node.ring());
+    let standing = |node| if ring.member(node).is_some() { Standing::Member } else { Standing::Unknown };
+    let mac = super::mac_with(&serving.secret);
+    let answer = handshake::answer(&serving.card, ProtocolRange::SPOKEN, standing, &hello, super::nonce(), &mac);
+    let welcome = match answer {
+        Ok(welcome) => welcome,
+        Err(reason) => return turn_away(writer, reason).await,
+    };
+    send_handshake(writer, &Handshake::Welcome(welcome.clone())).await?;
+    if caller.is_some() {
+        let Handshake::Confirm(confirm) = reader.handshake().await? else {
+            return Err(StreamError::OutOfTurn);
+        };
+        if let Err(reason) = handshake::verify(&hello, &welcome, &confirm, &mac) {
+            return turn_away(writer, reason).await;
+        }
+    }
+    Ok(caller)
+}
+
+async fn turn_away(writer: &mut tokio::net::tcp::OwnedWriteHalf, reason: TurnedAway) -> Result<Option<NodeId>, StreamError> {
+    tracing::warn!(%reason, "a caller was turned away");
+    send_handshake(writer, &Handshake::TurnedAway(reason)).await?;
+    Err(StreamError::Closed)
+}
+
+/// One connection whose other end is known.
+struct Connection {
+    serving: Arc<Serving>,
+    /// The member at the other end; `None` for a client.
+    from: Option<NodeId>,
+    outbox: Outbox,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Connection {
+    async fn read(self: &Arc<Self>, reader: &mut FrameReader) -> StreamError {
+        loop {
+            let taken = match reader.next().await {
+                Ok(Frame::Request { header, body }) => Request::decode(body).map(|request| (header, request)),
+                Ok(_) => return StreamError::OutOfTurn,
+                Err(error) => return error,
+            };
+            match taken {
+                Ok((header, request)) => self.take(header, request).await,
+                Err(error) => return StreamError::Decode(error),
+            }
+        }
+    }
+
+    async fn take(self: &Arc<Self>, header: RequestHeader, request: Request) {
+        if !self.may_ask(&request) {
+            return self.reply(header.id, &Reply::Refused(Refusal::Malformed));
+        }
+        let node = &self.serving.node;
+        let left_us = u64::from(header.remaining_ms) * 1_000;
+        let deadline = Deadline::after(&**node.environment(), left_us);
+        if matches!(request, Request::Ping | Request::Fetch(_) | Request::Digest(_)) {
+            let reply = node.answer(self.from, request, deadline).await;
+            return self.reply(header.id, &reply);
+        }
+        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            node.metrics().requests_shed.add(1);
+            return self.reply(header.id, &Reply::Refused(Refusal::Overloaded));
+        };
+        let (connection, node) = (Arc::clone(self), Arc::clone(node));
+        tokio::spawn(async move {
+            let reply = node.answer(connection.from, request, deadline).await;
+            connection.reply(header.id, &reply);
+            drop(permit);
+        });
+    }
+
+    /// A client gets and puts; what members say to each other is for members.
+    fn may_ask(&self, request: &Request) -> bool {
+        match request {
+            Request::Ping | Request::Get(_) | Request::Put(_) => true,
+            Request::Coordinate(_) | Request::Merge(_) | Request::Fetch(_) | Request::Digest(_) | Request::Properties(_) => {
+                self.from.is_some()
+            }
+        }
+    }
+
+    fn reply(&self, id: u64, reply: &Reply) {
+        let taken = self.outbox.push(|out| frame::append_reply(out, id, reply));
+        if taken == Err(NotTaken::TooLarge) {
+            // Whoever asked must not wait for an answer that no frame can hold.
+            let refused = Reply::Refused(Refusal::Unreadable);
+            self.outbox.push(|out| frame::append_reply(out, id, &refused)).ok();
+        }
+    }
+}

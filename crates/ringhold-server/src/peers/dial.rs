@@ -1,0 +1,177 @@
+//! Keeping one connection to one member alive.
+//!
+//! Dial, shake hands, exchange frames until it breaks, wait a little, dial again. The member counts as
+//! reachable from the handshake until the connection breaks or is silent for too long with a heartbeat
+//! unanswered; a silent connection is kept, because the member may only be pausing, and counts again with its next sign
+//! of life.
+
+use super::link::Link;
+use super::stream::{FrameReader, StreamError, send_handshake, write_all};
+use bytes::Bytes;
+use ringhold_node::env::Deadline;
+use ringhold_wire::frame::Frame;
+use ringhold_wire::handshake::{self, Dialer, Handshake, Hello, NodeCard, ProtocolRange, TurnedAway, WelcomeRefused};
+use ringhold_wire::message::peer::Reply;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Everything that dialling needs to know.
+pub(crate) struct Dialling {
+    pub(crate) link: Arc<Link>,
+    pub(crate) address: String,
+    pub(crate) card: NodeCard,
+    pub(crate) secret: [u8; 32],
+    pub(crate) connect: Duration,
+    pub(crate) silence: Duration,
+    /// Called each time the member has been reached anew.
+    pub(crate) greet: Box<dyn Fn() + Send + Sync>,
+}
+
+/// The first pause between two attempts; it doubles up to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LAST: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+enum DialError {
+    Stream(StreamError),
+    TurnedAway(TurnedAway),
+    WelcomeRefused(WelcomeRefused),
+}
+
+impl std::fmt::Display for DialError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stream(error) => write!(f, "{error}"),
+            Self::TurnedAway(reason) => write!(f, "turned away: {reason}"),
+            Self::WelcomeRefused(reason) => write!(f, "the answer was refused: {reason}"),
+        }
+    }
+}
+
+impl<E: Into<StreamError>> From<E> for DialError {
+    fn from(error: E) -> Self {
+        Self::Stream(error.into())
+    }
+}
+
+/// Runs as long as the node does.
+pub(crate) async fn keep_connected(dialling: Dialling) {
+    let mut retry = RETRY_FIRST;
+    let mut last_reason = String::new();
+    loop {
+        let reason = match connect(&dialling).await {
+            Ok((reader, writer)) => {
+                retry = RETRY_FIRST;
+                dialling.link.heard();
+                dialling.link.set_reachable(true);
+                (dialling.greet)();
+                exchange(&dialling, reader, writer).await.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        dialling.link.set_reachable(false);
+        dialling.link.abandon();
+        if reason != last_reason {
+            tracing::info!(member = %dialling.link.member, address = dialling.address, reason, "no connection to a member; trying again");
+            last_reason = reason;
+        }
+        tokio::time::sleep(retry).await;
+        retry = (retry * 2).min(RETRY_LAST);
+    }
+}
+
+type Halves = (FrameReader, tokio::net::tcp::OwnedWriteHalf);
+
+async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
+    let attempt = async {
+        let stream = TcpStream::connect(&dialling.address).await.map_err(StreamError::Io)?;
+        shake_hands(dialling, stream).await
+    };
+    tokio::time::timeout(dialling.connect, attempt).await.unwrap_or(Err(DialError::Stream(StreamError::TimedOut)))
+}
+
+async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, DialError> {
+    stream.set_nodelay(true).map_err(StreamError::Io)?;
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = FrameReader::new(reader);
+    let hello = Hello {
+        protocols: ProtocolRange::SPOKEN,
+        nonce: super::nonce(),
+        dialer: Dialer::Node { card: dialling.card.clone(), wanted: Some(dialling.link.member) },
+        extensions: Bytes::new(),
+    };
+    send_handshake(&mut writer, &Handshake::Hello(hello.clone())).await?;
+    let welcome = match reader.handshake().await? {
+        Handshake::Welcome(welcome) => welcome,
+        Handshake::TurnedAway(reason) => return Err(DialError::TurnedAway(reason)),
+        Handshake::Hello(_) | Handshake::Confirm(_) => return Err(StreamError::OutOfTurn.into()),
+    };
+    let mac = super::mac_with(&dialling.secret);
+    let confirm = handshake::confirm(&hello, &welcome, &mac).map_err(DialError::WelcomeRefused)?;
+    if let Some(confirm) = confirm {
+        send_handshake(&mut writer, &Handshake::Confirm(confirm)).await?;
+    }
+    reader.established();
+    Ok((reader, writer))
+}
+
+/// Frames both ways until one of them fails.
+async fn exchange(dialling: &Dialling, mut reader: FrameReader, mut writer: tokio::net::tcp::OwnedWriteHalf) -> StreamError {
+    let link = &dialling.link;
+    let writing = write_all(&link.outbox, &mut writer);
+    let reading = async {
+        loop {
+            match receive(link, &mut reader).await {
+                Ok(()) => {}
+                Err(error) => break error,
+            }
+        }
+    };
+    let beating = beat(link, dialling.silence);
+    tokio::select! {
+        error = writing => error,
+        error = reading => error,
+        () = beating => StreamError::TimedOut,
+    }
+}
+
+async fn receive(link: &Link, reader: &mut FrameReader) -> Result<(), StreamError> {
+    let Frame::Reply { id, body } = reader.next().await? else {
+        return Err(StreamError::OutOfTurn);
+    };
+    let reply = Reply::decode(body)?;
+    link.heard();
+    link.set_reachable(true);
+    link.receive(id, reply);
+    Ok(())
+}
+
+/// Asks for a sign of life four times within the silence that is allowed, and draws the conclusion.
+async fn beat(link: &Link, silence: Duration) {
+    let silence_us = u64::try_from(silence.as_micros()).unwrap_or(u64::MAX);
+    let mut ticks = tokio::time::interval(silence / 4);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut late = 0;
+    loop {
+        let before = link.now_us();
+        ticks.tick().await;
+        link.expire();
+        // A tick that comes late says that this process was paused, not that the member was.
+        let paused = link.now_us().saturating_sub(before) > silence_us / 2;
+        if link.silent_us() > silence_us && !paused {
+            link.set_reachable(false);
+            link.abandon();
+            late += 1;
+        } else {
+            late = 0;
+        }
+        // Past a minute of silence the connection itself is given up.
+        if late > SILENT_TICKS_MAX {
+            return;
+        }
+        link.beat(Deadline { at_us: link.now_us().saturating_add(silence_us) });
+    }
+}
+
+const SILENT_TICKS_MAX: u32 = 240;

@@ -1,0 +1,177 @@
+//! What callers share with the connection to one member.
+//!
+//! A call leaves an entry in the table of waiting calls and a frame in the queue. The reply takes the
+//! entry out; so does the end of the connection, or a silence that lasts too long: then all waiting calls end
+//! at once with "no answer", and the coordinators that made them go on with other replicas.
+//!
+//! A link starts hopeful: until the first attempt to connect has failed, calls wait in the queue for it.
+
+use super::stream::Outbox;
+use ringhold_core::id::NodeId;
+use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
+use ringhold_wire::frame::{self, RequestHeader};
+use ringhold_wire::message::peer::{Reply, Request};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// The weight of the newest call in the average latency: one in this many.
+const LATENCY_WINDOW: u64 = 16;
+
+struct Waiting {
+    reply: oneshot::Sender<Reply>,
+    sent_us: u64,
+    deadline: Deadline,
+}
+
+/// The way to one member.
+pub(crate) struct Link {
+    pub(crate) member: NodeId,
+    environment: Arc<dyn Environment>,
+    placement_number: u64,
+    pub(super) outbox: Outbox,
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
+    next_id: AtomicU64,
+    reachable: AtomicBool,
+    latency_us: AtomicU64,
+    heard_us: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(member: NodeId, environment: Arc<dyn Environment>, placement_number: u64) -> Arc<Self> {
+        Arc::new(Self {
+            member,
+            environment,
+            placement_number,
+            outbox: Outbox::default(),
+            waiting: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            reachable: AtomicBool::new(true),
+            latency_us: AtomicU64::new(0),
+            heard_us: AtomicU64::new(0),
+        })
+    }
+
+    /// Puts a request on its way; `None` if it can't be.
+    pub(super) fn send(&self, request: &Request, deadline: Deadline) -> Option<oneshot::Receiver<Reply>> {
+        if !self.reachable.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.put_in_outbox(request, deadline)
+    }
+
+    fn put_in_outbox(&self, request: &Request, deadline: Deadline) -> Option<oneshot::Receiver<Reply>> {
+        let now_us = self.environment.now_us();
+        let header = RequestHeader {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            remaining_ms: u32::try_from(deadline.at_us.saturating_sub(now_us).div_ceil(1_000)).unwrap_or(u32::MAX),
+            placement_number: self.placement_number,
+        };
+        let (reply, answer) = oneshot::channel();
+        // In the table before it is on its way: the reply may be faster than this thread.
+        self.table().insert(header.id, Waiting { reply, sent_us: now_us, deadline });
+        let taken = self.outbox.push(|out| frame::append_request(out, header, request));
+        if let Err(reason) = taken {
+            tracing::debug!(member = %self.member, ?reason, "a request was not sent");
+            self.table().remove(&header.id);
+            return None;
+        }
+        Some(answer)
+    }
+
+    /// Hands a reply to whoever waits for it.
+    pub(super) fn receive(&self, id: u64, reply: Reply) {
+        let now_us = self.environment.now_us();
+        let Some(waiting) = self.table().remove(&id) else {
+            return;
+        };
+        self.note_latency(now_us.saturating_sub(waiting.sent_us));
+        waiting.reply.send(reply).ok();
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.environment.now_us()
+    }
+
+    /// Sends a heartbeat, also to a member that is thought unreachable: its answer says otherwise.
+    pub(super) fn beat(&self, deadline: Deadline) {
+        self.put_in_outbox(&Request::Ping, deadline);
+    }
+
+    /// Notes a sign of life.
+    pub(super) fn heard(&self) {
+        self.heard_us.store(self.environment.now_us(), Ordering::Relaxed);
+    }
+
+    /// Microseconds since the last sign of life.
+    pub(super) fn silent_us(&self) -> u64 {
+        self.environment.now_us().saturating_sub(self.heard_us.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_reachable(&self, reachable: bool) {
+        if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+            tracing::info!(member = %self.member, reachable, "a member's reachability has changed");
+        }
+    }
+
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Ends all waiting calls: whether they were carried out is unknown. What was not yet written is
+    /// not for the next connection.
+    pub(super) fn abandon(&self) {
+        self.outbox.clear();
+        // Dropping the senders is the word to those who wait.
+        let abandoned = std::mem::take(&mut *self.table());
+        drop(abandoned);
+    }
+
+    /// Ends the calls whose deadline has passed.
+    pub(super) fn expire(&self) {
+        let now_us = self.environment.now_us();
+        self.table().retain(|_, waiting| waiting.deadline.at_us > now_us && !waiting.reply.is_closed());
+    }
+
+    /// An average that forgets. A race between two replies loses one of them, which does no harm.
+    fn note_latency(&self, latency_us: u64) {
+        let known = self.latency_us.load(Ordering::Relaxed);
+        let average = if known == 0 { latency_us } else { known - known / LATENCY_WINDOW + latency_us / LATENCY_WINDOW };
+        self.latency_us.store(average.max(1), Ordering::Relaxed);
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The ways to all other members.
+pub(crate) struct Links {
+    links: BTreeMap<NodeId, Arc<Link>>,
+}
+
+impl Links {
+    pub(crate) fn new(links: impl IntoIterator<Item = Arc<Link>>) -> Self {
+        Self { links: links.into_iter().map(|link| (link.member, link)).collect() }
+    }
+}
+
+impl Peers for Links {
+    fn call(&self, to: NodeId, request: Request, deadline: Deadline) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let sent = self.links.get(&to).and_then(|link| link.send(&request, deadline));
+        Box::pin(async move {
+            let answer = sent.ok_or(CallError::NotSent)?;
+            answer.await.map_err(|_| CallError::NoAnswer)
+        })
+    }
+
+    fn reachable(&self, node: NodeId) -> bool {
+        self.links.get(&node).is_some_and(|link| link.is_reachable())
+    }
+
+    fn latency_us(&self, node: NodeId) -> Option<u64> {
+        let latency_us = self.links.get(&node)?.latency_us.load(Ordering::Relaxed);
+        (latency_us > 0).then_some(latency_us)
+    }
+}

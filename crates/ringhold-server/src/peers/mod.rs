@@ -1,0 +1,38 @@
+//! Nodes talking to nodes, and native clients to nodes, over TCP.
+//!
+//! Each node dials every other member and sends its requests on that one connection; replies come back
+//! on it, in whatever order they are ready. The other node's requests arrive on the connection that it
+//! dialled. Whether a member is reachable is this node's own experience on the connection it dialled: the
+//! member accepts, shakes hands, and answers heartbeats.
+//!
+//! | module | |
+//! | --- | --- |
+//! | [`link`] | what callers share with the connection to one member: waiting calls, health, latency |
+//! | [`dial`] | keeps one connection to one member alive |
+//! | [`accept`] | serves the requests of whoever connects |
+//! | [`stream`] | frames on a TCP stream |
+
+mod accept;
+mod dial;
+mod link;
+mod stream;
+
+pub(crate) use accept::{Door, Serving, serve};
+pub(crate) use dial::{Dialling, keep_connected};
+pub(crate) use link::{Link, Links};
+
+use ringhold_core::secret::handshake_mac;
+use ringhold_wire::handshake::{Mac, Nonce};
+
+/// Fresh random bytes for one handshake.
+fn nonce() -> Nonce {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).expect("the operating system has randomness once it has booted");
+    nonce
+}
+
+/// The keyed hash with which members prove themselves.
+fn mac_with(secret: &[u8; 32]) -> impl Fn(&[u8]) -> Mac {
+    let secret = *secret;
+    move |message| handshake_mac(&secret, message)
+}

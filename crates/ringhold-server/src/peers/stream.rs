@@ -1,0 +1,167 @@
+//! Frames on a TCP stream.
+//!
+//! Whoever has something to send encodes it straight into the [`Outbox`] of the connection; one task writes
+//! whatever is there in one go. Before it takes the bytes it yields once, so that everything that is ready
+//! to run now gets its frames in too: that makes many frames a write out of one frame a write.
+
+use bytes::BytesMut;
+use ringhold_wire::bytes_io::DecodeError;
+use ringhold_wire::frame::{self, Frame, FrameDecoder, FrameTooLarge};
+use ringhold_wire::handshake::Handshake;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
+
+/// Bytes that may wait for a connection. Room for several of the largest frames; past it, whoever
+/// wants to send is refused at once.
+const OUTBOX_BYTES_MAX: usize = 128 << 20;
+/// A buffer that has grown past this is given back to the allocator after use.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+
+/// Why a connection came to its end.
+#[derive(Debug)]
+pub(super) enum StreamError {
+    Io(io::Error),
+    /// The other side sent something that is no frame.
+    Decode(DecodeError),
+    /// The other side closed the connection.
+    Closed,
+    /// Neither side may send this now.
+    OutOfTurn,
+    /// The handshake took too long.
+    TimedOut,
+}
+
+impl std::fmt::Display for StreamError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Decode(error) => write!(f, "the other side sent something that is no frame: {error}"),
+            Self::Closed => f.write_str("the other side closed the connection"),
+            Self::OutOfTurn => f.write_str("the other side sent a frame out of turn"),
+            Self::TimedOut => f.write_str("the handshake took too long"),
+        }
+    }
+}
+
+impl From<io::Error> for StreamError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<DecodeError> for StreamError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+/// A frame was not taken. Nothing of it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    Full,
+    TooLarge,
+}
+
+/// Bytes that wait to be written.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: Mutex<BytesMut>,
+    filled: Notify,
+}
+
+impl Outbox {
+    /// Encodes one frame at the end of what waits.
+    pub(super) fn push(&self, encode: impl FnOnce(&mut BytesMut) -> Result<(), FrameTooLarge>) -> Result<(), NotTaken> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > OUTBOX_BYTES_MAX {
+            return Err(NotTaken::Full);
+        }
+        let was_empty = waiting.is_empty();
+        encode(&mut waiting).map_err(|FrameTooLarge { .. }| NotTaken::TooLarge)?;
+        drop(waiting);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Drops what waits: it was meant for a connection that is gone.
+    pub(super) fn clear(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Exchanges an empty buffer for everything that waits, once something does.
+    async fn take(&self, empty: BytesMut) -> BytesMut {
+        let mut empty = Some(empty);
+        loop {
+            tokio::task::yield_now().await;
+            {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if !waiting.is_empty() {
+                    return std::mem::replace(&mut *waiting, empty.take().unwrap_or_default());
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+}
+
+/// Writes what comes into the outbox until the connection breaks.
+pub(super) async fn write_all(outbox: &Outbox, socket: &mut OwnedWriteHalf) -> StreamError {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer = outbox.take(buffer).await;
+        if let Err(error) = socket.write_all(&buffer).await {
+            return StreamError::Io(error);
+        }
+        buffer.clear();
+        if buffer.capacity() > BUFFER_BYTES_KEPT {
+            buffer = BytesMut::new();
+        }
+    }
+}
+
+/// The receiving end.
+pub(super) struct FrameReader {
+    socket: OwnedReadHalf,
+    decoder: FrameDecoder,
+}
+
+impl FrameReader {
+    pub(super) fn new(socket: OwnedReadHalf) -> Self {
+        Self { socket, decoder: FrameDecoder::new() }
+    }
+
+    /// The handshake is over: frames of any permitted size from here on.
+    pub(super) fn established(&mut self) {
+        self.decoder.established();
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Frame, StreamError> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(frame);
+            }
+            if self.socket.read_buf(self.decoder.space()).await? == 0 {
+                return Err(StreamError::Closed);
+            }
+        }
+    }
+
+    /// The next frame, which must be a step of the handshake.
+    pub(super) async fn handshake(&mut self) -> Result<Handshake, StreamError> {
+        match self.next().await? {
+            Frame::Handshake(body) => Ok(Handshake::decode(body)?),
+            Frame::Request { .. } | Frame::Reply { .. } => Err(StreamError::OutOfTurn),
+        }
+    }
+}
+
+pub(super) async fn send_handshake(socket: &mut OwnedWriteHalf, step: &Handshake) -> Result<(), StreamError> {
+    let mut out = BytesMut::new();
+    frame::append_handshake(&mut out, step);
+    Ok(socket.write_all(&out).await?)
+}

@@ -1,0 +1,260 @@
+//! Starting and stopping.
+//!
+//! In this order: the configuration is checked, the ports are taken, the directory says who this node is,
+//! the store recovers, the node starts, members are dialled, the doors open. Stopping goes the other way: the doors
+//! close, requests in flight get a little time, the store is closed cleanly.
+
+use crate::config::{Config, ConfigError, Engine as EngineKind};
+use crate::data_dir::{self, DataDirError, Membership};
+use crate::door::NodeDoor;
+use crate::environment::{TokioEnvironment, random_bits};
+use crate::founding::{Founding, FoundingError};
+use crate::http;
+use crate::peers::{self, Dialling, Door, Link, Links, Serving};
+use bytes::Bytes;
+use ringhold_core::id::BootId;
+use ringhold_core::ring::{MemberState, Ring};
+use ringhold_core::version::TokenKey;
+use ringhold_node::env::Environment;
+use ringhold_node::properties::{Durability, Properties};
+use ringhold_node::{Node, ObjectLimits, Parts, PropertyTableError, Tuning};
+use ringhold_storage::{Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store, StoreOptions};
+use ringhold_wire::handshake::NodeCard;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+/// Why a node does not run. Its message says what to do.
+#[derive(Debug)]
+pub enum ServeError {
+    Runtime(io::Error),
+    Config(ConfigError),
+    Founding(FoundingError),
+    DataDir(DataDirError),
+    /// A port can't be taken.
+    Listen { key: &'static str, address: SocketAddr, error: io::Error },
+    Files(io::Error),
+    Engine(EngineError),
+    Open(OpenError),
+    Properties(PropertyTableError),
+    /// The node ran, but its store could not be closed cleanly.
+    Close(Poisoned),
+}
+
+impl std::fmt::Display for ServeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Runtime(error) => write!(f, "the system gave no threads or signals: {error}"),
+            Self::Config(error) => write!(f, "{error}"),
+            Self::Founding(error) => write!(f, "{error}"),
+            Self::DataDir(error) => write!(f, "{error}"),
+            Self::Listen { key, address, error } => {
+                write!(f, "{key} = {address} can't be listened on: {error}; choose another address, or end who holds it")
+            }
+            Self::Files(error) => write!(f, "the log's directory can't be opened: {error}; is another node running on it?"),
+            Self::Engine(error) => write!(f, "the storage engine can't be opened: {error}"),
+            Self::Open(error) => write!(f, "the store can't be opened: {error}"),
+            Self::Properties(error) => write!(f, "{error}"),
+            Self::Close(error) => write!(f, "the store could not be closed cleanly: {error}; the next start recovers it"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// One node's life.
+pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
+    config.check().map_err(ServeError::Config)?;
+    let listeners = Listeners::bind(&config).await?;
+    let founding = config.founding.as_deref().map(Founding::load).transpose().map_err(ServeError::Founding)?;
+    let membership = data_dir::open(&config.data_dir, founding.as_ref(), &config.name).map_err(ServeError::DataDir)?;
+    let environment: Arc<dyn Environment> = Arc::new(TokioEnvironment::new(tokio::runtime::Handle::current()));
+
+    let opened = open_store(&config, &membership.ring).await?;
+    let store = Arc::clone(&opened.store);
+    let card = card_of(&membership, &store, &config.name);
+    let links = links_of(&membership, &environment);
+    environment.spawn(Box::pin(opened.flusher));
+    let node = Node::start(Parts {
+        id: membership.node,
+        ring: Arc::clone(&membership.ring),
+        environment: Arc::clone(&environment),
+        peers: Arc::new(Links::new(links.iter().cloned())),
+        store: Arc::clone(&store),
+        writers: opened.writers,
+        token_key: TokenKey::new(&membership.secret, None),
+        tuning: tuning_of(&config),
+    });
+    let node = node.map_err(ServeError::Properties)?;
+    dial_members(&config, &membership, &node, &card, links);
+
+    let (stop, stopping) = watch::channel(false);
+    let connections = Arc::new(Semaphore::new(usize::try_from(config.limits.connections).unwrap_or(usize::MAX)));
+    let doors = open_doors(&config, listeners, &node, &card, membership.secret, &connections, &stopping);
+    tracing::info!(
+        name = config.name, id = %node.id(), http = %config.listen.http, peer = %config.listen.peer,
+        native = %config.listen.native, epoch = node.ring().document().epoch.0, "ready"
+    );
+    wait_for_signal().await?;
+
+    tracing::info!("stopping: no new requests; those in flight are finished");
+    stop.send(true).ok();
+    let patience = Duration::from_millis(config.timeouts.shutdown_ms);
+    if tokio::time::timeout(patience, doors).await.is_err() {
+        tracing::warn!("some requests were cut off");
+    }
+    store.close().await.map_err(ServeError::Close)?;
+    tracing::info!("stopped cleanly");
+    Ok(())
+}
+
+struct Listeners {
+    http: TcpListener,
+    peer: TcpListener,
+    native: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, ServeError> {
+        let bind = async |key, address| {
+            TcpListener::bind(address).await.map_err(|error| ServeError::Listen { key, address, error })
+        };
+        Ok(Self {
+            http: bind("listen.http", config.listen.http).await?,
+            peer: bind("listen.peer", config.listen.peer).await?,
+            native: bind("listen.native", config.listen.native).await?,
+        })
+    }
+}
+
+async fn open_store(config: &Config, ring: &Ring) -> Result<Opened, ServeError> {
+    let files = OsFiles::open(config.data_dir.join("log")).map_err(ServeError::Files)?;
+    let engine: Box<dyn Engine> = match config.storage.engine {
+        EngineKind::Memory => Box::new(MemoryEngine::default()),
+        EngineKind::Lmdb => {
+            let map_bytes = usize::try_from(config.storage.map_size_bytes).unwrap_or(usize::MAX);
+            Box::new(LmdbEngine::open(&config.data_dir.join("engine"), map_bytes).map_err(ServeError::Engine)?)
+        }
+    };
+    let options = StoreOptions {
+        groups: groups_of(config.storage.groups),
+        partition_bits: ring.partition_count().bits(),
+        segment_bytes: config.storage.segment_bytes,
+        ..StoreOptions::default()
+    };
+    let opened = Store::open(Arc::new(files), engine, options, &mut random_bits).await.map_err(ServeError::Open)?;
+    tracing::info!(report = ?opened.report, "the store is open");
+    Ok(opened)
+}
+
+/// Partition groups: one a core, at most four, unless the operator says otherwise.
+fn groups_of(configured: u32) -> usize {
+    match usize::try_from(configured) {
+        Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+        Ok(groups) => groups,
+    }
+}
+
+fn card_of(membership: &Membership, store: &Store, name: &str) -> NodeCard {
+    let document = membership.ring.document();
+    NodeCard {
+        cluster: document.cluster_id,
+        node: membership.node,
+        incarnation: store.identity().incarnation,
+        boot: BootId(random_bits()),
+        epoch: document.epoch.0,
+        placement_number: document.placement.placement_number,
+        name: Bytes::copy_from_slice(name.as_bytes()),
+    }
+}
+
+fn links_of(membership: &Membership, environment: &Arc<dyn Environment>) -> Vec<Arc<Link>> {
+    let placement_number = membership.ring.document().placement.placement_number;
+    let others = membership.ring.members().iter().filter(|member| member.id != membership.node);
+    let others = others.filter(|member| member.state != MemberState::Removed);
+    others.map(|member| Link::new(member.id, Arc::clone(environment), placement_number)).collect()
+}
+
+fn tuning_of(config: &Config) -> Tuning {
+    let default_properties = Properties {
+        allow_mult: config.default_bucket.allow_mult,
+        n_val: u32::from(config.default_bucket.n_val),
+        durability: match config.default_bucket.durability {
+            crate::config::Durability::Buffered => Durability::Buffered,
+            crate::config::Durability::Flushed | crate::config::Durability::One => Durability::Flushed,
+        },
+        ..Properties::default()
+    };
+    Tuning {
+        put_tail_us: config.timeouts.put_ms.saturating_mul(1_000),
+        limits: ObjectLimits {
+            siblings: usize::try_from(config.limits.siblings).unwrap_or(usize::MAX),
+            ..ObjectLimits::default()
+        },
+        default_properties,
+        ..Tuning::default()
+    }
+}
+
+/// Dials every other member, and gives each whatever buckets have set whenever it is reached anew.
+fn dial_members(config: &Config, membership: &Membership, node: &Arc<Node>, card: &NodeCard, links: Vec<Arc<Link>>) {
+    for link in links {
+        let member = membership.ring.member(link.member).expect("links are made of the ring's members");
+        let (greeter, id) = (Arc::downgrade(node), link.member);
+        let greet = move || {
+            if let Some(node) = greeter.upgrade() {
+                tokio::spawn(async move { node.greet(id).await });
+            }
+        };
+        tokio::spawn(peers::keep_connected(Dialling {
+            address: member.addresses.peer.clone(),
+            card: card.clone(),
+            secret: membership.secret,
+            connect: Duration::from_millis(config.timeouts.connect_ms),
+            silence: Duration::from_millis(config.timeouts.peer_silence_ms),
+            greet: Box::new(greet),
+            link,
+        }));
+    }
+}
+
+/// Opens all doors; the future ends when they have been told to stop and have finished.
+fn open_doors(
+    config: &Config,
+    listeners: Listeners,
+    node: &Arc<Node>,
+    card: &NodeCard,
+    secret: [u8; 32],
+    connections: &Arc<Semaphore>,
+    stopping: &watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let serving = |door| {
+        let (node, card, connections) = (Arc::clone(node), card.clone(), Arc::clone(connections));
+        Arc::new(Serving { node, card, secret, door, connections })
+    };
+    let peers = tokio::spawn(peers::serve(listeners.peer, serving(Door::Peers), stopping.clone()));
+    let native = tokio::spawn(peers::serve(listeners.native, serving(Door::Clients), stopping.clone()));
+    let door = NodeDoor::new(Arc::clone(node));
+    let http = http::serve(listeners.http, door, http::Limits::of(config), Arc::clone(connections), stopping.clone());
+    let http = tokio::spawn(http);
+    async move {
+        // The doors end by themselves; what a panic in one of them left is logged by the runtime.
+        for door in [http, native, peers] {
+            door.await.ok();
+        }
+    }
+}
+
+async fn wait_for_signal() -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

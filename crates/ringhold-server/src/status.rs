@@ -1,0 +1,95 @@
+//! What a node tells about itself and its cluster, as JSON.
+
+use ringhold_core::id::NodeId;
+use ringhold_core::ring::Member;
+use ringhold_node::{Holding, Inspection, Node};
+use serde_json::{Value, json};
+
+/// Who this node is, whom it reaches, what its store holds.
+pub(crate) fn status(node: &Node) -> Value {
+    let ring = node.ring();
+    let document = ring.document();
+    let figures = node.store().figures();
+    let identity = node.store().identity();
+    let members: Vec<Value> = ring.members().iter().map(|member| member_status(node, member)).collect();
+    json!({
+        "node": { "id": node.id().to_string(), "name": node_name(node, node.id()) },
+        "cluster": {
+            "id": document.cluster_id.to_string(),
+            "epoch": document.epoch.0,
+            "partitions": ring.partition_count().count(),
+        },
+        "members": members,
+        "storage": {
+            "incarnation": identity.incarnation.to_string(),
+            "life": identity.life,
+            "failed": node.store().poisoned().map(|reason| reason.to_string()),
+            "log_segments": figures.segments,
+            "segment_bytes": figures.segment_bytes,
+            "buffer_bytes": figures.buffer_bytes,
+            "engine_bytes": figures.engine_bytes,
+            "checkpoints": figures.checkpoints,
+            "quarantined_segments": figures.quarantined_segments,
+        },
+    })
+}
+
+fn member_status(node: &Node, member: &Member) -> Value {
+    json!({
+        "id": member.id.to_string(),
+        "name": member.name,
+        "state": format!("{:?}", member.state).to_lowercase(),
+        "reachable": node.is_reachable(member.id),
+        "peer": member.addresses.peer,
+        "http": member.addresses.http,
+        "native": member.addresses.native,
+        "zone": member.zone,
+        "rack": member.rack,
+        "weight": member.weight,
+        "partitions": node.ring().partitions_owned(member.id),
+    })
+}
+
+/// Who owns what.
+pub(crate) fn ring(node: &Node) -> Value {
+    let ring = node.ring();
+    let document = ring.document();
+    let owners: Vec<String> = document.placement.owners.iter().map(|owner| node_name(node, *owner)).collect();
+    let members: Vec<Value> = ring.members().iter().map(|member| member_status(node, member)).collect();
+    json!({
+        "cluster": document.cluster_id.to_string(),
+        "epoch": document.epoch.0,
+        "placement_number": document.placement.placement_number,
+        "partition_count": ring.partition_count().count(),
+        "members": members,
+        "owners": owners,
+    })
+}
+
+/// Where a key lives and what each replica holds.
+pub(crate) fn inspection(node: &Node, inspection: Option<Inspection>) -> Value {
+    let Some(Inspection { partition, n, holdings }) = inspection else {
+        return json!({ "error": "unknown bucket type" });
+    };
+    let replicas: Vec<Value> = holdings.iter().map(|holding| replica(node, holding)).collect();
+    json!({ "partition": partition, "n": n, "replicas": replicas })
+}
+
+fn replica(node: &Node, Holding { target, digest }: &Holding) -> Value {
+    let name = node_name(node, target.node);
+    let kind = format!("{:?}", target.kind).to_lowercase();
+    match digest {
+        Err(reason) => json!({ "node": name, "kind": kind, "error": reason }),
+        Ok(digest) => {
+            let version = |(dot, tombstone, hash): &(ringhold_core::version::Dot, bool, u128)| {
+                json!({ "dot": dot.to_string(), "tombstone": tombstone, "hash": format!("{hash:032x}") })
+            };
+            let versions: Vec<Value> = digest.versions.iter().map(version).collect();
+            json!({ "node": name, "kind": kind, "context_entries": digest.context.len(), "versions": versions })
+        }
+    }
+}
+
+pub(crate) fn node_name(node: &Node, id: NodeId) -> String {
+    node.ring().member(id).map_or_else(|| id.to_string(), |member| member.name.clone())
+}

@@ -1,0 +1,464 @@
+//! The cluster: machines with a disk and a clock, and processes that come and go on them.
+//!
+//! A *machine* stays; its disk keeps what it has. A *process* is one life of a node on it: it opens the
+//! store, starts the real [`Node`], takes requests, and ends by being stopped, killed, or losing power. The real host
+//! restarts a process that has ended, and so does this one, after a while.
+
+use crate::books::SharedBooks;
+use crate::clock::{NodeEnvironment, WallClock};
+use crate::disk::Disk;
+use crate::executor::{Executor, Group};
+use crate::invariants::{Violation, i16_bounded, i20_recovery};
+use crate::network::{Network, Serving, SimPeers, keep_connected};
+use crate::plan::Plan;
+use crate::process::{CrashPoint, Trips};
+use crate::random::{Random, SharedRandom};
+use crate::rare::{Rare, RareCounts};
+use crate::trace::{Trace, Who};
+use ringhold_core::fingerprint::fingerprint;
+use ringhold_core::id::{ClusterId, NodeId};
+use ringhold_core::ring::{Addresses, Member, MemberState, PartitionCount, Ring, RingDocument};
+use ringhold_core::version::{Object, TokenKey};
+use ringhold_node::env::Environment;
+use ringhold_node::properties::{Durability, Properties};
+use ringhold_node::{Node, Parts, Tuning};
+use ringhold_storage::{Keyspace, OpenError, OpenReport, Opened, StorageKey, Store, StoreOptions};
+use ringhold_wire::message::ObjectName;
+use ringhold_wire::record::Record;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How often a process is looked at from outside.
+const WATCH_US: u64 = 100_000;
+/// The secret of the simulated cluster.
+const SECRET: [u8; 32] = [7; 32];
+
+/// What all parts of a run share.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub executor: Executor,
+    pub trace: Trace,
+    pub books: SharedBooks,
+    pub rare: Arc<RareCounts>,
+}
+
+/// See the module. Clones are the same cluster.
+#[derive(Clone)]
+pub struct Cluster(Arc<Shared>);
+
+struct Shared {
+    around: Surroundings,
+    plan: Plan,
+    ring: Arc<Ring>,
+    document: RingDocument,
+    network: Network,
+    machines: Vec<Machine>,
+    random: SharedRandom,
+}
+
+struct Machine {
+    id: NodeId,
+    disk: Disk,
+    clock: WallClock,
+    process: Mutex<Option<Process>>,
+}
+
+struct Process {
+    group: Group,
+    trips: Trips,
+    node: Option<Arc<Node>>,
+    paused: bool,
+}
+
+impl Cluster {
+    /// Machines and ways between them; nothing runs yet.
+    #[must_use]
+    pub fn new(around: Surroundings, plan: Plan) -> Self {
+        let mut random = Random::of(plan.seed, "identities");
+        let ids: Vec<NodeId> = (0..plan.nodes).map(|_| NodeId(random.next_u128())).collect();
+        let document = found(ClusterId(random.next_u128()), &ids, &plan);
+        let ring = Ring::new(document.clone()).expect("a founded ring is valid");
+        let Surroundings { executor, trace, books, rare } = around.clone();
+        let network_random = SharedRandom::new(Random::of(plan.seed, "network"));
+        let network = Network::new(
+            executor.clone(),
+            trace.clone(),
+            books.clone(),
+            Arc::clone(&rare),
+            network_random,
+            ids.clone(),
+            plan.clients,
+            document.placement.placement_number,
+        );
+        let machine = |(node, id): (usize, &NodeId)| {
+            let random = SharedRandom::new(Random::of(plan.seed, &format!("disk {node}")));
+            let disk = Disk::new(node, executor.clone(), trace.clone(), books.clone(), Arc::clone(&rare), random);
+            Machine { id: *id, disk, clock: WallClock::default(), process: Mutex::new(None) }
+        };
+        let machines = ids.iter().enumerate().map(machine).collect();
+        let random = SharedRandom::new(Random::of(plan.seed, "nodes"));
+        Self(Arc::new(Shared { around, plan, ring: Arc::new(ring), document, network, machines, random }))
+    }
+
+    #[must_use]
+    pub fn around(&self) -> &Surroundings {
+        &self.0.around
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.0.network
+    }
+
+    #[must_use]
+    pub fn document(&self) -> &RingDocument {
+        &self.0.document
+    }
+
+    #[must_use]
+    pub fn token_key(&self) -> TokenKey {
+        TokenKey::new(&SECRET, None)
+    }
+
+    #[must_use]
+    pub fn disk(&self, node: usize) -> &Disk {
+        &self.0.machines[node].disk
+    }
+
+    #[must_use]
+    pub fn clock(&self, node: usize) -> &WallClock {
+        &self.0.machines[node].clock
+    }
+
+    /// The nodes that are primaries of a key.
+    #[must_use]
+    pub fn primaries(&self, name: &ObjectName) -> Vec<usize> {
+        let list = self.0.ring.preference_list(name.position());
+        let n = usize::try_from(self.0.plan.replicas).expect("a handful").min(list.len());
+        let number = |id: &NodeId| self.0.machines.iter().position(|machine| machine.id == *id);
+        list[..n].iter().filter_map(number).collect()
+    }
+
+    #[must_use]
+    pub fn node(&self, node: usize) -> Option<Arc<Node>> {
+        self.process(node).as_ref()?.node.clone()
+    }
+
+    /// Whether a node takes requests and goes about them.
+    #[must_use]
+    pub fn is_serving(&self, node: usize) -> bool {
+        self.process(node).as_ref().is_some_and(|process| process.node.is_some() && !process.paused)
+    }
+
+    #[must_use]
+    pub fn is_down(&self, node: usize) -> bool {
+        self.process(node).is_none()
+    }
+
+    /// Starts a process, if none is there.
+    pub fn start(&self, node: usize) {
+        if !self.is_down(node) {
+            return;
+        }
+        let group = self.0.around.executor.new_group();
+        let weak = Arc::downgrade(&self.0);
+        let trips = Trips::new(move |point| {
+            if let Some(shared) = weak.upgrade() {
+                Self(shared).crash_at(node, point);
+            }
+        });
+        *self.process(node) = Some(Process { group, trips: trips.clone(), node: None, paused: false });
+        let cluster = self.clone();
+        self.0.around.executor.spawn(group, Box::pin(async move { cluster.live(node, group, trips).await }));
+    }
+
+    /// The life of a process.
+    async fn live(self, node: usize, group: Group, trips: Trips) {
+        let (files, engine) = self.disk(node).mount(trips.clone());
+        let random = self.0.random.clone();
+        let mut draw = move || random.lock().next_u128();
+        let opened = Store::open(Arc::new(files), Box::new(engine), self.store_options(), &mut draw).await;
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.did_not_open(node, &error),
+        };
+        self.note_report(node, &opened.report);
+        let store = Arc::clone(&opened.store);
+        self.check_recovery(node, &store);
+        let started = self.start_node(node, group, opened);
+        let environment = started.1;
+        let started = started.0;
+        if let Some(process) = self.process(node).as_mut() {
+            process.node = Some(Arc::clone(&started));
+        }
+        self.0.network.disconnect(node);
+        self.0.network.set_serving(node, Some(Serving { node: started, group, environment, trips }));
+        for other in (0..self.0.plan.nodes).filter(|other| *other != node) {
+            let task = keep_connected(self.0.network.clone(), node, other);
+            self.0.around.executor.spawn(group, Box::pin(task));
+        }
+        self.watch(node, group, &store).await;
+    }
+
+    fn start_node(&self, node: usize, group: Group, opened: Opened) -> (Arc<Node>, Arc<NodeEnvironment>) {
+        let Opened { store, writers, flusher, .. } = opened;
+        let executor = self.0.around.executor.clone();
+        executor.spawn(group, Box::pin(flusher));
+        let environment = NodeEnvironment::new(executor, group, self.clock(node).clone(), self.0.random.clone());
+        let environment = Arc::new(environment);
+        let peers = SimPeers::new(self.0.network.clone(), node, Arc::clone(&environment) as Arc<dyn Environment>);
+        let parts = Parts {
+            id: self.0.machines[node].id,
+            ring: Arc::clone(&self.0.ring),
+            environment: Arc::clone(&environment) as Arc<dyn Environment>,
+            peers: Arc::new(peers),
+            store,
+            writers,
+            token_key: self.token_key(),
+            tuning: self.tuning(),
+        };
+        let started = Node::start(parts).expect("no run changes bucket properties");
+        (started, environment)
+    }
+
+    /// Looks at a process from outside until it ends: a poisoned store is the end of it.
+    async fn watch(&self, node: usize, group: Group, store: &Arc<Store>) {
+        let Surroundings { executor, trace, books, rare } = self.around();
+        loop {
+            executor.sleep(WATCH_US).await;
+            let figures = store.figures();
+            let bounded = i16_bounded::check_process(node, executor.tasks(group), &figures, self.0.plan.segment_bytes);
+            if let Err(violation) = bounded {
+                books.lock().fail(violation);
+            }
+            if let Some(poisoned) = store.poisoned() {
+                rare.hit(Rare::StorePoisoned);
+                trace.event(Who::Node(node), "poisoned", || poisoned.to_string());
+                self.kill(node);
+                self.start_later(node, 1_000_000);
+                return;
+            }
+        }
+    }
+
+    fn did_not_open(&self, node: usize, error: &OpenError) {
+        self.0.around.trace.event(Who::Node(node), "no start", || error.to_string());
+        let excusable = matches!(error, OpenError::Files(_) | OpenError::Engine(_) | OpenError::JobLost);
+        if !excusable {
+            let violation = Violation::new("I20", format!("the store of n{node} refuses to open: {error}"));
+            self.0.around.books.lock().fail(violation);
+        }
+        self.kill(node);
+        self.start_later(node, 500_000);
+    }
+
+    fn note_report(&self, node: usize, report: &OpenReport) {
+        let Surroundings { trace, rare, books, .. } = self.around();
+        trace.event(Who::Node(node), "start", || format!("{report:?}"));
+        if report.torn_bytes > 0 {
+            rare.hit(Rare::TornTail);
+        }
+        if report.new_life {
+            rare.hit(Rare::NewLife);
+        }
+        if !report.doubts.is_empty() {
+            // No fault of a run damages what the log had flushed.
+            books.lock().fail(Violation::new("I20", format!("n{node} doubts its history: {:?}", report.doubts)));
+        }
+    }
+
+    fn check_recovery(&self, node: usize, store: &Store) {
+        let mut books = self.around().books.lock();
+        for key in 0..books.names.len() {
+            // What can't be read is not known to be lost.
+            let Ok(object) = read_record(store, &books.names[key]) else {
+                continue;
+            };
+            if let Err(violation) = i20_recovery::check(&books, node, key, &object) {
+                return books.fail(violation);
+            }
+        }
+    }
+
+    /// What a node's store holds of a key; an error if that can't be told, or if it is down.
+    ///
+    /// # Errors
+    /// In words, for a report.
+    pub fn held(&self, node: usize, name: &ObjectName) -> Result<Object, String> {
+        let Some(node) = self.node(node) else {
+            return Err("the node is down".to_owned());
+        };
+        read_record(node.store(), name)
+    }
+
+    /// Where a key's record is in a node's store.
+    #[must_use]
+    pub fn place(&self, node: usize, name: &ObjectName) -> Option<StorageKey> {
+        Some(place_of(self.node(node)?.store(), name))
+    }
+
+    /// Ends a process at once; what it has written stays in the machine's cache.
+    pub fn kill(&self, node: usize) {
+        if self.end(node) {
+            self.disk(node).unmount();
+        }
+    }
+
+    /// The machine loses its power, whether or not a process runs on it.
+    pub fn cut_power(&self, node: usize) {
+        self.end(node);
+        self.disk(node).cut_power();
+    }
+
+    /// The machine's disk is replaced by an empty one.
+    pub fn wipe(&self, node: usize) {
+        self.end(node);
+        self.disk(node).wipe();
+    }
+
+    fn crash_at(&self, node: usize, point: CrashPoint) {
+        self.0.around.trace.event(Who::Node(node), "power cut", || point.to_string());
+        self.0.around.rare.hit(Rare::CrashPoint);
+        self.cut_power(node);
+        self.start_later(node, 400_000);
+    }
+
+    /// Closes the store and ends the process.
+    pub fn stop(&self, node: usize) {
+        let Some((group, started)) = self.process(node).as_ref().map(|process| (process.group, process.node.clone())) else {
+            return;
+        };
+        let Some(started) = started else {
+            return self.kill(node);
+        };
+        self.0.network.set_serving(node, None);
+        self.0.network.disconnect(node);
+        let cluster = self.clone();
+        self.0.around.executor.spawn(group, Box::pin(async move {
+            // A store that can't be closed cleanly ends uncleanly.
+            drop(started.store().close().await);
+            drop(started);
+            cluster.kill(node);
+        }));
+    }
+
+    /// Arms a trip wire of the process that runs, if one does.
+    pub fn arm(&self, node: usize, point: CrashPoint, times: u32) {
+        if let Some(process) = self.process(node).as_ref() {
+            process.trips.arm(point, times);
+        }
+    }
+
+    pub fn pause(&self, node: usize) {
+        if let Some(process) = self.process(node).as_mut() {
+            process.paused = true;
+            self.0.around.executor.pause(process.group);
+        }
+    }
+
+    pub fn resume(&self, node: usize) {
+        if let Some(process) = self.process(node).as_mut()
+            && std::mem::take(&mut process.paused)
+        {
+            self.0.around.executor.resume(process.group);
+        }
+    }
+
+    /// Starts a process after a while, about.
+    pub fn start_later(&self, node: usize, median_us: u64) {
+        let executor = &self.0.around.executor;
+        let at_us = executor.now_us() + self.0.random.lock().around(median_us);
+        let cluster = self.clone();
+        executor.call_at(at_us, move || cluster.start(node));
+    }
+
+    /// Adds what the living processes have counted to the run's counts. Once, at the end of a run.
+    pub fn harvest(&self) {
+        (0..self.0.plan.nodes).for_each(|node| {
+            self.node(node).iter().for_each(|node| self.harvest_node(node));
+        });
+    }
+
+    fn harvest_node(&self, node: &Node) {
+        let (metrics, rare) = (node.metrics(), &self.0.around.rare);
+        rare.add(Rare::ReadRepaired, metrics.read_repairs.count());
+        rare.add(Rare::PutForwarded, metrics.puts_forwarded.count());
+        rare.add(Rare::ReadHedged, metrics.hedged_reads.count());
+        rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());
+        rare.add(Rare::EpochRestarted, metrics.epochs_restarted.count());
+        rare.add(Rare::OwnDotAhead, metrics.own_dot_ahead.count());
+    }
+
+    /// Takes a process away; false if there was none.
+    fn end(&self, node: usize) -> bool {
+        let Some(process) = self.process(node).take() else {
+            return false;
+        };
+        self.0.network.set_serving(node, None);
+        self.0.network.disconnect(node);
+        if let Some(started) = &process.node {
+            self.harvest_node(started);
+        }
+        self.0.around.executor.kill(process.group);
+        true
+    }
+
+    fn process(&self, node: usize) -> MutexGuard<'_, Option<Process>> {
+        self.0.machines[node].process.lock().expect("no holder of this lock panics")
+    }
+
+    fn store_options(&self) -> StoreOptions {
+        let plan = &self.0.plan;
+        StoreOptions {
+            groups: plan.writer_groups,
+            partition_bits: plan.partitions.trailing_zeros(),
+            segment_bytes: plan.segment_bytes,
+            epoch_lease: plan.epoch_lease,
+        }
+    }
+
+    fn tuning(&self) -> Tuning {
+        let plan = &self.0.plan;
+        let default_properties = Properties {
+            n_val: plan.replicas,
+            last_write_wins: plan.last_write_wins,
+            allow_mult: !plan.last_write_wins,
+            durability: if plan.buffered { Durability::Buffered } else { Durability::Flushed },
+            ..Properties::default()
+        };
+        Tuning { default_properties, ..Tuning::default() }
+    }
+}
+
+fn place_of(store: &Store, name: &ObjectName) -> StorageKey {
+    let ObjectName { bucket_type, bucket, key } = name;
+    let print = fingerprint(store.identity().fingerprint_key, bucket_type, bucket, key);
+    StorageKey::new(name.position().0, print)
+}
+
+fn read_record(store: &Store, name: &ObjectName) -> Result<Object, String> {
+    let bytes = store.get(Keyspace::Objects, &place_of(store, name)).map_err(|error| error.to_string())?;
+    let Some(bytes) = bytes else {
+        return Ok(Object::new());
+    };
+    Record::decode(bytes).map(|record| record.object).map_err(|error| error.to_string())
+}
+
+fn found(cluster_id: ClusterId, ids: &[NodeId], plan: &Plan) -> RingDocument {
+    let member = |(number, id): (usize, &NodeId)| Member {
+        id: *id,
+        name: format!("n{number}"),
+        addresses: Addresses::default(),
+        zone: String::new(),
+        rack: String::new(),
+        weight: 1,
+        state: MemberState::Up,
+    };
+    let members = ids.iter().enumerate().map(member).collect();
+    let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
+    RingDocument::found(cluster_id, members, partitions, 5).expect("equal members make a valid ring")
+}

@@ -1,0 +1,72 @@
+//! I1: for every acknowledged put p, its dot is alive at the end, or covered and replaced by a write that had
+//! seen it; nothing else erases a version.
+//!
+//! Required unless as many disks as the put asked acknowledgements of lost it before the end. Under
+//! last-write-wins the erasing write need not have seen it, only have a greater timestamp.
+//!
+//! Half of it is asked of every object that a client is given: each dot that the object's context covers
+//! and that is not alive in it must be in the past of something that is.
+
+use super::Violation;
+use crate::books::{Books, Outcome};
+use crate::dots::DotNumber;
+use ringhold_core::version::Object;
+use std::collections::BTreeSet;
+
+const NAME: &str = "I1";
+
+/// # Errors
+/// If a version is gone although no write that the object knows of had seen it.
+pub fn check_erased(books: &Books, key: usize, object: &Object) -> Result<(), Violation> {
+    let past = books.past_of(object);
+    let unexplained = |number: &DotNumber| !past.contains(*number) && !outlived(books, key, object, *number);
+    match books.dots.covered(key, object.context()).find(unexplained) {
+        None => Ok(()),
+        Some(number) => {
+            let named = books.dots.named(number);
+            Err(Violation::new(
+                NAME,
+                format!("key {key}: dot {} of operation {} is gone, and nothing that is there had seen it", named.dot, named.operation),
+            ))
+        }
+    }
+}
+
+/// Under last-write-wins: whether a later write is known to the object.
+fn outlived(books: &Books, key: usize, object: &Object, number: DotNumber) -> bool {
+    let timestamp = books.dots.named(number).timestamp;
+    let later = |other: DotNumber| books.dots.named(other).timestamp > timestamp;
+    books.rules.last_write_wins && books.dots.covered(key, object.context()).any(later)
+}
+
+/// # Errors
+/// If an acknowledged write, or one that a surviving disk held, is unknown to the merge of all primaries.
+pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Violation> {
+    for (number, operation) in books.operations.iter().enumerate().filter(|(_, operation)| operation.key == key) {
+        let Some(write) = &operation.write else {
+            continue;
+        };
+        if let Some(Outcome::Acknowledged(dot)) = operation.outcome
+            && !merged.context().covers(dot)
+            && !is_excused(books, key, operation.called_us, write.w)
+        {
+            return Err(Violation::new(NAME, format!("key {key}: acknowledged operation {number}, dot {dot}, is lost")));
+        }
+        let known = write.dots.iter().any(|&dot| merged.context().covers(books.dots.named(dot).dot));
+        let holder = books.durable.iter().position(|durable| durable.contains(&number));
+        if let Some(node) = holder.filter(|_| !known && !write.dots.is_empty()) {
+            return Err(Violation::new(NAME, format!("key {key}: operation {number} was on the disk of n{node} and is lost")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether as many nodes lost something of this key as would have to for the write to be lost.
+#[must_use]
+pub fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bool {
+    let counts = |loss: &&crate::books::Loss| {
+        loss.at_us >= since_us && loss.key.is_none_or(|lost| lost == key) && (loss.flushed_too || books.rules.buffered)
+    };
+    let nodes: BTreeSet<usize> = books.losses.iter().filter(counts).map(|loss| loss.node).collect();
+    u32::try_from(nodes.len()).unwrap_or(u32::MAX) >= w.max(1)
+}

@@ -1,0 +1,45 @@
+//! I13: a put that is acknowledged at (W, DW) is at that moment on the flushed disks of at least DW different
+//! nodes; and a replica that says "durable" holds what it was sent, or what replaced it, flushed.
+//!
+//! The simulator sees disks, not promises: it looks for the operation in the bytes that were flushed.
+
+use super::Violation;
+use crate::books::Books;
+use ringhold_core::version::{Dot, Object};
+use std::collections::BTreeSet;
+
+const NAME: &str = "I13";
+
+/// # Errors
+/// If a replica's disk lacks what it has just called durable.
+pub fn check_replica(books: &Books, node: usize, object: &Object) -> Result<(), Violation> {
+    for version in object.versions() {
+        if let Some(number) = books.dots.number(version.dot)
+            && !books.holds_durably(node, number)
+        {
+            let operation = books.dots.named(number).operation;
+            return Err(Violation::new(NAME, format!("n{node} called operation {operation} durable, which its disk does not have")));
+        }
+    }
+    Ok(())
+}
+
+/// The nodes on whose disks this dot is.
+#[must_use]
+pub fn holders(books: &Books, dot: Dot) -> BTreeSet<usize> {
+    let Some(number) = books.dots.number(dot) else {
+        return BTreeSet::new();
+    };
+    (0..books.durable.len()).filter(|&node| books.holds_durably(node, number)).collect()
+}
+
+/// # Errors
+/// If fewer disks hold the put than its coordinator says, or than it was asked for.
+pub fn check_put(operation: usize, holders: &BTreeSet<usize>, said: u32, required: u32) -> Result<(), Violation> {
+    let held = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+    if held < said.max(required) {
+        let text = format!("operation {operation} was acknowledged as durable on {said} nodes ({required} required), and is on the disks of {held}");
+        return Err(Violation::new(NAME, text));
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! I17: once all primaries of a key can be reached again, gets and puts on it succeed within three timeouts.
+
+use super::Violation;
+
+/// The violation that a healed cluster is which does not answer.
+#[must_use]
+pub fn silent(what: &str, node: usize, key: usize, attempts: u32) -> Violation {
+    Violation::new("I17", format!("{what} of key {key} at n{node} still fails after healing, {attempts} times in a row"))
+}

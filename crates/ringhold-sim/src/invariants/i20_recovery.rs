@@ -1,0 +1,20 @@
+//! I20, seen from outside: a store that was reopened after any crash has every write that had been flushed.
+
+use super::Violation;
+use crate::books::Books;
+use ringhold_core::version::Object;
+
+/// # Errors
+/// If the record of a key lacks a write that this node's disk held before.
+pub fn check(books: &Books, node: usize, key: usize, object: &Object) -> Result<(), Violation> {
+    for &operation in books.durable[node].iter().filter(|&&operation| books.operations[operation].key == key) {
+        let Some(write) = books.write(operation) else {
+            continue;
+        };
+        let known = write.dots.iter().any(|&dot| object.context().covers(books.dots.named(dot).dot));
+        if !known && !write.dots.is_empty() {
+            return Err(Violation::new("I20", format!("n{node} reopened without operation {operation} on key {key}, which its disk had")));
+        }
+    }
+    Ok(())
+}

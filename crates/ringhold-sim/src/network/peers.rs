@@ -1,0 +1,144 @@
+//! A node's way to the others, and the task that keeps it open.
+//!
+//! As in the real thing: a heartbeat now and then, a connection that is silent for too long is given up with
+//! all that waits on it, and while there is none it is dialled again and again.
+
+use super::Network;
+use ringhold_core::id::NodeId;
+use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
+use ringhold_wire::message::peer::{Reply, Request};
+use std::sync::Arc;
+
+const HEARTBEAT_US: u64 = 400_000;
+const SILENCE_US: u64 = 1_500_000;
+const REDIAL_US: u64 = 150_000;
+
+/// The [`Peers`] of one life of one node.
+pub struct SimPeers {
+    network: Network,
+    host: usize,
+    environment: Arc<dyn Environment>,
+}
+
+impl SimPeers {
+    #[must_use]
+    pub fn new(network: Network, host: usize, environment: Arc<dyn Environment>) -> Self {
+        Self { network, host, environment }
+    }
+
+    fn host_of(&self, node: NodeId) -> Option<usize> {
+        self.network.0.ids.iter().position(|id| *id == node)
+    }
+}
+
+impl Peers for SimPeers {
+    fn call(&self, to: NodeId, request: Request, deadline: Deadline) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let left_us = deadline.left_us(&*self.environment);
+        let until_us = self.network.0.executor.now_us().saturating_add(left_us);
+        let sent = self.host_of(to).ok_or(CallError::NotSent);
+        match sent.and_then(|to| self.network.call(self.host, to, &request, until_us)) {
+            Ok(call) => Box::pin(call),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn reachable(&self, node: NodeId) -> bool {
+        let Some(to) = self.host_of(node) else {
+            return false;
+        };
+        self.network.lock().links.get(&(self.host, to)).is_none_or(|link| link.reachable)
+    }
+
+    fn latency_us(&self, node: NodeId) -> Option<u64> {
+        let to = self.host_of(node)?;
+        let latency_us = self.network.lock().links.get(&(self.host, to))?.latency_us;
+        (latency_us > 0).then_some(latency_us)
+    }
+}
+
+/// Keeps the link from one node to another alive, for as long as the process lives.
+pub async fn keep_connected(network: Network, from: usize, to: usize) {
+    let executor = network.0.executor.clone();
+    loop {
+        let pause_us = match network.health(from, to) {
+            Health::Heard => {
+                network.beat(from, to);
+                HEARTBEAT_US
+            }
+            Health::Silent(generation) => {
+                network.reset(from, to, generation);
+                REDIAL_US
+            }
+            Health::Broken => {
+                network.dial(from, to);
+                REDIAL_US
+            }
+        };
+        let jittered_us = pause_us / 2 + network.0.random.lock().below(pause_us);
+        executor.sleep(jittered_us).await;
+    }
+}
+
+enum Health {
+    Heard,
+    /// With the connection's generation.
+    Silent(u64),
+    Broken,
+}
+
+impl Network {
+    fn health(&self, from: usize, to: usize) -> Health {
+        let now_us = self.0.executor.now_us();
+        let mut state = self.lock();
+        let link = state.links.entry((from, to)).or_default();
+        if !link.reachable {
+            return Health::Broken;
+        }
+        if now_us.saturating_sub(link.heard_us) > SILENCE_US {
+            return Health::Silent(link.generation);
+        }
+        Health::Heard
+    }
+
+    /// Asks for a sign of life; what it says is noted where replies arrive.
+    fn beat(&self, from: usize, to: usize) {
+        let until_us = self.0.executor.now_us() + SILENCE_US;
+        if let Ok(call) = self.call(from, to, &Request::Ping, until_us) {
+            self.0.executor.spawn(crate::executor::Group::WORLD, Box::pin(async move {
+                // A late answer and none are the same to a heartbeat.
+                drop(call.await);
+            }));
+        }
+    }
+
+    /// Tries to connect: there and back must be open, and somebody must take the call.
+    fn dial(&self, from: usize, to: usize) {
+        let (there_us, back_us) = {
+            let mut random = self.0.random.lock();
+            let state = self.lock();
+            let slowness = (state.ways[from][to].slowness, state.ways[to][from].slowness);
+            (random.around(super::DELAY_US) * slowness.0, random.around(super::DELAY_US) * slowness.1)
+        };
+        let now_us = self.0.executor.now_us();
+        let network = self.clone();
+        self.0.executor.call_at(now_us + there_us, move || {
+            let accepted = !network.lock().ways[from][to].blocked
+                && network.serving(to).is_some_and(|serving| network.0.executor.is_running(serving.group));
+            if accepted {
+                let caller = network.clone();
+                network.0.executor.call_at(now_us + there_us + back_us, move || caller.connected(from, to));
+            }
+        });
+    }
+
+    fn connected(&self, from: usize, to: usize) {
+        let now_us = self.0.executor.now_us();
+        let mut state = self.lock();
+        if state.ways[to][from].blocked || state.serving[to].is_none() || state.serving[from].is_none() {
+            return;
+        }
+        let link = state.links.entry((from, to)).or_default();
+        link.reachable = true;
+        link.heard_us = now_us;
+    }
+}

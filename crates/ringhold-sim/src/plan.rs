@@ -1,0 +1,339 @@
+//! What a run will be, drawn from its seed before it begins.
+//!
+//! Swarm testing (Groce et al., 2012): each seed switches whole classes of faults and operations off. A run
+//! with everything on drowns most bugs in noise, or never gets far enough to meet them; a run with three
+//! classes on goes deep, and over a few hundred seeds all combinations of a few classes turn up.
+//!
+//! The budget rule: no run destroys as many copies of a key as a put asks acknowledgements for. What
+//! would then be lost was never promised.
+
+use crate::random::Random;
+use crate::workload::Workload;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// Which faults a campaign is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    Network,
+    Disk,
+    Clock,
+    All,
+}
+
+/// A text that names no profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownProfile;
+
+impl fmt::Display for UnknownProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a profile is one of 'network', 'disk', 'clock' and 'all'")
+    }
+}
+
+impl std::error::Error for UnknownProfile {}
+
+impl FromStr for Profile {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
+        match text {
+            "network" => Ok(Self::Network),
+            "disk" => Ok(Self::Disk),
+            "clock" => Ok(Self::Clock),
+            "all" => Ok(Self::All),
+            _ => Err(UnknownProfile),
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Network => "network",
+            Self::Disk => "disk",
+            Self::Clock => "clock",
+            Self::All => "all",
+        })
+    }
+}
+
+macro_rules! classes {
+    ($(#[$type_doc:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $words:literal,)* }) => {
+        $(#[$type_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $type {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl $type {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self {
+                    $(Self::$name => $words,)*
+                })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownClass;
+
+            fn from_str(text: &str) -> Result<Self, UnknownClass> {
+                match text {
+                    $($words => Ok(Self::$name),)*
+                    _ => Err(UnknownClass),
+                }
+            }
+        }
+    };
+}
+
+/// A text that names no class of faults or operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownClass;
+
+impl fmt::Display for UnknownClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no class of faults or operations has this name")
+    }
+}
+
+impl std::error::Error for UnknownClass {}
+
+classes! {
+    /// A kind of misfortune that a run may contain.
+    FaultClass {
+        /// Messages disappear.
+        Loss = "loss",
+        /// Messages arrive twice.
+        Duplication = "duplication",
+        /// Messages overtake each other.
+        Reordering = "reordering",
+        /// Now and then a message takes a hundred times as long.
+        Spikes = "spikes",
+        /// One way, or both, between some nodes is cut.
+        Partition = "partition",
+        /// One node is cut off from all others.
+        Isolation = "isolation",
+        /// One way is slow.
+        SlowLink = "slow-link",
+        /// Connections break, also within a frame.
+        Reset = "reset",
+        /// Bits flip on the way.
+        Corruption = "corruption",
+        /// A process stands still for a while.
+        Pause = "pause",
+        /// A process dies; what it wrote stays in the machine's cache.
+        Kill = "kill",
+        /// A process closes its store and ends.
+        Stop = "stop",
+        /// A machine loses power, and with it what was not flushed.
+        PowerCut = "power-cut",
+        /// All machines lose power at once.
+        Blackout = "blackout",
+        /// A machine loses power at a chosen point of the put path.
+        CrashPoint = "crash-point",
+        /// A flush or an append fails.
+        FailedFlush = "failed-flush",
+        /// A read fails for once.
+        ReadError = "read-error",
+        /// A stored record is damaged.
+        BitRot = "bit-rot",
+        /// Everything on one disk takes much longer.
+        SlowDisk = "slow-disk",
+        /// A disk is replaced by an empty one.
+        Wipe = "wipe",
+        /// One record disappears from one store.
+        Forget = "forget",
+        /// Wall clocks are off and drift.
+        Skew = "skew",
+        /// A wall clock jumps.
+        Jump = "jump",
+        /// A wall clock stops.
+        StoppedClock = "stopped-clock",
+    }
+}
+
+classes! {
+    /// A kind of thing that clients do.
+    OperationClass {
+        Set = "set",
+        Cart = "cart",
+        Counter = "counter",
+        Register = "register",
+        Blind = "blind",
+        Deletes = "deletes",
+        /// Unanswered puts are tried again under their operation id.
+        Retries = "retries",
+        /// Clients write with contexts that they have held for long.
+        StaleContexts = "stale-contexts",
+        /// Clients write with contexts of other keys.
+        StrayContexts = "stray-contexts",
+        /// Clients give up soon.
+        Impatience = "impatience",
+        /// Requests ask for their own R and W.
+        Quorums = "quorums",
+        /// Most requests go to one key.
+        HotKey = "hot-key",
+        /// Some values are large.
+        LargeValues = "large-values",
+    }
+}
+
+impl Profile {
+    /// The faults that it is about, and a few that make them bite.
+    #[must_use]
+    pub fn faults(self) -> Vec<FaultClass> {
+        use FaultClass as F;
+        let network = [F::Loss, F::Duplication, F::Reordering, F::Spikes, F::Partition, F::Isolation, F::SlowLink, F::Reset, F::Corruption, F::Pause];
+        let disk = [F::Kill, F::Stop, F::PowerCut, F::Blackout, F::CrashPoint, F::FailedFlush, F::ReadError, F::BitRot, F::SlowDisk, F::Wipe, F::Forget];
+        let clock = [F::Skew, F::Jump, F::StoppedClock, F::Spikes, F::Partition, F::Kill];
+        match self {
+            Self::Network => network.to_vec(),
+            Self::Disk => disk.to_vec(),
+            Self::Clock => clock.to_vec(),
+            Self::All => FaultClass::ALL.to_vec(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub seed: u64,
+    pub profile: Profile,
+    pub faults: BTreeSet<FaultClass>,
+    pub operations: BTreeSet<OperationClass>,
+    pub nodes: usize,
+    pub replicas: u32,
+    pub partitions: u32,
+    pub writer_groups: usize,
+    /// A checkpoint is due with every so many bytes of log.
+    pub segment_bytes: u64,
+    pub epoch_lease: u64,
+    pub clients: usize,
+    pub keys: usize,
+    /// How long clients work, in microseconds of the run.
+    pub load_us: u64,
+    /// Between two operations of a client, about.
+    pub think_us: u64,
+    /// From one fault to the next, about.
+    pub calm_us: u64,
+    pub last_write_wins: bool,
+    pub buffered: bool,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn draw(seed: u64, profile: Profile) -> Self {
+        let mut random = Random::of(seed, "plan");
+        let faults = some_of(&profile.faults(), &mut random);
+        let mut operations = some_of(OperationClass::ALL, &mut random);
+        if !Workload::ALL.iter().any(|workload| operations.contains(&workload.class())) {
+            operations.insert(random.pick(&Workload::ALL).class());
+        }
+        let replicas = *random.pick(&[3, 3, 3, 2]);
+        Self {
+            seed,
+            profile,
+            nodes: usize::try_from(random.between(u64::from(replicas), 6)).expect("a handful"),
+            replicas,
+            partitions: *random.pick(&[16, 32, 64]),
+            writer_groups: *random.pick(&[1, 2, 3]),
+            segment_bytes: *random.pick(&[4 << 10, 16 << 10, 64 << 10, 1 << 20]),
+            epoch_lease: *random.pick(&[1, 4, 32, 1_000]),
+            clients: random.index(7) + 2,
+            keys: *random.pick(&[1, 2, 4, 10, 30]),
+            load_us: random.between(8, 30) * 1_000_000,
+            think_us: *random.pick(&[5_000, 20_000, 60_000]),
+            calm_us: *random.pick(&[200_000, 600_000, 2_000_000]),
+            last_write_wins: random.chance(120_000),
+            buffered: random.chance(150_000),
+            faults,
+            operations,
+        }
+    }
+
+    #[must_use]
+    pub fn has(&self, fault: FaultClass) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    #[must_use]
+    pub fn does(&self, operation: OperationClass) -> bool {
+        self.operations.contains(&operation)
+    }
+
+    /// The workloads that are on.
+    #[must_use]
+    pub fn workloads(&self) -> Vec<Workload> {
+        let on = Workload::ALL.into_iter().filter(|workload| self.does(workload.class()));
+        if self.last_write_wins {
+            // Sets and carts make no sense where one write wins.
+            return vec![Workload::Register, Workload::Blind, Workload::Deletes];
+        }
+        on.collect()
+    }
+
+    /// Acknowledgements that a put waits for unless it says otherwise.
+    #[must_use]
+    pub fn quorum(&self) -> u32 {
+        self.replicas / 2 + 1
+    }
+}
+
+/// Each class with the chance of one half; one seed in twelve has them all.
+fn some_of<T: Copy + Ord>(classes: &[T], random: &mut Random) -> BTreeSet<T> {
+    let share = *random.pick(&[150_000, 300_000, 500_000, 500_000, 700_000, 1_000_000]);
+    classes.iter().copied().filter(|_| random.chance(share)).collect()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+        let Self { seed, profile, nodes, replicas, clients, keys, .. } = self;
+        writeln!(f, "seed {seed}, profile {profile}: {nodes} nodes, N = {replicas}, {clients} clients, {keys} keys, {} s", self.load_us / 1_000_000)?;
+        writeln!(
+            f,
+            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}",
+            self.partitions,
+            self.writer_groups,
+            self.segment_bytes,
+            self.epoch_lease,
+            if self.last_write_wins { ", last write wins" } else { "" },
+            if self.buffered { ", buffered" } else { "" }
+        )?;
+        writeln!(f, "  faults: {}", list(self.faults.iter().map(ToString::to_string).collect()))?;
+        write!(f, "  operations: {}", list(self.operations.iter().map(ToString::to_string).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ_and_repeat() {
+        assert_eq!(Plan::draw(3, Profile::All), Plan::draw(3, Profile::All));
+        let plans: Vec<Plan> = (0..200).map(|seed| Plan::draw(seed, Profile::All)).collect();
+        for &fault in FaultClass::ALL {
+            let on = plans.iter().filter(|plan| plan.has(fault)).count();
+            assert!((40..160).contains(&on), "{fault} is on in {on} of 200 runs");
+        }
+        assert!(plans.iter().all(|plan| !plan.workloads().is_empty() && plan.nodes >= 2));
+    }
+
+    #[test]
+    fn names_read_back() {
+        for &fault in FaultClass::ALL {
+            assert_eq!(fault.to_string().parse(), Ok(fault));
+        }
+        for &operation in OperationClass::ALL {
+            assert_eq!(operation.to_string().parse(), Ok(operation));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What must happen sometimes.
+//!
+//! A simulator that never reaches a branch says nothing about it, and nobody notices when a change of
+//! the workload or of a timeout puts it out of reach. So the branches that matter are counted, and a
+//! campaign in which one of them never fires fails.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! rare_events {
+    ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
+        /// A branch that a campaign has to reach.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Rare {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Rare {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            fn words(self) -> &'static str {
+                match self {
+                    $(Self::$name => $words,)*
+                }
+            }
+        }
+    };
+}
+
+rare_events! {
+    /// A get gave a client more than one version.
+    SiblingsRead = "siblings read",
+    /// A get found a replica behind.
+    ReadRepaired = "read repair sent",
+    /// A put travelled from a node that is no replica to one that is.
+    PutForwarded = "put forwarded",
+    /// The silent replica of a get was joined by another one.
+    ReadHedged = "read hedged",
+    /// A retry met the first try's dot.
+    OperationRepeated = "operation repeated",
+    /// A retry became a second version, at another primary.
+    TwinMade = "twin of one operation made",
+    /// A store that had written a key took a fresh epoch there (T2).
+    EpochRestarted = "epoch restarted",
+    /// A client had seen writes of a store that the store had forgotten.
+    OwnDotAhead = "own dot ahead of the store",
+    /// A put ended with "may or may not be there".
+    PutUnknown = "put unknown",
+    /// A put was refused before anything was written.
+    PutNotStarted = "put not started",
+    /// Tombstones and a value side by side.
+    TombstoneBesideValue = "tombstone beside a value",
+    /// A context of another key was refused.
+    StrayContextRefused = "stray context refused",
+    /// Reopening cut off what a crash had left half written.
+    TornTail = "torn log tail cut off",
+    /// Reopening began a new life.
+    NewLife = "new life after an unclean end",
+    /// A failed flush or append ended a store's writing.
+    StorePoisoned = "store poisoned",
+    /// A checkpoint reached the engine.
+    Checkpoint = "checkpoint finished",
+    /// A power cut fell between a checkpoint's application and its flush.
+    CheckpointTorn = "power cut during a checkpoint",
+    /// A record could not be read, and that was not taken for absence.
+    UnreadableRecord = "unreadable record refused",
+    /// A frame arrived damaged and was refused.
+    DamagedFrame = "damaged frame refused",
+    /// A replica was asked too late and did nothing.
+    Expired = "expired request refused",
+    /// A process was killed at a point of the put path that was chosen beforehand.
+    CrashPoint = "crash at a chosen point",
+    /// A disk was replaced by an empty one.
+    DiskReplaced = "disk replaced",
+    /// A record disappeared from a store.
+    KeyForgotten = "record forgotten",
+}
+
+impl fmt::Display for Rare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.words())
+    }
+}
+
+/// How often each happened.
+#[derive(Debug, Default)]
+pub struct RareCounts([AtomicU64; Rare::ALL.len()]);
+
+impl RareCounts {
+    pub fn hit(&self, rare: Rare) {
+        self.add(rare, 1);
+    }
+
+    pub fn add(&self, rare: Rare, times: u64) {
+        self.of(rare).fetch_add(times, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn count(&self, rare: Rare) -> u64 {
+        self.of(rare).load(Ordering::Relaxed)
+    }
+
+    fn of(&self, rare: Rare) -> &AtomicU64 {
+        let at = Rare::ALL.iter().position(|known| *known == rare).expect("all are listed");
+        &self.0[at]
+    }
+}

@@ -1,0 +1,126 @@
+//! What clients do.
+//!
+//! Each key has one workload for the whole run, so that its values mean one thing. A client picks a key, and
+//! then an action that suits it: [`Action::choose`] is all policy there is, and carrying the action out is
+//! [`crate::client`]'s.
+//!
+//! | workload | what a client does | what must hold |
+//! | --- | --- | --- |
+//! | set | reads, adds an element to the union, writes with context | no acknowledged element is missing |
+//! | cart | the same, and takes items out; now and then adds blindly | no item is missing that nobody took out |
+//! | counter | as the set, with an increment as the element | low ≤ sum ≤ high, as the elements |
+//! | register | writes with the context of what it last saw, old or new | I14 |
+//! | blind | writes without context | siblings, and nothing lost |
+//! | deletes | creates, deletes, creates again | nothing comes back |
+
+use crate::plan::{OperationClass, Plan};
+use crate::random::Random;
+use std::fmt;
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Workload {
+    Set,
+    Cart,
+    Counter,
+    Register,
+    Blind,
+    Deletes,
+}
+
+impl Workload {
+    pub const ALL: [Self; 6] = [Self::Set, Self::Cart, Self::Counter, Self::Register, Self::Blind, Self::Deletes];
+
+    /// Whether its values are sets of items that only grow by the operations on it.
+    #[must_use]
+    pub fn keeps_items(self) -> bool {
+        matches!(self, Self::Set | Self::Cart | Self::Counter)
+    }
+
+    #[must_use]
+    pub fn class(self) -> OperationClass {
+        match self {
+            Self::Set => OperationClass::Set,
+            Self::Cart => OperationClass::Cart,
+            Self::Counter => OperationClass::Counter,
+            Self::Register => OperationClass::Register,
+            Self::Blind => OperationClass::Blind,
+            Self::Deletes => OperationClass::Deletes,
+        }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Set => "set",
+            Self::Cart => "cart",
+            Self::Counter => "counter",
+            Self::Register => "register",
+            Self::Blind => "blind register",
+            Self::Deletes => "create and delete",
+        })
+    }
+}
+
+/// What one operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Get,
+    Put,
+    Delete,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// What a client is about to do with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Look, and remember the context.
+    Read,
+    /// Read, add an item of one's own to the union, write with the context.
+    AddItem,
+    /// Read, take out one of the items, write with the context.
+    RemoveItem,
+    /// Write an item of one's own without having read.
+    AddBlindly,
+    /// Write with whatever context one remembers.
+    Overwrite,
+    /// Write with the context of another key, which must be refused.
+    Stray,
+    /// Read, and delete what is there or create what is not.
+    DeleteOrCreate,
+}
+
+impl Action {
+    /// Something to do on a key of this workload.
+    #[must_use]
+    pub fn choose(workload: Workload, plan: &Plan, random: &mut Random) -> Self {
+        let has = |class| plan.operations.contains(&class);
+        if has(OperationClass::StrayContexts) && random.chance(30_000) {
+            return Self::Stray;
+        }
+        if random.chance(350_000) {
+            return Self::Read;
+        }
+        match workload {
+            Workload::Set | Workload::Counter => Self::AddItem,
+            Workload::Cart => match random.below(10) {
+                0 => Self::AddBlindly,
+                1..=3 => Self::RemoveItem,
+                _ => Self::AddItem,
+            },
+            Workload::Register => Self::Overwrite,
+            Workload::Blind => Self::AddBlindly,
+            Workload::Deletes => Self::DeleteOrCreate,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One committed batch of writes, as it stands in the log.
+//!
+//! ```text
+//! ranges u32 │ entries u32 │ range … │ entry …
+//! range = keyspace u8 │ start 32 │ bounded u8 │ end 32 (all zero when not bounded)
+//! entry = keyspace u8 │ 0 │ key 32                              the key is removed
+//!       = keyspace u8 │ 1 │ key 32 │ length u32 │ sealed value  the key has this value
+//! ```
+//!
+//! A batch is already collapsed: what several writes did to one key is one entry. Ranges apply first,
+//! then entries, in the log as in the buffer. The buffer keeps slices of the encoded record instead of
+//! copies of the values, so a value is copied once on its way from the request to the log and memory.
+
+use bytes::{Buf, BufMut, Bytes};
+
+use crate::buffer::Buffer;
+use crate::key::{KeyRange, Keyspace, StorageKey};
+use crate::seal::{SEAL_BYTES, put_sealed};
+
+/// A batch, as read from a record: sealed values that are slices of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WriteSet {
+    pub(crate) ranges: Vec<(Keyspace, KeyRange)>,
+    pub(crate) entries: Vec<(Keyspace, StorageKey, Option<Bytes>)>,
+}
+
+/// The record body for what a writer has staged, with the seals put on the values.
+pub(crate) fn encode(staged: &Buffer) -> Bytes {
+    let count = |length: usize| u32::try_from(length).expect("a batch is bounded by who fills it");
+    let size: usize = staged
+        .entries()
+        .map(|(_, value)| 38 + SEAL_BYTES + value.map_or(0, Bytes::len))
+        .sum();
+    let mut body = Vec::with_capacity(8 + 66 * staged.removed().len() + size);
+    body.put_u32_le(count(staged.removed().len()));
+    body.put_u32_le(count(staged.entries().count()));
+    for (keyspace, range) in staged.removed() {
+        body.put_u8(keyspace.number());
+        body.put_slice(&range.start.0);
+        body.put_u8(u8::from(range.end.is_some()));
+        body.put_slice(&range.end.unwrap_or(StorageKey::FIRST).0);
+    }
+    for ((keyspace, key), value) in staged.entries() {
+        body.put_u8(keyspace.number());
+        body.put_u8(u8::from(value.is_some()));
+        body.put_slice(&key.0);
+        if let Some(value) = value {
+            body.put_u32_le(count(value.len() + SEAL_BYTES));
+            put_sealed(&mut body, *keyspace, key, value);
+        }
+    }
+    body.into()
+}
+
+/// The batch in a record body; none if the body is not one. Allocates by what is there, never by
+/// what a count claims.
+pub(crate) fn decode(body: &Bytes) -> Option<WriteSet> {
+    let mut rest = body.clone();
+    let ranges = rest.try_get_u32_le().ok()?;
+    let entries = rest.try_get_u32_le().ok()?;
+    let mut writes = WriteSet::default();
+    for _ in 0..ranges {
+        writes.ranges.push(decode_range(&mut rest)?);
+    }
+    for _ in 0..entries {
+        writes.entries.push(decode_entry(&mut rest)?);
+    }
+    rest.is_empty().then_some(writes)
+}
+
+fn decode_range(rest: &mut Bytes) -> Option<(Keyspace, KeyRange)> {
+    let keyspace = Keyspace::from_number(rest.try_get_u8().ok()?)?;
+    let start = decode_key(rest)?;
+    let bounded = decode_flag(rest)?;
+    let end = decode_key(rest)?;
+    let end = bounded.then_some(end);
+    Some((keyspace, KeyRange { start, end }))
+}
+
+fn decode_entry(rest: &mut Bytes) -> Option<(Keyspace, StorageKey, Option<Bytes>)> {
+    let keyspace = Keyspace::from_number(rest.try_get_u8().ok()?)?;
+    let put = decode_flag(rest)?;
+    let key = decode_key(rest)?;
+    if !put {
+        return Some((keyspace, key, None));
+    }
+    let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
+    let whole = (SEAL_BYTES..=rest.len()).contains(&length);
+    whole.then(|| (keyspace, key, Some(rest.split_to(length))))
+}
+
+fn decode_flag(rest: &mut Bytes) -> Option<bool> {
+    match rest.try_get_u8().ok()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+fn decode_key(rest: &mut Bytes) -> Option<StorageKey> {
+    let mut key = [0; 32];
+    rest.try_copy_to_slice(&mut key).ok()?;
+    Some(StorageKey(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Write;
+    use crate::seal::unseal;
+
+    fn staged() -> Buffer {
+        let key = |position| StorageKey::new(position, 1);
+        let mut staged = Buffer::default();
+        staged.write(Write::put(
+            Keyspace::Objects,
+            key(1),
+            Bytes::from_static(b"gone"),
+        ));
+        staged.write(Write::remove_range(
+            Keyspace::Objects,
+            KeyRange::new(key(0), key(5)),
+        ));
+        staged.write(Write::put(
+            Keyspace::Objects,
+            key(2),
+            Bytes::from_static(b"two"),
+        ));
+        staged.write(Write::remove(Keyspace::Hints, key(9)));
+        staged
+    }
+
+    #[test]
+    fn a_batch_reads_back_collapsed() {
+        let writes = decode(&encode(&staged())).expect("just encoded");
+        assert_eq!(writes.ranges.len(), 1);
+        assert_eq!(
+            writes.entries.len(),
+            2,
+            "the put before the range removal is gone"
+        );
+        let (keyspace, key, value) = &writes.entries[0];
+        let value = unseal(*keyspace, key, value.as_ref().expect("a put"));
+        assert_eq!(value.as_deref(), Some(&b"two"[..]));
+        assert_eq!(writes.entries[1].2, None);
+    }
+
+    #[test]
+    fn a_shortened_body_is_no_batch() {
+        let body = encode(&staged());
+        for length in 0..body.len() {
+            assert_eq!(decode(&body.slice(..length)), None, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_claimed_count_allocates_nothing() {
+        assert_eq!(decode(&Bytes::from_static(&[0xff; 8])), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! What engine and log say together, decided without touching either.
+//!
+//! The three stories are told in the module above: create, continue, doubt. The order of the questions
+//! matters. First come refusals, while nothing has been concluded. Then a last segment that nobody can
+//! have relied on is taken away: the crash came while it was being started, so the one before it is
+//! the last. Then segments below the engine's first are set apart: their checkpoint is complete and
+//! only their removal was not. What is left must be there without gaps and whole as far as it was
+//! promised, or there is a doubt.
+
+use super::Doubt;
+use crate::error::OpenError;
+use crate::log::segment::{Content, FoundRecord, HeaderFault, Scan};
+use crate::meta::StoreMeta;
+
+/// What was found.
+pub(crate) struct Evidence {
+    pub(crate) meta: Option<StoreMeta>,
+    pub(crate) engine_is_empty: bool,
+    /// Ascending.
+    pub(crate) segments: Vec<(u64, Scan)>,
+}
+
+/// What follows from it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) story: Story,
+    /// Segments that count for nothing, to be removed before a new one is started.
+    pub(crate) discard: Vec<u64>,
+    /// Damaged segments that nobody needs for replaying any more.
+    pub(crate) put_aside: Vec<u64>,
+    /// The number of the new segment.
+    pub(crate) next_segment: u64,
+}
+
+/// See the module.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Story {
+    Create,
+    Continue {
+        meta: StoreMeta,
+        /// The segments that stay, ascending.
+        segments: Vec<u64>,
+        replay: Vec<FoundRecord>,
+        /// How many of the last records have to be said again.
+        again: usize,
+        /// How much of the last segment counts without them.
+        previous_end: u64,
+        torn_bytes: u64,
+    },
+    Doubt {
+        /// As last known; incarnation and life are to be renewed.
+        meta: StoreMeta,
+        replay: Vec<FoundRecord>,
+        doubts: Vec<Doubt>,
+        damaged: Vec<u64>,
+        superseded: Vec<u64>,
+    },
+}
+
+/// Decides what the evidence means. See the module.
+pub(crate) fn judge(evidence: Evidence) -> Result<Judgement, OpenError> {
+    let Evidence {
+        meta,
+        engine_is_empty,
+        mut segments,
+    } = evidence;
+    refuse_strangers(meta.as_ref(), &segments)?;
+    for (sequence, scan) in &mut segments {
+        if scan
+            .header
+            .is_ok_and(|header| header.identity.sequence != *sequence)
+        {
+            scan.disown();
+        }
+    }
+    let mut discard = Vec::new();
+    if let Some((sequence, last)) = segments.last()
+        && (last.is_unborn()
+            || is_unfinished_start(meta.as_ref(), engine_is_empty, *sequence, last))
+    {
+        discard.push(*sequence);
+        segments.pop();
+    }
+    let mut put_aside = Vec::new();
+    let first_segment = meta.as_ref().map_or(0, |meta| meta.first_segment);
+    segments.retain(|(sequence, scan)| {
+        let superseded = *sequence < first_segment;
+        if superseded {
+            let damaged = scan.header.is_err() || scan.unbroken_end < scan.proven_end;
+            if damaged {
+                &mut put_aside
+            } else {
+                &mut discard
+            }
+            .push(*sequence);
+        }
+        !superseded
+    });
+    let next_segment = segments
+        .last()
+        .map_or(first_segment, |(last, _)| last + 1)
+        .max(1);
+    let story = match meta {
+        None if segments.is_empty() && engine_is_empty => Story::Create,
+        meta => tell(meta.as_ref(), segments)?,
+    };
+    Ok(Judgement {
+        story,
+        discard,
+        put_aside,
+        next_segment,
+    })
+}
+
+/// Pieces that do not belong together are an error, before anything is concluded from them.
+fn refuse_strangers(meta: Option<&StoreMeta>, segments: &[(u64, Scan)]) -> Result<(), OpenError> {
+    for (segment, scan) in segments {
+        if let Err(HeaderFault::UnknownVersion { version }) = scan.header {
+            return Err(OpenError::UnknownSegmentVersion {
+                segment: *segment,
+                version,
+            });
+        }
+    }
+    let last = segments.last().map(|(sequence, _)| *sequence);
+    let headers = segments
+        .iter()
+        .filter_map(|(sequence, scan)| Some((*sequence, scan, scan.header.ok()?)));
+    let known = |segment: &StoreMeta| (segment.store_id, segment.incarnation);
+    let mut expected = meta.map(known);
+    let first = meta.map_or(0, |meta| meta.first_segment);
+    for (segment, scan, header) in headers {
+        let found = header.identity;
+        let (store_id, incarnation) = *expected.get_or_insert((found.store_id, found.incarnation));
+        if found.store_id != store_id {
+            return Err(OpenError::ForeignSegment {
+                segment,
+                found: found.store_id,
+                expected: store_id,
+            });
+        }
+        // Before the engine's first segment another incarnation may have written; a last segment with
+        // nothing in it was started by an opening that did not get to tell the engine.
+        let harmless = segment < first || (Some(segment) == last && scan.says_nothing());
+        if found.incarnation != incarnation && !harmless {
+            return Err(OpenError::ForeignIncarnation {
+                segment,
+                found: found.incarnation,
+                expected: incarnation,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the last segment was started for a creation, or for a new incarnation, of which the
+/// engine never heard.
+fn is_unfinished_start(
+    meta: Option<&StoreMeta>,
+    engine_is_empty: bool,
+    sequence: u64,
+    last: &Scan,
+) -> bool {
+    let Ok(header) = last.header else {
+        return false;
+    };
+    let unheard_of = match meta {
+        Some(meta) => meta.incarnation != header.identity.incarnation,
+        None => engine_is_empty && sequence == 1,
+    };
+    unheard_of && last.says_nothing()
+}
+
+/// Continue or doubt, with everything that is to be replayed.
+fn tell(engine_meta: Option<&StoreMeta>, segments: Vec<(u64, Scan)>) -> Result<Story, OpenError> {
+    let mut doubts = missing(engine_meta, &segments);
+    let mut damaged = Vec::new();
+    let mut replay = Vec::new();
+    let mut sequences = Vec::new();
+    let (mut again, mut previous_end, mut torn_bytes) = (0, 0, 0);
+    let stated_ends: Vec<Option<u64>> = segments
+        .iter()
+        .skip(1)
+        .map(|(_, next)| next.header.ok().map(|header| header.previous_end))
+        .collect();
+    for (index, (sequence, scan)) in segments.into_iter().enumerate() {
+        let counted = count_on(&scan, stated_ends.get(index).copied());
+        if counted.damaged {
+            damaged.push(sequence);
+            doubts.push(Doubt::DamagedSegment(sequence));
+        }
+        sequences.push(sequence);
+        (previous_end, torn_bytes) = (
+            scan.proven_end,
+            scan.length.saturating_sub(scan.unbroken_end),
+        );
+        let limit = if counted.damaged {
+            scan.length
+        } else {
+            counted.end
+        };
+        replay.extend(
+            scan.records
+                .into_iter()
+                .filter(|record| record.end <= limit),
+        );
+        let unproven = replay
+            .iter()
+            .rev()
+            .take_while(|record| record.offset >= previous_end);
+        again = unproven.count();
+    }
+    let in_log = replay
+        .iter()
+        .rev()
+        .find_map(|record| match &record.content {
+            Content::Meta(meta) => Some(meta.clone()),
+            _ => None,
+        });
+    let Some(mut meta) = in_log.or_else(|| engine_meta.cloned()) else {
+        return Err(OpenError::MetaLost);
+    };
+    match engine_meta {
+        Some(engine_meta) => meta.first_segment = engine_meta.first_segment,
+        None => doubts.push(Doubt::StoreRecordLost),
+    }
+    if doubts.is_empty() {
+        return Ok(Story::Continue {
+            meta,
+            segments: sequences,
+            replay,
+            again,
+            previous_end,
+            torn_bytes,
+        });
+    }
+    let superseded = sequences
+        .into_iter()
+        .filter(|sequence| !damaged.contains(sequence))
+        .collect();
+    Ok(Story::Doubt {
+        meta,
+        replay,
+        doubts,
+        damaged,
+        superseded,
+    })
+}
+
+/// The segments that should be there and are not. Where the engine's record is lost, nobody can say
+/// where they should begin.
+fn missing(meta: Option<&StoreMeta>, segments: &[(u64, Scan)]) -> Vec<Doubt> {
+    let Some(first) = meta
+        .map(|meta| meta.first_segment)
+        .or(segments.first().map(|(first, _)| *first))
+    else {
+        return Vec::new();
+    };
+    let last = segments.last().map_or(first, |(last, _)| *last);
+    let there: Vec<u64> = segments.iter().map(|(sequence, _)| *sequence).collect();
+    // Only the ends of gaps are of interest: a wrong file name must not make a list of 2^64 numbers.
+    let mut doubts = Vec::new();
+    if there.first() != Some(&first) {
+        doubts.push(Doubt::MissingSegment(first));
+    }
+    doubts.extend(
+        there
+            .windows(2)
+            .filter(|pair| pair[1] != pair[0] + 1)
+            .map(|pair| Doubt::MissingSegment(pair[0] + 1)),
+    );
+    assert!(last >= first, "older segments were set apart");
+    doubts
+}
+
+struct Counted {
+    end: u64,
+    damaged: bool,
+}
+
+/// How far a segment counts. `next` is none for the last segment, else what the next one's header
+/// says, as far as it can be read.
+fn count_on(scan: &Scan, next: Option<Option<u64>>) -> Counted {
+    let (end, promised) = match next {
+        // The last one: what is whole counts, and what is proven must be whole.
+        None => (scan.unbroken_end, scan.proven_end),
+        Some(Some(stated)) => (stated, stated),
+        // The next one is damaged itself; whatever reads, counts.
+        Some(None) => (scan.length, scan.proven_end),
+    };
+    Counted {
+        end,
+        damaged: scan.header.is_err() || scan.unbroken_end < promised,
+    }
+}

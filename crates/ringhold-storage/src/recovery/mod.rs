@@ -1,0 +1,282 @@
+//! Opening a store: what the engine and the log say, judged first and acted on afterwards.
+//!
+//! [`judge`] is pure. It takes the engine's store record and what a scan found in each segment, and
+//! says which of these is the case:
+//!
+//! - *Create*: there is nothing. (An earlier creation that did not come to its end is nothing.)
+//! - *Continue*: engine and log tell one story. Replay starts at the record's first segment. In the
+//!   last segment, a fault above everything that is proven to have been flushed is the torn end of a
+//!   write that nobody was promised; what is whole before it is kept.
+//! - *Doubt*: something that had been flushed cannot be read any more, or is missing. All that does
+//!   read is kept, but nobody can say that no dot of this store is among the rest. So the store takes
+//!   a new incarnation (T2), and other replicas bring back what was lost.
+//! - An error: the pieces belong to different stores or programs. Nothing is touched.
+//!
+//! Acting never writes into an old segment. A new one is started, whose header says how much of the
+//! last one counts. Records above the proven end are said again in it: they may be in the page cache
+//! only, and after a failed flush the kernel would never write them (T21). With a doubt, everything
+//! goes into the engine at once, together with the new incarnation; that batch is the turning point,
+//! before it the next opening sees the same doubt, after it the old segments are history.
+
+mod judge;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringhold_core::id::Incarnation;
+
+use self::judge::{Evidence, Story, judge};
+use crate::buffer::{Buffer, Buffers};
+use crate::checkpoint::write_back;
+use crate::engine::Engine;
+use crate::error::OpenError;
+use crate::figures::count;
+use crate::files::Files;
+use crate::key::{KeyRange, Keyspace};
+use crate::log::open_segment::OpenSegment;
+use crate::log::record::RecordKind;
+use crate::log::segment::{Content, FoundRecord, SegmentIdentity, scan};
+use crate::meta::{META_PLACE, StoreId, StoreMeta};
+use crate::seal::unseal;
+
+/// Why a store's history is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A part of this segment that had been flushed cannot be read.
+    DamagedSegment(u64),
+    /// This segment is not there, although others or the engine say that it was.
+    MissingSegment(u64),
+    /// The engine's store record is gone or damaged; the log's was taken.
+    StoreRecordLost,
+}
+
+/// What an opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The store did not exist before.
+    pub created: bool,
+    /// Why a new incarnation was drawn; empty if none was, or if the store was created.
+    pub doubts: Vec<Doubt>,
+    /// A new life was started: unflushed records may have been seen before the last end.
+    pub new_life: bool,
+    /// Batches replayed from the log.
+    pub replayed_batches: u64,
+    /// Bytes read from the log.
+    pub log_bytes: u64,
+    /// Bytes at the end of the log that a crash had left unfinished, and that nobody was promised.
+    pub torn_bytes: u64,
+    /// Segments that were put aside as damaged.
+    pub quarantined: Vec<u64>,
+}
+
+/// A store brought back.
+pub(crate) struct Recovered {
+    pub(crate) meta: StoreMeta,
+    pub(crate) segment: OpenSegment,
+    pub(crate) segments: Vec<u64>,
+    pub(crate) report: OpenReport,
+}
+
+/// Reads, judges, and does what follows; fills the buffers with what the engine lacks.
+pub(crate) async fn recover(
+    files: &dyn Files,
+    engine: &Arc<dyn Engine>,
+    buffers: &Buffers,
+    draw_random: &mut (dyn FnMut() -> u128 + Send),
+) -> Result<Recovered, OpenError> {
+    let evidence = gather(files, engine).await?;
+    let log_bytes = evidence.segments.iter().map(|(_, scan)| scan.length).sum();
+    let judgement = judge(evidence)?;
+    for segment in &judgement.put_aside {
+        files.quarantine(*segment).await.map_err(OpenError::Files)?;
+    }
+    if !judgement.discard.is_empty() {
+        files
+            .remove(judgement.discard)
+            .await
+            .map_err(OpenError::Files)?;
+    }
+    let report = OpenReport {
+        log_bytes,
+        quarantined: judgement.put_aside,
+        ..OpenReport::default()
+    };
+    let next = judgement.next_segment;
+    match judgement.story {
+        Story::Create => create(files, engine, next, report, draw_random).await,
+        Story::Continue {
+            mut meta,
+            mut segments,
+            replay,
+            again,
+            previous_end,
+            torn_bytes,
+        } => {
+            let new_life = meta.exposed;
+            if new_life {
+                meta.life += 1;
+                meta.exposed = false;
+            }
+            let again = said_again(&replay[replay.len() - again..]);
+            let segment = OpenSegment::create(files, &meta, next, previous_end, again).await;
+            let segment = segment.map_err(OpenError::Files)?;
+            segments.push(next);
+            let replayed_batches = put_back(replay, buffers);
+            let report = OpenReport {
+                new_life,
+                replayed_batches,
+                torn_bytes,
+                ..report
+            };
+            Ok(Recovered {
+                meta,
+                segment,
+                segments,
+                report,
+            })
+        }
+        Story::Doubt {
+            mut meta,
+            replay,
+            doubts,
+            damaged,
+            superseded,
+        } => {
+            meta.incarnation = Incarnation(draw_random());
+            meta.life += 1;
+            meta.exposed = false;
+            meta.first_segment = next;
+            let replayed_batches = put_back(replay, buffers);
+            let segment = OpenSegment::create(files, &meta, next, 0, Vec::new())
+                .await
+                .map_err(OpenError::Files)?;
+            buffers.freeze();
+            settle(files, engine, buffers.frozen(), &meta).await?;
+            buffers.drop_frozen();
+            for segment in &damaged {
+                files.quarantine(*segment).await.map_err(OpenError::Files)?;
+            }
+            files.remove(superseded).await.map_err(OpenError::Files)?;
+            let mut report = OpenReport {
+                doubts,
+                new_life: true,
+                replayed_batches,
+                ..report
+            };
+            report.quarantined.extend(damaged);
+            Ok(Recovered {
+                meta,
+                segment,
+                segments: vec![next],
+                report,
+            })
+        }
+    }
+}
+
+async fn create(
+    files: &dyn Files,
+    engine: &Arc<dyn Engine>,
+    first_segment: u64,
+    report: OpenReport,
+    draw_random: &mut (dyn FnMut() -> u128 + Send),
+) -> Result<Recovered, OpenError> {
+    let meta = StoreMeta {
+        store_id: StoreId(draw_random()),
+        incarnation: Incarnation(draw_random()),
+        fingerprint_key: draw_random(),
+        life: 1,
+        exposed: false,
+        epoch_ceiling: 0,
+        first_segment,
+    };
+    let segment = OpenSegment::create(files, &meta, first_segment, 0, Vec::new()).await;
+    let segment = segment.map_err(OpenError::Files)?;
+    settle(files, engine, Vec::new(), &meta).await?;
+    let report = OpenReport {
+        created: true,
+        ..report
+    };
+    Ok(Recovered {
+        meta,
+        segment,
+        segments: vec![first_segment],
+        report,
+    })
+}
+
+/// Brings buffers and store record into the engine before the store is open.
+async fn settle(
+    files: &dyn Files,
+    engine: &Arc<dyn Engine>,
+    frozen: Vec<Arc<Buffer>>,
+    meta: &StoreMeta,
+) -> Result<(), OpenError> {
+    let outcome = write_back(files, engine, frozen, meta).await;
+    outcome
+        .ok_or(OpenError::JobLost)?
+        .map_err(OpenError::Engine)
+}
+
+async fn gather(files: &dyn Files, engine: &Arc<dyn Engine>) -> Result<Evidence, OpenError> {
+    let meta = engine_meta(&**engine)?;
+    let mut engine_is_empty = true;
+    for keyspace in Keyspace::ALL {
+        engine_is_empty &= engine
+            .range(keyspace, &KeyRange::ALL, 1)
+            .map_err(OpenError::Engine)?
+            .is_empty();
+    }
+    let mut sequences = files.list().await.map_err(OpenError::Files)?;
+    sequences.sort_unstable();
+    let mut segments = Vec::with_capacity(sequences.len());
+    for sequence in sequences {
+        let bytes = files.read(sequence).await.map_err(OpenError::Files)?;
+        let expected = meta
+            .as_ref()
+            .map(|meta| SegmentIdentity::of(meta, sequence));
+        segments.push((sequence, scan(&bytes, expected)));
+    }
+    Ok(Evidence {
+        meta,
+        engine_is_empty,
+        segments,
+    })
+}
+
+/// The engine's store record; none if it is not there or damaged.
+fn engine_meta(engine: &dyn Engine) -> Result<Option<StoreMeta>, OpenError> {
+    let (keyspace, key) = META_PLACE;
+    let sealed = engine.get(keyspace, &key).map_err(OpenError::Engine)?;
+    let Some(bytes) = sealed.and_then(|sealed| unseal(keyspace, &key, &sealed)) else {
+        return Ok(None);
+    };
+    StoreMeta::decode(&bytes)
+        .map(Some)
+        .ok_or(OpenError::UnknownMetaVersion)
+}
+
+/// The bodies of records that a new segment repeats; its own store record is newer than theirs.
+fn said_again(records: &[FoundRecord]) -> Vec<(RecordKind, Bytes)> {
+    let batches = records
+        .iter()
+        .filter(|record| matches!(record.content, Content::Writes(_)));
+    batches
+        .map(|record| (RecordKind::Writes, record.body.clone()))
+        .collect()
+}
+
+/// Replays batches into the buffers; returns how many there were.
+fn put_back(records: Vec<FoundRecord>, buffers: &Buffers) -> u64 {
+    let mut batches = Vec::new();
+    for record in records {
+        if let Content::Writes(writes) = record.content {
+            batches.push(writes);
+        }
+    }
+    let replayed = count(batches.len());
+    for writes in batches {
+        buffers.replay(writes);
+    }
+    replayed
+}

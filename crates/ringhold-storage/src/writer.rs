@@ -1,0 +1,235 @@
+//! The single writer of one partition group.
+//!
+//! All changes to a group's keys go through one writer, in one task, so reading a value and writing
+//! what follows from it needs no lock: nobody else writes there. Writes are *staged* into a batch that
+//! only this writer sees, and *committed* together as one record of the log: after a crash all of a
+//! batch is there or nothing.
+//!
+//! A commit whose future is dropped goes on without it. The writer remembers what it handed over, reads
+//! through it, and waits for its outcome before it hands over more; so a cancelled task can neither
+//! lose a write in between nor overtake itself.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+
+use crate::buffer::{Buffer, Lookup};
+use crate::error::{Poisoned, ReadError};
+use crate::key::{Change, Keyspace, StorageKey, Write};
+use crate::log::queue::{Commit, Item, Record};
+use crate::log::record::{RecordHeader, RecordKind};
+use crate::log::writes;
+use crate::meta::{META_PLACE, MetaChange};
+use crate::store::Store;
+
+/// Writers come back to the store's lease this many times per ceiling, so that one which needs few
+/// epochs does not sit on most of them.
+const EPOCH_BLOCKS: u64 = 16;
+
+/// When a commit is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// After a flush that began when the batch had been appended: it survives any crash.
+    Flushed,
+    /// After the append, with its flush to follow at once (§6.1): a power cut may take it back. The
+    /// first one in a life waits for the exposure flag to be flushed.
+    Buffered,
+}
+
+/// Where in the log a batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Committed {
+    /// The segment.
+    pub segment: u64,
+    /// The record's number in it.
+    pub number: u64,
+}
+
+/// See the module. Neither `Clone` nor shared: a group has one.
+pub struct GroupWriter {
+    store: Arc<Store>,
+    group: usize,
+    staged: Buffer,
+    committing: Option<Committing>,
+    epochs: Range<u64>,
+}
+
+struct Committing {
+    batch: Buffer,
+    answer: oneshot::Receiver<Result<Committed, Poisoned>>,
+}
+
+impl GroupWriter {
+    pub(crate) fn new(store: Arc<Store>, group: usize) -> Self {
+        Self {
+            store,
+            group,
+            staged: Buffer::default(),
+            committing: None,
+            epochs: 0..0,
+        }
+    }
+
+    /// The store that this writes to.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Which group this is, from 0.
+    #[must_use]
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    /// The value of a key as this writer's next write would find it: what is staged, else what is
+    /// being committed, else what is in the store.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::get`].
+    pub fn read(&self, keyspace: Keyspace, key: &StorageKey) -> Result<Option<Bytes>, ReadError> {
+        let own = [
+            Some(&self.staged),
+            self.committing.as_ref().map(|committing| &committing.batch),
+        ];
+        for batch in own.into_iter().flatten() {
+            match batch.lookup(keyspace, key) {
+                Lookup::Value(value) => return Ok(Some(value)),
+                Lookup::Removed => return Ok(None),
+                Lookup::Unknown => {}
+            }
+        }
+        self.store.get(keyspace, key)
+    }
+
+    /// Adds a write to the batch.
+    ///
+    /// # Panics
+    ///
+    /// If the write is not this group's, spans partitions of several groups, or is to the store's own
+    /// record: whoever sends writes to writers has mixed them up.
+    pub fn stage(&mut self, write: Write) {
+        let grouping = self.store.grouping();
+        let group = match &write.change {
+            Change::Put { key, .. } | Change::Remove { key } => {
+                assert!(
+                    (write.keyspace, *key) != META_PLACE,
+                    "the store's own record"
+                );
+                Some(grouping.group_of(key))
+            }
+            Change::RemoveRange { range } => grouping.group_of_range(range),
+        };
+        assert_eq!(
+            group,
+            Some(self.group),
+            "a write goes to its group's writer"
+        );
+        self.staged.write(write);
+    }
+
+    /// Roughly how large the batch is, in bytes of memory; whoever fills it bounds it by this.
+    #[must_use]
+    pub fn staged_bytes(&self) -> usize {
+        self.staged.bytes()
+    }
+
+    /// Drops what is staged.
+    pub fn discard(&mut self) {
+        self.staged = Buffer::default();
+    }
+
+    /// Commits what is staged, as one record. With nothing staged, `Flushed` waits until everything
+    /// that this writer committed before is flushed.
+    ///
+    /// # Errors
+    ///
+    /// The batch may or may not be there after a reopening; nobody has seen it.
+    pub async fn commit(&mut self, durability: Durability) -> Result<Committed, Poisoned> {
+        self.settle().await?;
+        if durability == Durability::Buffered {
+            self.store.expose().await?;
+        }
+        let batch = std::mem::take(&mut self.staged);
+        let record = (!batch.is_empty()).then(|| record_of(&batch));
+        let (reply, answer) = oneshot::channel();
+        self.committing = Some(Committing { batch, answer });
+        self.store.log.submit(Item::Commit(Commit {
+            group: self.group,
+            record,
+            durability,
+            reply,
+        }))?;
+        match self.settle().await? {
+            Some(committed) => Ok(committed),
+            None => unreachable!("submitted just now"),
+        }
+    }
+
+    /// The next key epoch, which no other call ever returned or will, in this opening or another.
+    /// Waits for a flush where the lease is used up.
+    ///
+    /// # Errors
+    ///
+    /// No epoch can be leased any more.
+    pub async fn fresh_epoch(&mut self) -> Result<u64, Poisoned> {
+        loop {
+            if let Some(epoch) = self.epochs.next() {
+                return Ok(epoch);
+            }
+            let ceiling = match self.take_epochs() {
+                Ok(epochs) => {
+                    self.epochs = epochs;
+                    continue;
+                }
+                Err(ceiling) => ceiling,
+            };
+            let change = MetaChange::RaiseEpochCeiling(ceiling);
+            self.store
+                .log
+                .ask(|reply| Item::Meta { change, reply })
+                .await?;
+            self.store
+                .lease
+                .lock()
+                .expect("no holder of this lock panics")
+                .raise(ceiling);
+        }
+    }
+
+    fn take_epochs(&self) -> Result<Range<u64>, u64> {
+        let mut lease = self
+            .store
+            .lease
+            .lock()
+            .expect("no holder of this lock panics");
+        lease.take_block(EPOCH_BLOCKS)
+    }
+
+    /// Waits for the outcome of what was handed over, if there is such.
+    async fn settle(&mut self) -> Result<Option<Committed>, Poisoned> {
+        let Some(committing) = &mut self.committing else {
+            return Ok(None);
+        };
+        let answer = (&mut committing.answer).await;
+        self.committing = None;
+        answer
+            .unwrap_or_else(|_| Err(self.store.log.ended()))
+            .map(Some)
+    }
+}
+
+fn record_of(batch: &Buffer) -> Record {
+    let body = writes::encode(batch);
+    let header = RecordHeader::of(RecordKind::Writes, &body, 0);
+    // Read back what was encoded: the buffer keeps slices of it, and recovery will see the same.
+    let writes = writes::decode(&body).expect("just encoded");
+    Record {
+        header,
+        body,
+        writes,
+    }
+}

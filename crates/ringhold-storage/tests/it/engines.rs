@@ -1,0 +1,238 @@
+//! One suite that every engine passes.
+
+use bytes::Bytes;
+use ringhold_storage::{Batch, Engine, KeyRange, Keyspace, LmdbEngine, MemoryEngine};
+
+use crate::support::{Model, Random, key};
+
+/// An engine that can be closed and opened again.
+struct Subject {
+    engine: Option<Box<dyn Engine>>,
+    open: Box<dyn FnMut() -> Box<dyn Engine>>,
+}
+
+impl Subject {
+    fn new(mut open: impl FnMut() -> Box<dyn Engine> + 'static) -> Self {
+        Self {
+            engine: Some(open()),
+            open: Box::new(open),
+        }
+    }
+
+    fn engine(&self) -> &dyn Engine {
+        self.engine
+            .as_deref()
+            .expect("open but while it is opened again")
+    }
+
+    fn reopen(&mut self) {
+        self.engine = None;
+        self.engine = Some((self.open)());
+    }
+}
+
+#[test]
+fn memory() {
+    check_all(&mut |_| {
+        let engine = MemoryEngine::default();
+        Subject::new(move || {
+            engine.crash(false);
+            Box::new(engine.clone())
+        })
+    });
+}
+
+#[test]
+fn lmdb() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    check_all(&mut |name| {
+        let path = directory.path().join(name);
+        Subject::new(move || Box::new(LmdbEngine::open(&path, 16 << 20).expect("a directory")))
+    });
+}
+
+#[test]
+fn a_full_lmdb_says_so_and_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let engine = LmdbEngine::open(directory.path(), 256 << 10).expect("a new directory");
+    let small = batch(vec![(Keyspace::Objects, 1, Some("kept"))]);
+    engine.apply(&small).expect("there is room");
+    let large = Bytes::from(vec![7; 1 << 20]);
+    let large = Batch {
+        removed: vec![(Keyspace::Objects, KeyRange::ALL)],
+        changes: vec![(Keyspace::Objects, key(2), Some(large))],
+    };
+    let error = engine.apply(&large).expect_err("there is no room");
+    assert!(
+        matches!(error, ringhold_storage::EngineError::Full),
+        "{error}"
+    );
+    let kept = engine.get(Keyspace::Objects, &key(1)).expect("reads go on");
+    assert_eq!(kept.as_deref(), Some(&b"kept"[..]));
+}
+
+fn check_all(make: &mut dyn FnMut(&str) -> Subject) {
+    what_is_put_is_there(&mut make("put"));
+    ranges_first_then_changes(make("ranges").engine());
+    keyspaces_are_apart(make("keyspaces").engine());
+    a_model_agrees(&mut make("model"));
+}
+
+fn what_is_put_is_there(subject: &mut Subject) {
+    let engine = subject.engine();
+    assert_eq!(engine.get(Keyspace::Objects, &key(1)).expect("empty"), None);
+    engine
+        .apply(&batch(vec![
+            (Keyspace::Objects, 1, Some("one")),
+            (Keyspace::Objects, 2, Some("")),
+        ]))
+        .expect("room");
+    engine.flush().expect("a disk");
+    subject.reopen();
+    let engine = subject.engine();
+    assert_eq!(
+        engine
+            .get(Keyspace::Objects, &key(1))
+            .expect("readable")
+            .as_deref(),
+        Some(&b"one"[..])
+    );
+    assert_eq!(
+        engine
+            .get(Keyspace::Objects, &key(2))
+            .expect("readable")
+            .as_deref(),
+        Some(&b""[..])
+    );
+    assert!(engine.size_bytes().expect("known") > 0);
+    engine
+        .apply(&batch(vec![
+            (Keyspace::Objects, 1, None),
+            (Keyspace::Objects, 9, None),
+        ]))
+        .expect("room");
+    assert_eq!(
+        engine.get(Keyspace::Objects, &key(1)).expect("readable"),
+        None
+    );
+}
+
+fn ranges_first_then_changes(engine: &dyn Engine) {
+    let rows = (0..20)
+        .map(|position| (Keyspace::Objects, position, Some("old")))
+        .collect();
+    engine.apply(&batch(rows)).expect("room");
+    let mut second = batch(vec![(Keyspace::Objects, 7, Some("new"))]);
+    second.removed = vec![
+        (Keyspace::Objects, KeyRange::new(key(5), key(10))),
+        (Keyspace::Objects, KeyRange::from_start(key(18))),
+        (Keyspace::Objects, KeyRange::new(key(3), key(3))),
+        (Keyspace::Objects, KeyRange::new(key(3), key(1))),
+    ];
+    engine.apply(&second).expect("room");
+    let left = engine
+        .range(Keyspace::Objects, &KeyRange::ALL, 100)
+        .expect("readable");
+    let positions: Vec<u128> = left.iter().map(|(key, _)| key.position()).collect();
+    assert_eq!(
+        positions,
+        [0, 1, 2, 3, 4, 7, 10, 11, 12, 13, 14, 15, 16, 17]
+    );
+    let seventh = left
+        .iter()
+        .find(|(key, _)| key.position() == 7)
+        .expect("put again");
+    assert_eq!(&seventh.1[..], b"new");
+    assert_eq!(
+        engine
+            .range(Keyspace::Objects, &KeyRange::new(key(4), key(11)), 2)
+            .expect("readable")
+            .len(),
+        2
+    );
+    assert!(
+        engine
+            .range(Keyspace::Objects, &KeyRange::new(key(9), key(2)), 9)
+            .expect("readable")
+            .is_empty()
+    );
+}
+
+fn keyspaces_are_apart(engine: &dyn Engine) {
+    let rows = Keyspace::ALL
+        .map(|keyspace| (keyspace, 1, Some("row")))
+        .to_vec();
+    engine.apply(&batch(rows)).expect("room");
+    engine
+        .apply(&Batch {
+            removed: vec![(Keyspace::Hints, KeyRange::ALL)],
+            changes: Vec::new(),
+        })
+        .expect("room");
+    for keyspace in Keyspace::ALL {
+        let there = engine.get(keyspace, &key(1)).expect("readable").is_some();
+        assert_eq!(there, keyspace != Keyspace::Hints, "{keyspace:?}");
+    }
+}
+
+/// Random batches, and every so often the engine is opened again.
+fn a_model_agrees(subject: &mut Subject) {
+    let mut random = Random(11);
+    let mut model = Model::default();
+    for round in 0..60 {
+        let mut next = Batch::default();
+        if random.below(3) == 0 {
+            let (start, end) = (random.below(40), random.below(40));
+            let range = KeyRange::new(key(start as u128), key(end as u128));
+            next.removed.push((Keyspace::ALL[random.below(4)], range));
+        }
+        for _ in 0..random.below(30) {
+            let value = (random.below(3) > 0).then(|| Bytes::from(vec![7; random.below(3_000)]));
+            next.changes.push((
+                Keyspace::ALL[random.below(4)],
+                key(random.below(40) as u128),
+                value,
+            ));
+        }
+        next.changes
+            .sort_by_key(|(keyspace, key, _)| (*keyspace, *key));
+        next.changes
+            .dedup_by_key(|(keyspace, key, _)| (*keyspace, *key));
+        subject.engine().apply(&next).expect("room");
+        for (keyspace, range) in &next.removed {
+            model
+                .0
+                .retain(|(of, key), _| of != keyspace || !range.contains(key));
+        }
+        for (keyspace, key, value) in next.changes {
+            match value {
+                Some(value) => drop(model.0.insert((keyspace, key), value)),
+                None => drop(model.0.remove(&(keyspace, key))),
+            }
+        }
+        if round % 10 == 9 {
+            subject.engine().flush().expect("a disk");
+            subject.reopen();
+        }
+        for keyspace in Keyspace::ALL {
+            let range = KeyRange::from_start(key(random.below(40) as u128));
+            let limit = random.below(20);
+            let rows = subject
+                .engine()
+                .range(keyspace, &range, limit)
+                .expect("readable");
+            assert_eq!(rows, model.range(keyspace, &range, limit), "round {round}");
+        }
+    }
+}
+
+fn batch(rows: Vec<(Keyspace, u128, Option<&'static str>)>) -> Batch {
+    let changes = rows
+        .into_iter()
+        .map(|(keyspace, position, value)| (keyspace, key(position), value.map(Into::into)))
+        .collect();
+    Batch {
+        removed: Vec::new(),
+        changes,
+    }
+}

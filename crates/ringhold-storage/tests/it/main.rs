@@ -1,0 +1,10 @@
+//! The store from outside: over memory that fails on purpose, and over real files.
+
+mod crash;
+mod damage;
+mod engines;
+mod formats;
+mod life;
+mod os_files;
+mod store;
+mod support;

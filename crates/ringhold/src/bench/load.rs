@@ -1,0 +1,303 @@
+//! The workers: they take operations from a common counter, wait for their turn, do and record.
+//!
+//! In an open loop a thread of its own releases one permit for each operation that is due. Timers of
+//! an async runtime are coarse (a millisecond), which is as long as a request takes here; a thread
+//! that sleeps is twenty times finer and costs next to nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ringhold_client::ClientError;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::bench::driver::{Driver, Found};
+use crate::bench::schedule::{Draws, Schedule};
+use crate::cli::{BenchArgs, Workload};
+use crate::latency::Latencies;
+use crate::output::{Failure, failure_kind, progress_bar};
+
+/// A pause of the releasing thread: it must notice soon that the run is over.
+const RELEASE_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// After the end of an open loop, operations that are due are still started for this long. What is
+/// left then shows that the cluster can't keep the rate; working it off would tell nothing more.
+const BACKLOG_GRACE: Duration = Duration::from_secs(2);
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+const PREFILL_ATTEMPTS: u32 = 5;
+const PREFILL_PAUSE: Duration = Duration::from_millis(200);
+
+/// What is done, and until when.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    workload: Workload,
+    with_context: bool,
+    keys: u64,
+    connections: usize,
+    value: Bytes,
+    end: End,
+    schedule: Option<Schedule>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    After(Duration),
+    Operations(u64),
+}
+
+impl Load {
+    pub(crate) fn new(arguments: &BenchArgs) -> Result<Self, Failure> {
+        let schedule = match arguments.rate {
+            None => None,
+            Some(rate) => Some(Schedule::new(rate).ok_or_else(|| {
+                Failure::usage(format!("--rate {rate}: write operations a second, above 0"))
+            })?),
+        };
+        let mut value = vec![0; arguments.value_bytes];
+        Draws::new(1).fill(&mut value);
+        Ok(Self {
+            workload: arguments.workload,
+            with_context: arguments.with_context,
+            keys: arguments.keys,
+            connections: usize::from(arguments.connections),
+            value: Bytes::from(value),
+            end: arguments
+                .operations
+                .map_or(End::After(arguments.duration), End::Operations),
+            schedule,
+        })
+    }
+
+    /// Puts each key once, over what there is.
+    pub(crate) async fn prefill(&self, drivers: &[Arc<dyn Driver>]) -> Result<(), Failure> {
+        let bar = progress_bar(self.keys, "keys put");
+        let next = Arc::new(AtomicU64::new(0));
+        let mut workers = JoinSet::new();
+        for worker in 0..self.connections {
+            let driver = drivers[worker % drivers.len()].clone();
+            let (next, bar, load) = (next.clone(), bar.clone(), self.clone());
+            workers.spawn(async move {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= load.keys {
+                        return Ok(());
+                    }
+                    load.put_over(driver.as_ref(), &key(index)).await?;
+                    bar.inc(1);
+                }
+            });
+        }
+        while let Some(joined) = workers.join_next().await {
+            let result: Result<(), ClientError> = joined.unwrap_or_else(resume);
+            result?;
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Puts one key over what there is; a cluster that is busy is given a few chances.
+    async fn put_over(&self, driver: &dyn Driver, key: &str) -> Result<(), ClientError> {
+        let mut attempts = 1;
+        loop {
+            let result = match driver.get(key).await {
+                Ok(found) => driver.put(key, self.value.clone(), found.context).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Err(error) if error.is_passing() && attempts < PREFILL_ATTEMPTS => attempts += 1,
+                result => return result,
+            }
+            tokio::time::sleep(PREFILL_PAUSE).await;
+        }
+    }
+
+    /// Runs to its end.
+    pub(crate) async fn run(&self, drivers: &[Arc<dyn Driver>]) -> Measured {
+        let run = Arc::new(Run {
+            load: self.clone(),
+            started: Instant::now(),
+            next: AtomicU64::new(0),
+            permits: Semaphore::new(0),
+            over: AtomicBool::new(false),
+        });
+        if let Some(schedule) = self.schedule {
+            let run = run.clone();
+            thread::spawn(move || run.release(schedule));
+        }
+        let mut workers = JoinSet::new();
+        for worker in 0..self.connections {
+            let driver = drivers[worker % drivers.len()].clone();
+            let seed = u64::try_from(worker).expect("workers are few");
+            workers.spawn(work(run.clone(), driver, Draws::new(seed)));
+        }
+        let mut measured = Measured::default();
+        while let Some(joined) = workers.join_next().await {
+            measured.merge(&joined.unwrap_or_else(resume));
+        }
+        run.over.store(true, Ordering::Relaxed);
+        measured.never_started = run.permits.available_permits();
+        measured.elapsed = run.started.elapsed();
+        measured
+    }
+}
+
+/// Tasks are never cancelled here, so a failed join is a panic.
+fn resume<T>(error: tokio::task::JoinError) -> T {
+    std::panic::resume_unwind(error.into_panic())
+}
+
+struct Run {
+    load: Load,
+    started: Instant,
+    /// The next operation's number.
+    next: AtomicU64,
+    /// Operations that are due and not started; used in an open loop only.
+    permits: Semaphore,
+    over: AtomicBool,
+}
+
+impl Run {
+    /// Lets operations start when they are due, until the run is over.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own, for its finer sleep"
+    )]
+    fn release(&self, schedule: Schedule) {
+        let mut released = 0;
+        while !self.is_past_end(
+            released,
+            schedule.intended(released).max(self.started.elapsed()),
+        ) && !self.over.load(Ordering::Relaxed)
+        {
+            let pause = schedule
+                .intended(released)
+                .saturating_sub(self.started.elapsed());
+            if pause.is_zero() {
+                self.permits.add_permits(1);
+                released += 1;
+            } else {
+                thread::sleep(pause.min(RELEASE_PAUSE_MAX));
+            }
+        }
+        while self.permits.available_permits() > 0 && !self.is_given_up() {
+            thread::sleep(BACKLOG_PAUSE);
+        }
+        // Whoever waits for an operation learns that there will be no other.
+        self.permits.close();
+    }
+
+    fn is_given_up(&self) -> bool {
+        match self.load.end {
+            End::After(duration) => self.started.elapsed() > duration + BACKLOG_GRACE,
+            End::Operations(_) => self.over.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the operation of this number, starting at this time, no longer belongs to the run.
+    fn is_past_end(&self, index: u64, start: Duration) -> bool {
+        match self.load.end {
+            End::After(duration) => start >= duration,
+            End::Operations(operations) => index >= operations,
+        }
+    }
+
+    /// Waits for the next operation; the moment from which its latency runs.
+    async fn next(&self) -> Option<Instant> {
+        let Some(schedule) = self.load.schedule else {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            return (!self.is_past_end(index, self.started.elapsed())).then(Instant::now);
+        };
+        // Closed when nothing more will be due.
+        let permit = self.permits.acquire().await.ok()?;
+        permit.forget();
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        Some(self.started + schedule.intended(index))
+    }
+}
+
+async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measured {
+    let mut measured = Measured::default();
+    while let Some(start) = run.next().await {
+        let key = key(draws.below(run.load.keys));
+        let is_get = match run.load.workload {
+            Workload::Get => true,
+            Workload::Put => false,
+            Workload::Mixed => draws.below(2) == 0,
+        };
+        if is_get {
+            measured.get(driver.as_ref(), &key, start).await;
+            continue;
+        }
+        let mut start = start;
+        let mut context = None;
+        if run.load.with_context {
+            let Some(found) = measured.get(driver.as_ref(), &key, start).await else {
+                continue;
+            };
+            context = found.context;
+            start = Instant::now();
+        }
+        let result = driver.put(&key, run.load.value.clone(), context).await;
+        match result {
+            Ok(()) => measured.put.record(start.elapsed()),
+            Err(error) => measured.failed(&error),
+        }
+    }
+    measured
+}
+
+fn key(index: u64) -> String {
+    format!("key-{index:012}")
+}
+
+/// What one worker, or all of them, saw.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Measured {
+    pub(crate) elapsed: Duration,
+    pub(crate) get: Latencies,
+    pub(crate) put: Latencies,
+    /// Gets by how many versions they found.
+    pub(crate) versions: BTreeMap<usize, u64>,
+    /// Operations of an open loop that were due and that no connection was free for.
+    pub(crate) never_started: usize,
+    /// Operations that failed, by how. They have no latency.
+    pub(crate) failures: BTreeMap<String, u64>,
+}
+
+impl Measured {
+    pub(crate) fn operations(&self) -> u64 {
+        self.get.count() + self.put.count()
+    }
+
+    async fn get(&mut self, driver: &dyn Driver, key: &str, start: Instant) -> Option<Found> {
+        match driver.get(key).await {
+            Ok(found) => {
+                self.get.record(start.elapsed());
+                *self.versions.entry(found.versions).or_default() += 1;
+                Some(found)
+            }
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &ClientError) {
+        *self.failures.entry(failure_kind(error)).or_default() += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.get.merge(&other.get);
+        self.put.merge(&other.put);
+        for (&versions, count) in &other.versions {
+            *self.versions.entry(versions).or_default() += count;
+        }
+        for (kind, count) in &other.failures {
+            *self.failures.entry(kind.clone()).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `bench`: load on a running cluster.
+
+use crate::bench::load::Load;
+use crate::bench::report::Report;
+use crate::bench::{driver, servers};
+use crate::cli::BenchArgs;
+use crate::output::{Failure, Format, print, print_json, say};
+
+pub(super) async fn run(arguments: BenchArgs, format: Format) -> Result<(), Failure> {
+    let (nodes, pids) = targets(&arguments)?;
+    let load = Load::new(&arguments)?;
+    let drivers = driver::drivers(arguments.protocol, &nodes, &arguments.bucket)?;
+    if arguments.prefill {
+        say(format!("putting {} keys once …", arguments.keys));
+        load.prefill(&drivers).await?;
+    }
+    let before = servers::cpu_time(&pids)?;
+    let measured = load.run(&drivers).await;
+    let after = servers::cpu_time(&pids)?;
+    let servers_cpu = (!pids.is_empty()).then(|| after.saturating_sub(before));
+    let report = Report {
+        arguments: &arguments,
+        nodes: nodes.len(),
+        measured,
+        servers_cpu,
+    };
+    match format {
+        Format::Table => print(report.to_string())?,
+        Format::Json => print_json(&report.to_json())?,
+    }
+    if report.measured.operations() == 0 {
+        return Err(Failure::failed(
+            "no operation succeeded; is a node running at --at?",
+        ));
+    }
+    Ok(())
+}
+
+/// Base URLs, and processes whose CPU time counts.
+fn targets(arguments: &BenchArgs) -> Result<(Vec<String>, Vec<u32>), Failure> {
+    let Some(path) = &arguments.cluster else {
+        return Ok((arguments.nodes.at.clone(), arguments.pids.clone()));
+    };
+    let cluster = servers::cluster(path)?;
+    let urls = cluster
+        .nodes
+        .iter()
+        .map(|node| format!("http://{}", node.http))
+        .collect();
+    Ok((urls, cluster.nodes.iter().map(|node| node.pid).collect()))
+}

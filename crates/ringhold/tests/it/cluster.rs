@@ -1,0 +1,131 @@
+//! A cluster under test: `ringhold dev` in a temporary directory, on free ports.
+
+use crate::http::{self, Answer};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A cluster that isn't there after this time never will be.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Cluster {
+    dev: Child,
+    directory: TempDir,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) pid: i32,
+    pub(crate) http: String,
+}
+
+impl Cluster {
+    pub(crate) fn start(nodes: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let dev = dev(directory.path(), nodes);
+        let mut cluster = Self { dev, directory };
+        cluster.wait("all nodes listen", |cluster| cluster.directory.path().join("cluster.json").exists());
+        cluster
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let path = self.directory.path().join("cluster.json");
+        let text = std::fs::read_to_string(path).expect("dev wrote cluster.json");
+        let json: Value = serde_json::from_str(&text).expect("it is JSON");
+        let text = |node: &Value, key: &str| node[key].as_str().expect("a text").to_owned();
+        let member = |node: &Value| Member {
+            name: text(node, "name"),
+            pid: i32::try_from(node["pid"].as_i64().expect("a number")).expect("a process id"),
+            http: text(node, "http").trim_start_matches("http://").trim_end_matches('/').to_owned(),
+        };
+        json["nodes"].as_array().expect("a list").iter().map(member).collect()
+    }
+
+    /// SIGKILL, as the machine would.
+    pub(crate) fn kill(&self, member: &Member) {
+        let pid = rustix::process::Pid::from_raw(member.pid).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the node was running");
+    }
+
+    /// Starts a node that was killed again, and waits until it is ready.
+    pub(crate) fn restart(&mut self, name: &str) {
+        let status = ringhold()
+            .args(["dev", "restart", name, "--dir"])
+            .arg(self.directory.path())
+            .stdout(Stdio::null())
+            .status()
+            .expect("the binary runs");
+        assert!(status.success(), "dev restart {name}: {status}");
+        let name = name.to_owned();
+        self.wait("the node is ready", move |cluster| {
+            let member = cluster.members().into_iter().find(|member| member.name == name).expect("it is a member");
+            http::request(&member.http, "GET", "/health/ready", &[], b"").is_some_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// Waits until every node reaches every other.
+    pub(crate) fn wait_until_connected(&mut self) {
+        self.wait("all members reach each other", |cluster| {
+            cluster.members().iter().all(|member| {
+                let answer = http::request(&member.http, "GET", "/ringhold/v1/status", &[], b"");
+                let json = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
+                let members = json.as_ref().and_then(|json| json["members"].as_array());
+                members.is_some_and(|members| members.iter().all(|member| member["reachable"] == true))
+            })
+        });
+    }
+
+    fn wait(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let started = Instant::now();
+        while !done(self) {
+            let ended = self.dev.try_wait().expect("dev is our child");
+            assert!(ended.is_none(), "dev ended while waiting until {what}: {ended:?}");
+            assert!(started.elapsed() < PATIENCE, "waited a minute until {what}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.dev.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        }
+        self.dev.wait().ok();
+    }
+}
+
+impl Member {
+    pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.try_send("GET", path, headers, b"").expect("the node answers")
+    }
+
+    pub(crate) fn put(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut all = vec![("Content-Type", "text/plain")];
+        all.extend_from_slice(headers);
+        self.try_send("PUT", path, &all, body).expect("the node answers")
+    }
+
+    pub(crate) fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+        http::request(&self.http, method, path, headers, body)
+    }
+}
+
+pub(crate) fn ringhold() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ringhold"))
+}
+
+fn dev(directory: &Path, nodes: usize) -> Child {
+    ringhold()
+        .args(["dev", "--base-port", "0", "--nodes", &nodes.to_string(), "--dir"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs")
+}
