@@ -272,8 +272,6 @@ async fn next_frame(socket: &mut OwnedReadHalf, decoder: &mut FrameDecoder) -> i
 fn timed_out(address: &str, after: Duration) -> ClientError {
     ClientError::Unknown {
         url: address.to_owned(),
-        doubt: Doubt::TimedOut {
-            after
-        },
+        doubt: Doubt::TimedOut { after },
     }
 }

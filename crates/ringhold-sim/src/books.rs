@@ -11,7 +11,7 @@ use crate::dots::{DotNumber, DotSet, DotTable, Named};
 use crate::invariants::{self, Violation};
 use crate::value::operation_of;
 use crate::workload::{Kind, Workload};
-use ringhold_core::version::{ContentHash, Context, Dot, Object, Version};
+use ringhold_core::version::{ContentHash, Dot, Object, Version};
 use ringhold_wire::message::ObjectName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -51,9 +51,7 @@ pub struct Write {
     /// The items that it adds to, or takes out of, what it had read.
     pub adds: Option<u64>,
     pub removes: Option<u64>,
-    /// The context that it was sent with.
-    pub seen: Context,
-    /// The same, as the model knows it: all dots that were in what it had read, and in what those had read.
+    /// What its writer had seen, as the model knows it: all dots in what it had read, and in what those had read.
     pub saw: DotSet,
     /// The dots that named it; several, if a retry reached another primary.
     pub dots: Vec<DotNumber>,
@@ -207,8 +205,9 @@ impl Books {
         })
     }
 
-    pub fn lost(&mut self, node: usize, key: Option<usize>, flushed_too: bool) {
-        self.losses.push(Loss { node, at_us: self.now_us, key, flushed_too });
+    pub fn lost(&mut self, loss: Loss) {
+        self.losses.push(loss);
+        let Loss { node, key, flushed_too, .. } = loss;
         if !flushed_too {
             return;
         }

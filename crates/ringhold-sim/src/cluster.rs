@@ -67,6 +67,14 @@ struct Process {
     trips: Trips,
     node: Option<Arc<Node>>,
     paused: bool,
+    pauses: u64,
+}
+
+/// A stretch of a process's life in which it was there all the time. Two equal ones mean that it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    group: Group,
+    pauses: u64,
 }
 
 impl Cluster {
@@ -154,6 +162,14 @@ impl Cluster {
         self.process(node).as_ref().is_some_and(|process| process.node.is_some() && !process.paused)
     }
 
+    /// None while it does not serve.
+    #[must_use]
+    pub fn presence(&self, node: usize) -> Option<Presence> {
+        let process = self.process(node);
+        let process = process.as_ref().filter(|process| process.node.is_some() && !process.paused)?;
+        Some(Presence { group: process.group, pauses: process.pauses })
+    }
+
     #[must_use]
     pub fn is_down(&self, node: usize) -> bool {
         self.process(node).is_none()
@@ -171,7 +187,7 @@ impl Cluster {
                 Self(shared).crash_at(node, point);
             }
         });
-        *self.process(node) = Some(Process { group, trips: trips.clone(), node: None, paused: false });
+        *self.process(node) = Some(Process { group, trips: trips.clone(), node: None, paused: false, pauses: 0 });
         let cluster = self.clone();
         self.0.around.executor.spawn(group, Box::pin(async move { cluster.live(node, group, trips).await }));
     }
@@ -265,8 +281,12 @@ impl Cluster {
         if report.new_life {
             rare.hit(Rare::NewLife);
         }
-        if !report.doubts.is_empty() {
-            // No fault of a run damages what the log had flushed.
+        if report.doubts.is_empty() {
+            return;
+        }
+        rare.hit(Rare::HistoryDoubted);
+        if !self.disk(node).has_failed() {
+            // No other fault of a run damages what the log had flushed.
             books.lock().fail(Violation::new("I20", format!("n{node} doubts its history: {:?}", report.doubts)));
         }
     }
@@ -275,9 +295,11 @@ impl Cluster {
         let mut books = self.around().books.lock();
         for key in 0..books.names.len() {
             // What can't be read is not known to be lost.
-            let Ok(object) = read_record(store, &books.names[key]) else {
+            let name = books.names[key].clone();
+            let Ok(object) = read_record(store, &name) else {
                 continue;
             };
+            books.saw_object(&name, &object);
             if let Err(violation) = i20_recovery::check(&books, node, key, &object) {
                 return books.fail(violation);
             }
@@ -340,7 +362,7 @@ impl Cluster {
         let cluster = self.clone();
         self.0.around.executor.spawn(group, Box::pin(async move {
             // A store that can't be closed cleanly ends uncleanly.
-            drop(started.store().close().await);
+            started.store().close().await.ok();
             drop(started);
             cluster.kill(node);
         }));
@@ -353,9 +375,17 @@ impl Cluster {
         }
     }
 
+    /// Takes up the wires that were not tripped.
+    pub fn disarm(&self, node: usize) {
+        if let Some(process) = self.process(node).as_ref() {
+            process.trips.disarm();
+        }
+    }
+
     pub fn pause(&self, node: usize) {
         if let Some(process) = self.process(node).as_mut() {
             process.paused = true;
+            process.pauses += 1;
             self.0.around.executor.pause(process.group);
         }
     }
@@ -374,6 +404,16 @@ impl Cluster {
         let at_us = executor.now_us() + self.0.random.lock().around(median_us);
         let cluster = self.clone();
         executor.call_at(at_us, move || cluster.start(node));
+    }
+
+    /// Ends all processes, so that nothing holds on to anything.
+    pub fn dissolve(&self) {
+        for node in 0..self.0.plan.nodes {
+            let process = self.process(node).take();
+            self.0.network.set_serving(node, None);
+            drop(process);
+        }
+        self.0.around.executor.dissolve();
     }
 
     /// Adds what the living processes have counted to the run's counts. Once, at the end of a run.

@@ -1,1 +1,19 @@
-//! The simulator, being built.
+//! A cluster of Ringhold nodes, their disks, their network and their time, from one seed.
+pub mod books;
+pub mod client;
+pub mod clock;
+pub mod cluster;
+pub mod disk;
+pub mod dots;
+pub mod executor;
+pub mod faults;
+pub mod invariants;
+pub mod network;
+pub mod plan;
+pub mod process;
+pub mod random;
+pub mod rare;
+pub mod run;
+pub mod trace;
+pub mod value;
+pub mod workload;

@@ -50,6 +50,10 @@ impl Trips {
         *self.armed.lock().expect("no holder of this lock panics") = Some((point, times));
     }
 
+    pub fn disarm(&self) {
+        *self.armed.lock().expect("no holder of this lock panics") = None;
+    }
+
     /// The process passes a point. True if that was its end.
     pub fn passes(&self, point: CrashPoint) -> bool {
         let mut armed = self.armed.lock().expect("no holder of this lock panics");

@@ -57,6 +57,8 @@ rare_events! {
     TornTail = "torn log tail cut off",
     /// Reopening began a new life.
     NewLife = "new life after an unclean end",
+    /// Reopening found something damaged that had been flushed, and took a new incarnation.
+    HistoryDoubted = "history doubted at reopening",
     /// A failed flush or append ended a store's writing.
     StorePoisoned = "store poisoned",
     /// A checkpoint reached the engine.

@@ -5,8 +5,8 @@
 //! buffers say about a key wins over the engine.
 //!
 //! A page of `limit` rows must not cost a walk over all that is buffered behind it. So each group
-//! gives only its entries up to its `limit`-th live one; the smallest of these ends bounds the merge,
-//! and the page is full before it gets there.
+//! gives only its entries up to its `limit`-th live one. Behind that the overlay is incomplete, but
+//! with as many live rows before it the page is full there at the latest.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,6 @@ pub(crate) struct Overlay {
     limit: usize,
     entries: BTreeMap<StorageKey, Option<Bytes>>,
     removed: Vec<KeyRange>,
-    /// Nothing after this key is in `entries`.
-    cut: StorageKey,
 }
 
 impl Overlay {
@@ -39,7 +37,6 @@ impl Overlay {
             limit,
             entries,
             removed,
-            cut: StorageKey::LAST,
         }
     }
 
@@ -80,9 +77,6 @@ impl Overlay {
             }
             live += usize::from(value.is_some());
             self.entries.insert(*key, value.cloned());
-            if live == self.limit {
-                self.cut = self.cut.min(*key);
-            }
         }
     }
 
@@ -91,8 +85,6 @@ impl Overlay {
         mut self,
         engine: &dyn Engine,
     ) -> Result<Vec<(StorageKey, Bytes)>, ReadError> {
-        let cut = self.cut;
-        self.entries.retain(|key, _| *key <= cut);
         let mut buffered = std::mem::take(&mut self.entries).into_iter().peekable();
         let mut rows = Vec::new();
         let mut rest = self.range;

@@ -137,11 +137,24 @@ pub(crate) fn failure_kind(error: &ClientError) -> String {
         ClientError::Status { status, text, .. } => {
             format!(
                 "{status} {}",
-                text.lines().next().unwrap_or_default().trim()
+                without_numbers(text.lines().next().unwrap_or_default().trim())
             )
         }
         ClientError::Malformed { .. } | ClientError::Invalid { .. } => "other".to_owned(),
     }
+}
+
+/// "3 of 100 replicas" and "4 of 100 replicas" are one kind.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '0'..='9' if out.ends_with('N') => {}
+            '0'..='9' => out.push('N'),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// A bar on standard error; shown on a terminal only.
@@ -230,6 +243,26 @@ mod tests {
         assert_eq!(
             table.to_string(),
             "name          n\na             5\nlong name  1000\n"
+        );
+    }
+
+    #[test]
+    fn failures_are_counted_by_kind_and_not_by_number() {
+        let refused = |text: &str| {
+            let text = text.to_owned();
+            failure_kind(&ClientError::Status {
+                url: String::new(),
+                status: 409,
+                text,
+            })
+        };
+        assert_eq!(
+            refused("100 siblings, limit 9\nmore"),
+            "409 N siblings, limit N"
+        );
+        assert_eq!(
+            refused("101 siblings, limit 9"),
+            refused("7 siblings, limit 10")
         );
     }
 

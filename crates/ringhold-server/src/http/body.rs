@@ -5,6 +5,7 @@
 //! answered "overloaded" instead of filling the memory. A client that sends too slowly is cut off:
 //! it gets a fixed time and what its body takes at a modest rate.
 
+use super::door::Door;
 use super::problem::Problem;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -52,40 +53,28 @@ impl Room {
     }
 
     /// Takes a body of at most `limit` bytes.
-    pub(super) async fn receive<B>(&self, body: B, limit: usize) -> Result<Received, Problem>
+    pub(super) async fn receive<B>(&self, body: B, limit: usize) -> Result<Received, BodyError>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let announced = body
-            .size_hint()
-            .exact()
-            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let announced = body.size_hint().exact();
+        let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if announced.is_some_and(|bytes| bytes > limit) {
-            return Err(Problem::value_too_large(limit));
+            return Err(BodyError::TooLarge { limit });
         }
         let bytes = announced.unwrap_or(limit);
-        let mut room = self.claim(bytes).ok_or_else(Problem::overloaded)?;
-        let time_ms =
-            TIME_MS.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_MS);
+        let mut room = self.claim(bytes).ok_or(BodyError::NoRoom)?;
+        let at_rate_ms = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_MS;
+        let time = Duration::from_millis(TIME_MS.saturating_add(at_rate_ms));
         let reading = Box::pin(Limited::new(body, limit).collect());
-        let Ok(read) = timeout(Duration::from_millis(time_ms), reading).await else {
-            return Err(cut_off(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body took too long\n",
-            ));
-        };
-        let bytes = match read {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return Err(Problem::value_too_large(limit));
+        let bytes = match timeout(time, reading).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(BodyError::TooLarge { limit });
             }
-            Err(_) => {
-                return Err(cut_off(
-                    StatusCode::BAD_REQUEST,
-                    "the body is malformed or incomplete\n",
-                ));
-            }
+            Ok(Err(_)) => return Err(BodyError::Malformed),
+            Err(_) => return Err(BodyError::TooSlow),
         };
         let excess = room
             .num_permits()
@@ -95,9 +84,45 @@ impl Room {
     }
 }
 
-/// After this nothing on the connection can be made sense of.
-fn cut_off(status: StatusCode, text: &'static str) -> Problem {
-    Problem::new(status, text).with(CONNECTION, HeaderValue::from_static("close"))
+/// Why there is no body. The request has not been carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// Other bodies take up the room.
+    NoRoom,
+    TooLarge {
+        limit: usize,
+    },
+    /// It did not come at the rate that is asked for.
+    TooSlow,
+    /// Its framing is broken, or it ended early.
+    Malformed,
+}
+
+impl BodyError {
+    pub(super) fn problem(self, door: &impl Door) -> Problem {
+        let closing = |status, text: String| {
+            // After this nothing on the connection can be made sense of.
+            Problem::new(status, text).with(CONNECTION, HeaderValue::from_static("close"))
+        };
+        match self {
+            Self::NoRoom => {
+                door.note_request_shed();
+                Problem::overloaded()
+            }
+            Self::TooLarge { limit } => {
+                let text = format!("the body has more than {limit} bytes, which is the limit\n");
+                closing(StatusCode::PAYLOAD_TOO_LARGE, text)
+            }
+            Self::TooSlow => closing(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took too long\n".to_owned(),
+            ),
+            Self::Malformed => closing(
+                StatusCode::BAD_REQUEST,
+                "the body is malformed or incomplete\n".to_owned(),
+            ),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -151,11 +176,8 @@ mod tests {
             .await
             .expect("it fits");
         assert_eq!((&received.bytes[..], left(&room)), (&b"abc"[..], 3));
-        let problem = room
-            .receive(Pieces(vec![b"ab"]), 4096)
-            .await
-            .expect_err("not all is free");
-        assert_eq!(problem.answer().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let refused = room.receive(Pieces(vec![b"ab"]), 4096).await;
+        assert_eq!(refused.map(|_| ()), Err(BodyError::NoRoom));
     }
 
     #[tokio::test]
@@ -165,11 +187,8 @@ mod tests {
             .receive(Full::new(Bytes::from_static(b"abcd")), 3)
             .await;
         let found_out = room.receive(Pieces(vec![b"ab", b"cd"]), 3).await;
-        for problem in [announced, found_out] {
-            assert_eq!(
-                problem.expect_err("too large").answer().status(),
-                StatusCode::PAYLOAD_TOO_LARGE
-            );
+        for refused in [announced, found_out] {
+            assert_eq!(refused.map(|_| ()), Err(BodyError::TooLarge { limit: 3 }));
         }
         assert_eq!(left(&room), 64);
     }

@@ -24,7 +24,7 @@ pub(super) async fn get<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> 
     let answer = if view.has_value() {
         let choice = view.choose(call.options.vtag.as_deref(), call.accept())?;
         match Conditions::read(&call.request.headers).of_read(&view.validators(choice)) {
-            Verdict::Proceed { .. } => view.answer(choice, true, &call.boundary()),
+            Verdict::Proceed { .. } => view.answer(choice, true, || call.boundary()),
             Verdict::NotModified => view.not_modified(choice),
             Verdict::Failed => return Err(Problem::precondition_failed()),
         }

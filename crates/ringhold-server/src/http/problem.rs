@@ -19,7 +19,7 @@ use super::options::BadOption;
 use super::route::Unrouted;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY};
 use hyper::{Response, StatusCode};
 use ringhold_core::quorum::{QuorumViolation, Requirement, Shortfall};
 use ringhold_wire::message::{GetError, NotStarted, PutError, Rejection, Uncertain};
@@ -94,15 +94,12 @@ impl Problem {
         )
     }
 
-    pub(super) fn value_too_large(limit: usize) -> Self {
-        let text = format!("the value has more than {limit} bytes, the limit\n");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
-            .with(CONNECTION, HeaderValue::from_static("close"))
-    }
-
-    /// Nothing was written.
+    /// Nothing was written. Where that is not plain from the status, the answer says so.
     #[must_use]
     pub(super) fn not_started(self) -> Self {
+        if !self.status.is_server_error() {
+            return self;
+        }
         self.with(OUTCOME, HeaderValue::from_static("not-started"))
     }
 
@@ -350,6 +347,7 @@ mod tests {
                 Some("unknown"),
             ),
             (PutError::Rejected(Rejection::UnknownBucketType), 404, None),
+            (PutError::Rejected(Rejection::ContextRefused), 400, None),
             (
                 PutError::Rejected(Rejection::ObjectTooLarge { bytes: 9, limit: 8 }),
                 413,

@@ -40,7 +40,8 @@ pub(super) async fn serve<D: Door>(
     let change = match request.method {
         Method::PUT => {
             check_content_type(request)?;
-            let received = room.receive(body, BODY_BYTES_MAX).await?;
+            let received = room.receive(body, BODY_BYTES_MAX).await;
+            let received = received.map_err(|error| error.problem(door))?;
             match change(&received.bytes, &properties)? {
                 Ok(change) => Some(change),
                 Err(refusals) => return Ok(refusals_answer(&refusals)),

@@ -171,8 +171,13 @@ impl<'a> View<'a> {
         answer
     }
 
-    /// The answer. `negotiated`: that `Accept` had a say in it; `boundary` is for several parts.
-    pub(super) fn answer(&self, choice: Choice<'_>, negotiated: bool, boundary: &str) -> Answer {
+    /// The answer. `negotiated`: that `Accept` had a say in it; `boundary` makes what stands between several parts.
+    pub(super) fn answer(
+        &self,
+        choice: Choice<'_>,
+        negotiated: bool,
+        boundary: impl FnOnce() -> String,
+    ) -> Answer {
         let (status, content_type, body) = match choice {
             Choice::One(version) => (
                 StatusCode::OK,
@@ -189,12 +194,13 @@ impl<'a> View<'a> {
                 )
             }
             Choice::AllSiblings => {
+                let boundary = boundary();
                 let content_type =
                     header_value(format!("{MULTIPART}; boundary={boundary}").as_bytes());
                 (
                     StatusCode::MULTIPLE_CHOICES,
                     content_type,
-                    multipart::body(&self.shown, self.bucket, boundary),
+                    multipart::body(&self.shown, self.bucket, &boundary),
                 )
             }
         };

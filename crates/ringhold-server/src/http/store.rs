@@ -45,10 +45,8 @@ pub(super) async fn put<D: Door>(
     let operation = call.operation()?;
     check_accept(call, &metadata)?;
     call.start().map_err(Problem::not_started)?;
-    let received = room
-        .receive(body, value_bytes)
-        .await
-        .map_err(Problem::not_started)?;
+    let received = room.receive(body, value_bytes).await;
+    let received = received.map_err(|error| error.problem(call.door).not_started())?;
     // The client's time for sending the body is not the node's time for writing it.
     let clock = call.start().map_err(Problem::not_started)?;
     let condition = guarded(call, clock).await?;
@@ -165,7 +163,7 @@ fn stored<D: Door>(
 }
 
 fn returned<D: Door>(call: &Call<'_, D>, view: &View<'_>) -> Answer {
-    view.answer(view.whole(), false, &call.boundary())
+    view.answer(view.whole(), false, || call.boundary())
 }
 
 fn nothing_returned(metadata: &Metadata) -> Answer {

@@ -23,7 +23,7 @@ mod segment;
 pub use engine::SimEngine;
 pub use files::SimFiles;
 
-use crate::books::SharedBooks;
+use crate::books::{Loss, SharedBooks};
 use crate::executor::Executor;
 use crate::process::{CrashPoint, Trips};
 use crate::random::SharedRandom;
@@ -81,6 +81,7 @@ struct State {
     jobs_busy_until_us: u64,
     slowness: u64,
     failing: Option<DiskFault>,
+    has_failed: bool,
     /// Reads of the engine that fail, in a million.
     unreadable: u32,
 }
@@ -130,7 +131,7 @@ impl Disk {
         state.rows.crash(applied_survives);
         drop(state);
         drop(random);
-        self.0.books.lock().lost(self.0.node, None, false);
+        self.lost(None, false);
     }
 
     /// An empty disk takes this one's place.
@@ -142,7 +143,7 @@ impl Disk {
         state.checkpoint_under_way = false;
         drop(state);
         self.0.rare.hit(Rare::DiskReplaced);
-        self.0.books.lock().lost(self.0.node, None, true);
+        self.lost(None, true);
     }
 
     /// A row of the engine disappears; false if it has none of this key.
@@ -153,7 +154,7 @@ impl Disk {
             let batch = Batch { removed: Vec::new(), changes: vec![(Keyspace::Objects, *place, None)] };
             rows.apply(&batch).and_then(|()| rows.flush()).expect("memory takes every batch");
             self.0.rare.hit(Rare::KeyForgotten);
-            self.0.books.lock().lost(self.0.node, Some(key), true);
+            self.lost(Some(key), true);
         }
         there
     }
@@ -169,6 +170,12 @@ impl Disk {
 
     pub fn fail_next(&self, fault: DiskFault) {
         self.lock().failing = Some(fault);
+    }
+
+    /// Whether a flush or an append ever failed here.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.lock().has_failed
     }
 
     /// Everything takes so many times as long.
@@ -234,6 +241,7 @@ impl Disk {
         let failed = state.failing == Some(DiskFault::Append);
         if failed {
             state.failing = None;
+            state.has_failed = true;
         }
         let segment = state.segments.get_mut(&number).ok_or(io::ErrorKind::NotFound)?;
         let kept = if failed { bytes.len() / 2 } else { bytes.len() };
@@ -254,6 +262,7 @@ impl Disk {
         let failed = state.failing == Some(DiskFault::Flush);
         if failed {
             state.failing = None;
+            state.has_failed = true;
         }
         let segment = state.segments.get_mut(&number).ok_or(io::ErrorKind::NotFound)?;
         if failed {
@@ -268,6 +277,11 @@ impl Disk {
         self.0.trace.event(Who::Node(self.0.node), "flush", || format!("segment {number} to {covers} bytes"));
         self.trip(CrashPoint::AfterFlush);
         Ok(())
+    }
+
+    fn lost(&self, key: Option<usize>, flushed_too: bool) {
+        let at_us = self.0.executor.now_us();
+        self.0.books.lock().lost(Loss { node: self.0.node, at_us, key, flushed_too });
     }
 
     fn trip(&self, point: CrashPoint) {

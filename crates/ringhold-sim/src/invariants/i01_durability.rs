@@ -54,7 +54,7 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
         }
         let known = write.dots.iter().any(|&dot| merged.context().covers(books.dots.named(dot).dot));
         let holder = books.durable.iter().position(|durable| durable.contains(&number));
-        if let Some(node) = holder.filter(|_| !known && !write.dots.is_empty()) {
+        if let Some(node) = holder.filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins) {
             return Err(Violation::new(NAME, format!("key {key}: operation {number} was on the disk of n{node} and is lost")));
         }
     }

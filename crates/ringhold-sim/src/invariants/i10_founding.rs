@@ -1,8 +1,8 @@
-//! I10, as far as a ring that does not change can break it: each partition has an owner, owners are
-//! members, any N consecutive partitions have distinct ones, and every node holds this very document.
+//! I10, as far as a ring that does not change can break it: the document is valid, each partition has an
+//! owner who is a member, and every preference list names every member once, so its first N are N nodes.
 
 use super::Violation;
-use ringhold_core::ring::{RingDocument, validate};
+use ringhold_core::ring::{Partition, RingDocument, preference_list, validate};
 use std::collections::BTreeSet;
 
 /// # Errors
@@ -12,16 +12,12 @@ pub fn check(document: &RingDocument) -> Result<(), Violation> {
     if let Err(error) = validate(document) {
         return broken(format!("the founding document is not valid: {error}"));
     }
-    let owners = &document.placement.owners;
     let members: BTreeSet<_> = document.members.iter().map(|member| member.id).collect();
-    let distinct = usize::from(document.placement.target_n).min(members.len()).min(3);
-    for start in 0..owners.len() {
-        let window: BTreeSet<_> = (0..distinct).map(|step| owners[(start + step) % owners.len()]).collect();
-        if window.len() < distinct {
-            return broken(format!("{distinct} partitions from {start} on have {} owners", window.len()));
-        }
-        if !window.is_subset(&members) {
-            return broken(format!("a partition from {start} on belongs to a stranger"));
+    for (partition, owner) in (0..).zip(&document.placement.owners) {
+        let list = preference_list(&document.placement.owners, &document.members, Partition(partition));
+        let listed: BTreeSet<_> = list.iter().copied().collect();
+        if list.first() != Some(owner) || listed != members || list.len() != members.len() {
+            return broken(format!("the preference list of partition {partition} is not its owner and every other member once"));
         }
     }
     Ok(())

@@ -24,13 +24,13 @@ pub fn check_replica(books: &Books, node: usize, object: &Object) -> Result<(), 
     Ok(())
 }
 
-/// The nodes on whose disks this dot is.
+/// The nodes on whose disks an operation is, or what had seen its dot. (A dot that has just been made is known
+/// to nobody but its coordinator.)
 #[must_use]
-pub fn holders(books: &Books, dot: Dot) -> BTreeSet<usize> {
-    let Some(number) = books.dots.number(dot) else {
-        return BTreeSet::new();
-    };
-    (0..books.durable.len()).filter(|&node| books.holds_durably(node, number)).collect()
+pub fn holders(books: &Books, operation: usize, dot: Dot) -> BTreeSet<usize> {
+    let number = books.dots.number(dot);
+    let holds = |node: &usize| books.durable[*node].contains(&operation) || number.is_some_and(|number| books.holds_durably(*node, number));
+    (0..books.durable.len()).filter(holds).collect()
 }
 
 /// # Errors

@@ -6,7 +6,6 @@
 use super::{Violation, i01_durability};
 use crate::books::{Books, Operation, Outcome};
 use crate::value::Value;
-use crate::workload::Workload;
 use ringhold_core::version::{Content, Object};
 use std::collections::BTreeSet;
 

@@ -35,10 +35,13 @@ use crate::trace::{Trace, Who};
 use bytes::{Bytes, BytesMut};
 use call::{Call, CallSlot};
 use link::Link;
-use ringhold_core::id::NodeId;
+use crate::value::operation_of;
+use ringhold_core::id::{NodeId, OperationId};
 use ringhold_node::Node;
 use ringhold_node::env::{CallError, Deadline};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
+use ringhold_core::version::Object;
+use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -105,7 +108,8 @@ struct State {
 
 /// What a request was about, to judge its reply by.
 enum Asked {
-    Replica { name: ringhold_wire::message::ObjectName, object: ringhold_core::version::Object },
+    Replica { name: ObjectName, object: Object },
+    Name(ObjectName),
     Put { operation: usize },
     Other,
 }
@@ -166,10 +170,11 @@ impl Network {
         self.lock().messages
     }
 
-    /// Sends a request; the future waits for its reply until the moment given.
-    pub(crate) fn call(&self, from: usize, to: usize, request: &Request, until_us: u64) -> Result<Call, CallError> {
+    /// Sends a request with its deadline; the future waits for the reply for a while longer.
+    pub(crate) fn call(&self, from: usize, to: usize, request: &Request, deadline_us: u64, patience_us: u64) -> Result<Call, CallError> {
         let now_us = self.0.executor.now_us();
-        let left_ms = until_us.saturating_sub(now_us).div_ceil(1_000);
+        let left_ms = deadline_us.saturating_sub(now_us).div_ceil(1_000);
+        let until_us = deadline_us.saturating_add(patience_us);
         let mut state = self.lock();
         let link = state.links.entry((from, to)).or_default();
         if !link.reachable {
@@ -218,7 +223,7 @@ impl Network {
         let mut arrivals = Vec::with_capacity(copies);
         for _ in 0..copies {
             let mut delay_us = random.around(DELAY_US) * way.slowness;
-            if random.chance(weather.spikes) {
+            if between_nodes && random.chance(weather.spikes) {
                 delay_us *= random.between(10, SPIKE_FACTOR);
             }
             let mut at_us = now_us + delay_us;
@@ -378,8 +383,16 @@ impl Network {
                 books.saw_object(name, object);
                 i13_honest_acknowledgement::check_replica(&books, node, object)
             }
+            (Asked::Name(name), Reply::Fetched(object)) => {
+                books.saw_object(name, object);
+                Ok(())
+            }
+            (Asked::Name(name), Reply::Got(Ok(got))) => {
+                books.saw_object(name, &got.answer.object);
+                Ok(())
+            }
             (Asked::Put { operation }, Reply::Coordinated(Ok(answer))) => {
-                let holders = i13_honest_acknowledgement::holders(&books, answer.dot);
+                let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
                 let required = books.write(*operation).map_or(0, |write| write.dw);
                 let said = answer.counts.durable;
                 let verdict = i13_honest_acknowledgement::check_put(*operation, &holders, said, required);
@@ -408,12 +421,16 @@ impl Asked {
     fn by(request: &Request) -> Self {
         match request {
             Request::Merge(merge) => Self::Replica { name: merge.name.clone(), object: merge.object.clone() },
-            Request::Put(put) | Request::Coordinate(put) => match crate::value::operation_of(put.operation) {
-                Some(operation) => Self::Put { operation },
-                None => Self::Other,
-            },
+            Request::Fetch(name) => Self::Name(name.clone()),
+            Request::Get(get) => Self::Name(get.name.clone()),
+            Request::Put(put) => Self::put(put.request.operation),
+            Request::Coordinate(put) => Self::put(put.operation),
             _ => Self::Other,
         }
+    }
+
+    fn put(id: OperationId) -> Self {
+        operation_of(id).map_or(Self::Other, |operation| Self::Put { operation })
     }
 }
 

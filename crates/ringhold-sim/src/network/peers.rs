@@ -36,7 +36,7 @@ impl Peers for SimPeers {
         let left_us = deadline.left_us(&*self.environment);
         let until_us = self.network.0.executor.now_us().saturating_add(left_us);
         let sent = self.host_of(to).ok_or(CallError::NotSent);
-        match sent.and_then(|to| self.network.call(self.host, to, &request, until_us)) {
+        match sent.and_then(|to| self.network.call(self.host, to, &request, until_us, 0)) {
             Ok(call) => Box::pin(call),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -103,7 +103,7 @@ impl Network {
     /// Asks for a sign of life; what it says is noted where replies arrive.
     fn beat(&self, from: usize, to: usize) {
         let until_us = self.0.executor.now_us() + SILENCE_US;
-        if let Ok(call) = self.call(from, to, &Request::Ping, until_us) {
+        if let Ok(call) = self.call(from, to, &Request::Ping, until_us, 0) {
             self.0.executor.spawn(crate::executor::Group::WORLD, Box::pin(async move {
                 // A late answer and none are the same to a heartbeat.
                 drop(call.await);

@@ -36,25 +36,35 @@ pub(crate) struct Judgement {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Story {
     Create,
-    Continue {
-        meta: StoreMeta,
-        /// The segments that stay, ascending.
-        segments: Vec<u64>,
-        replay: Vec<FoundRecord>,
-        /// How many of the last records have to be said again.
-        again: usize,
-        /// How much of the last segment counts without them.
-        previous_end: u64,
-        torn_bytes: u64,
-    },
-    Doubt {
-        /// As last known; incarnation and life are to be renewed.
-        meta: StoreMeta,
-        replay: Vec<FoundRecord>,
-        doubts: Vec<Doubt>,
-        damaged: Vec<u64>,
-        superseded: Vec<u64>,
-    },
+    Continue(Continuation),
+    Doubt(InDoubt),
+}
+
+/// Engine and log tell one story.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Continuation {
+    pub(crate) meta: StoreMeta,
+    /// The segments that stay, ascending.
+    pub(crate) segments: Vec<u64>,
+    pub(crate) replay: Vec<FoundRecord>,
+    /// How many of the last records have to be said again.
+    pub(crate) again: usize,
+    /// How much of the last segment counts without them.
+    pub(crate) previous_end: u64,
+    pub(crate) torn_bytes: u64,
+}
+
+/// Something that had been flushed is not there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InDoubt {
+    /// As last known; incarnation and life are to be renewed.
+    pub(crate) meta: StoreMeta,
+    pub(crate) replay: Vec<FoundRecord>,
+    pub(crate) doubts: Vec<Doubt>,
+    /// Segments to put aside.
+    pub(crate) damaged: Vec<u64>,
+    /// Segments to remove, when what they say is in the engine.
+    pub(crate) superseded: Vec<u64>,
 }
 
 /// Decides what the evidence means. See the module.
@@ -174,50 +184,17 @@ fn is_unfinished_start(
 /// Continue or doubt, with everything that is to be replayed.
 fn tell(engine_meta: Option<&StoreMeta>, segments: Vec<(u64, Scan)>) -> Result<Story, OpenError> {
     let mut doubts = missing(engine_meta, &segments);
-    let mut damaged = Vec::new();
-    let mut replay = Vec::new();
-    let mut sequences = Vec::new();
-    let (mut again, mut previous_end, mut torn_bytes) = (0, 0, 0);
-    let stated_ends: Vec<Option<u64>> = segments
-        .iter()
-        .skip(1)
-        .map(|(_, next)| next.header.ok().map(|header| header.previous_end))
-        .collect();
-    for (index, (sequence, scan)) in segments.into_iter().enumerate() {
-        let counted = count_on(&scan, stated_ends.get(index).copied());
-        if counted.damaged {
-            damaged.push(sequence);
-            doubts.push(Doubt::DamagedSegment(sequence));
-        }
-        sequences.push(sequence);
-        (previous_end, torn_bytes) = (
-            scan.proven_end,
-            scan.length.saturating_sub(scan.unbroken_end),
-        );
-        let limit = if counted.damaged {
-            scan.length
-        } else {
-            counted.end
-        };
-        replay.extend(
-            scan.records
-                .into_iter()
-                .filter(|record| record.end <= limit),
-        );
-        let unproven = replay
-            .iter()
-            .rev()
-            .take_while(|record| record.offset >= previous_end);
-        again = unproven.count();
-    }
-    let in_log = replay
-        .iter()
-        .rev()
-        .find_map(|record| match &record.content {
-            Content::Meta(meta) => Some(meta.clone()),
-            _ => None,
-        });
-    let Some(mut meta) = in_log.or_else(|| engine_meta.cloned()) else {
+    let sequences: Vec<u64> = segments.iter().map(|(sequence, _)| *sequence).collect();
+    let weighed = weigh(segments);
+    doubts.extend(weighed.damaged.iter().copied().map(Doubt::DamagedSegment));
+    let Weighed {
+        replay,
+        again,
+        previous_end,
+        torn_bytes,
+        damaged,
+    } = weighed;
+    let Some(mut meta) = last_meta(&replay).or(engine_meta).cloned() else {
         return Err(OpenError::MetaLost);
     };
     match engine_meta {
@@ -225,26 +202,84 @@ fn tell(engine_meta: Option<&StoreMeta>, segments: Vec<(u64, Scan)>) -> Result<S
         None => doubts.push(Doubt::StoreRecordLost),
     }
     if doubts.is_empty() {
-        return Ok(Story::Continue {
+        let segments = sequences;
+        let story = Continuation {
             meta,
-            segments: sequences,
+            segments,
             replay,
             again,
             previous_end,
             torn_bytes,
-        });
+        };
+        return Ok(Story::Continue(story));
     }
-    let superseded = sequences
+    let whole = sequences
         .into_iter()
-        .filter(|sequence| !damaged.contains(sequence))
-        .collect();
-    Ok(Story::Doubt {
+        .filter(|sequence| !damaged.contains(sequence));
+    let superseded = whole.collect();
+    Ok(Story::Doubt(InDoubt {
         meta,
         replay,
         doubts,
         damaged,
         superseded,
-    })
+    }))
+}
+
+/// What the log says, as far as it counts.
+#[derive(Default)]
+struct Weighed {
+    replay: Vec<FoundRecord>,
+    again: usize,
+    previous_end: u64,
+    torn_bytes: u64,
+    damaged: Vec<u64>,
+}
+
+fn weigh(segments: Vec<(u64, Scan)>) -> Weighed {
+    let mut weighed = Weighed::default();
+    let mut following = segments
+        .iter()
+        .skip(1)
+        .map(|(_, next)| next.header.ok())
+        .collect::<Vec<_>>()
+        .into_iter();
+    for (sequence, scan) in segments {
+        let next = following
+            .next()
+            .map(|header| header.map(|header| header.previous_end));
+        let counted = count_on(&scan, next);
+        if counted.damaged {
+            weighed.damaged.push(sequence);
+        }
+        // What reads of a damaged segment is kept, wherever it stands.
+        let end = if counted.damaged {
+            scan.length
+        } else {
+            counted.end
+        };
+        let before = weighed.replay.len();
+        weighed
+            .replay
+            .extend(scan.records.into_iter().filter(|record| record.end <= end));
+        let unproven = weighed.replay[before..]
+            .iter()
+            .filter(|record| record.offset >= scan.proven_end);
+        weighed.again = unproven.count();
+        weighed.previous_end = scan.proven_end;
+        weighed.torn_bytes = scan.length.saturating_sub(scan.unbroken_end);
+    }
+    weighed
+}
+
+fn last_meta(records: &[FoundRecord]) -> Option<&StoreMeta> {
+    records
+        .iter()
+        .rev()
+        .find_map(|record| match &record.content {
+            Content::Meta(meta) => Some(meta),
+            Content::Mark(_) | Content::Writes(_) => None,
+        })
 }
 
 /// The segments that should be there and are not. Where the engine's record is lost, nobody can say

@@ -1,6 +1,6 @@
 //! Opening a store: what the engine and the log say, judged first and acted on afterwards.
 //!
-//! [`judge`] is pure. It takes the engine's store record and what a scan found in each segment, and
+//! [`judge()`] is pure. It takes the engine's store record and what a scan found in each segment, and
 //! says which of these is the case:
 //!
 //! - *Create*: there is nothing. (An earlier creation that did not come to its end is nothing.)
@@ -25,8 +25,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringhold_core::id::Incarnation;
 
-use self::judge::{Evidence, Story, judge};
-use crate::buffer::{Buffer, Buffers};
+use self::judge::{Continuation, Evidence, InDoubt, Story, judge};
+use crate::buffer::Buffers;
 use crate::checkpoint::write_back;
 use crate::engine::Engine;
 use crate::error::OpenError;
@@ -96,126 +96,164 @@ pub(crate) async fn recover(
             .await
             .map_err(OpenError::Files)?;
     }
+    let quarantined = judgement.put_aside;
     let report = OpenReport {
         log_bytes,
-        quarantined: judgement.put_aside,
+        quarantined,
         ..OpenReport::default()
     };
-    let next = judgement.next_segment;
+    let next_segment = judgement.next_segment;
+    let recovery = Recovery {
+        files,
+        engine,
+        buffers,
+        next_segment,
+        report,
+    };
     match judgement.story {
-        Story::Create => create(files, engine, next, report, draw_random).await,
-        Story::Continue {
+        Story::Create => recovery.create(draw_random).await,
+        Story::Continue(story) => recovery.go_on(story).await,
+        Story::Doubt(story) => recovery.settle(story, draw_random).await,
+    }
+}
+
+/// What the three stories need to come to their end.
+struct Recovery<'a> {
+    files: &'a dyn Files,
+    engine: &'a Arc<dyn Engine>,
+    buffers: &'a Buffers,
+    next_segment: u64,
+    report: OpenReport,
+}
+
+impl Recovery<'_> {
+    /// A new store. The engine hears of it last: without its record, there is no store.
+    async fn create(
+        self,
+        draw_random: &mut (dyn FnMut() -> u128 + Send),
+    ) -> Result<Recovered, OpenError> {
+        let meta = StoreMeta {
+            store_id: StoreId(draw_random()),
+            incarnation: Incarnation(draw_random()),
+            fingerprint_key: draw_random(),
+            life: 1,
+            exposed: false,
+            epoch_ceiling: 0,
+            first_segment: self.next_segment,
+        };
+        let segment = self.start_segment(&meta, 0, Vec::new()).await?;
+        self.write_back(&meta).await?;
+        let report = OpenReport {
+            created: true,
+            ..self.report
+        };
+        Ok(Recovered {
+            meta,
+            segment,
+            segments: vec![self.next_segment],
+            report,
+        })
+    }
+
+    /// The same store, perhaps in a new life, which is flushed before anything else happens.
+    async fn go_on(self, story: Continuation) -> Result<Recovered, OpenError> {
+        let Continuation {
             mut meta,
             mut segments,
             replay,
             again,
             previous_end,
             torn_bytes,
-        } => {
-            let new_life = meta.exposed;
-            if new_life {
-                meta.life += 1;
-                meta.exposed = false;
-            }
-            let again = said_again(&replay[replay.len() - again..]);
-            let segment = OpenSegment::create(files, &meta, next, previous_end, again).await;
-            let segment = segment.map_err(OpenError::Files)?;
-            segments.push(next);
-            let replayed_batches = put_back(replay, buffers);
-            let report = OpenReport {
-                new_life,
-                replayed_batches,
-                torn_bytes,
-                ..report
-            };
-            Ok(Recovered {
-                meta,
-                segment,
-                segments,
-                report,
-            })
+        } = story;
+        let new_life = meta.exposed;
+        if new_life {
+            meta.life += 1;
+            meta.exposed = false;
         }
-        Story::Doubt {
+        let again = said_again(&replay[replay.len() - again..]);
+        let segment = self.start_segment(&meta, previous_end, again).await?;
+        segments.push(self.next_segment);
+        let replayed_batches = put_back(replay, self.buffers);
+        let report = OpenReport {
+            new_life,
+            replayed_batches,
+            torn_bytes,
+            ..self.report
+        };
+        Ok(Recovered {
+            meta,
+            segment,
+            segments,
+            report,
+        })
+    }
+
+    /// A new incarnation of the store, with everything that could be read, all of it in the engine.
+    async fn settle(
+        self,
+        story: InDoubt,
+        draw_random: &mut (dyn FnMut() -> u128 + Send),
+    ) -> Result<Recovered, OpenError> {
+        let InDoubt {
             mut meta,
             replay,
             doubts,
             damaged,
             superseded,
-        } => {
-            meta.incarnation = Incarnation(draw_random());
-            meta.life += 1;
-            meta.exposed = false;
-            meta.first_segment = next;
-            let replayed_batches = put_back(replay, buffers);
-            let segment = OpenSegment::create(files, &meta, next, 0, Vec::new())
+        } = story;
+        meta.incarnation = Incarnation(draw_random());
+        meta.life += 1;
+        meta.exposed = false;
+        meta.first_segment = self.next_segment;
+        let replayed_batches = put_back(replay, self.buffers);
+        let segment = self.start_segment(&meta, 0, Vec::new()).await?;
+        self.write_back(&meta).await?;
+        for segment in &damaged {
+            self.files
+                .quarantine(*segment)
                 .await
                 .map_err(OpenError::Files)?;
-            buffers.freeze();
-            settle(files, engine, buffers.frozen(), &meta).await?;
-            buffers.drop_frozen();
-            for segment in &damaged {
-                files.quarantine(*segment).await.map_err(OpenError::Files)?;
-            }
-            files.remove(superseded).await.map_err(OpenError::Files)?;
-            let mut report = OpenReport {
-                doubts,
-                new_life: true,
-                replayed_batches,
-                ..report
-            };
-            report.quarantined.extend(damaged);
-            Ok(Recovered {
-                meta,
-                segment,
-                segments: vec![next],
-                report,
-            })
         }
+        self.files
+            .remove(superseded)
+            .await
+            .map_err(OpenError::Files)?;
+        let mut report = OpenReport {
+            doubts,
+            new_life: true,
+            replayed_batches,
+            ..self.report
+        };
+        report.quarantined.extend(damaged);
+        Ok(Recovered {
+            meta,
+            segment,
+            segments: vec![self.next_segment],
+            report,
+        })
     }
-}
 
-async fn create(
-    files: &dyn Files,
-    engine: &Arc<dyn Engine>,
-    first_segment: u64,
-    report: OpenReport,
-    draw_random: &mut (dyn FnMut() -> u128 + Send),
-) -> Result<Recovered, OpenError> {
-    let meta = StoreMeta {
-        store_id: StoreId(draw_random()),
-        incarnation: Incarnation(draw_random()),
-        fingerprint_key: draw_random(),
-        life: 1,
-        exposed: false,
-        epoch_ceiling: 0,
-        first_segment,
-    };
-    let segment = OpenSegment::create(files, &meta, first_segment, 0, Vec::new()).await;
-    let segment = segment.map_err(OpenError::Files)?;
-    settle(files, engine, Vec::new(), &meta).await?;
-    let report = OpenReport {
-        created: true,
-        ..report
-    };
-    Ok(Recovered {
-        meta,
-        segment,
-        segments: vec![first_segment],
-        report,
-    })
-}
+    async fn start_segment(
+        &self,
+        meta: &StoreMeta,
+        previous_end: u64,
+        again: Vec<(RecordKind, Bytes)>,
+    ) -> Result<OpenSegment, OpenError> {
+        let started = OpenSegment::create(self.files, meta, self.next_segment, previous_end, again);
+        started.await.map_err(OpenError::Files)
+    }
 
-/// Brings buffers and store record into the engine before the store is open.
-async fn settle(
-    files: &dyn Files,
-    engine: &Arc<dyn Engine>,
-    frozen: Vec<Arc<Buffer>>,
-    meta: &StoreMeta,
-) -> Result<(), OpenError> {
-    let outcome = write_back(files, engine, frozen, meta).await;
-    outcome
-        .ok_or(OpenError::JobLost)?
-        .map_err(OpenError::Engine)
+    /// Brings buffers and store record into the engine before the store is open.
+    async fn write_back(&self, meta: &StoreMeta) -> Result<(), OpenError> {
+        self.buffers.freeze();
+        let frozen = self.buffers.frozen();
+        let written = write_back(self.files, self.engine, frozen, meta).await;
+        written
+            .ok_or(OpenError::JobLost)?
+            .map_err(OpenError::Engine)?;
+        self.buffers.drop_frozen();
+        Ok(())
+    }
 }
 
 async fn gather(files: &dyn Files, engine: &Arc<dyn Engine>) -> Result<Evidence, OpenError> {

@@ -4,7 +4,7 @@
 //! tear the difference. [`Steps`] counts every effect on disk, of files and of
 //! [`MemoryEngine`](crate::MemoryEngine) alike, and stops the machine at a chosen one: from there on
 //! nothing has an effect and everything fails, until [`MemoryFiles::crash`] decides what survived.
-//! [`drive`] and [`block_on`] poll futures without a runtime, in an order that the test chooses.
+//! [`drive()`] and [`block_on`] poll futures without a runtime, in an order that the test chooses.
 
 mod drive;
 mod memory_files;

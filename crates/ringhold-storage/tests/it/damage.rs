@@ -161,6 +161,49 @@ fn damage_in_the_middle_keeps_what_reads_and_changes_the_incarnation() {
 }
 
 #[test]
+fn opening_again_and_again_copies_no_more_than_the_last_append() {
+    let (machine, _) = filled(2, 20);
+    for seed in 0..5 {
+        drop(
+            machine
+                .open(OPTIONS, &mut Random(seed))
+                .expect("a store in order"),
+        );
+        let last = machine
+            .files
+            .bytes(last_segment(&machine))
+            .expect("just made");
+        assert!(
+            last.len() < 300 + LAST_APPEND_BYTES,
+            "{} bytes in the new segment",
+            last.len()
+        );
+    }
+    let opened = machine
+        .open(OPTIONS, &mut Random(9))
+        .expect("a store in order");
+    assert_eq!(positions(&opened), (1..=22).collect::<Vec<u128>>());
+}
+
+/// Blocks that the disk wrote in the wrong place are whole, and of this very segment.
+#[test]
+fn an_older_record_in_the_place_of_a_later_one_is_damage() {
+    let (machine, before) = filled(2, 4);
+    let segment = last_segment(&machine);
+    machine.files.damage(segment, |bytes| {
+        let end = bytes.len();
+        let append = |from_last: usize| end - (from_last + 1) * LAST_APPEND_BYTES;
+        bytes.copy_within(append(3)..append(2), append(1));
+    });
+    let opened = machine
+        .open(OPTIONS, &mut Random(7))
+        .expect("damage is no error");
+    assert_eq!(opened.report.doubts, [Doubt::DamagedSegment(segment)]);
+    assert_ne!(opened.store.identity().incarnation, before.incarnation);
+    assert_eq!(positions(&opened), [1, 2, 3, 4, 6]);
+}
+
+#[test]
 fn a_sealed_segment_that_is_shorter_than_promised_is_damaged() {
     let (machine, before) = filled(0, 3);
     let segment = last_segment(&machine);

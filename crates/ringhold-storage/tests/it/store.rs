@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
-    CheckpointError, Durability, Flusher, GroupWriter, KeyRange, Keyspace, MemoryEngine, Opened,
-    Store, StoreOptions, Write,
+    CheckpointError, Durability, Flusher, GroupWriter, Grouping, KeyRange, Keyspace, MemoryEngine,
+    Opened, StorageKey, Store, StoreOptions, Write,
 };
 
 use crate::support::{Machine, Model, Random, SlowFlush, key, open, put, text};
@@ -113,6 +113,39 @@ fn a_dropped_commit_goes_on_and_stays_visible_to_its_writer() {
     );
 }
 
+/// Hosts move these between threads.
+#[test]
+fn futures_can_be_sent() {
+    fn sendable<T: Send>(value: T) -> T {
+        value
+    }
+    let (store, mut writer, flusher) = opened(&Machine::new());
+    let flusher = sendable(flusher);
+    let main = async {
+        sendable(writer.commit(Durability::Flushed))
+            .await
+            .expect("a good disk");
+        sendable(writer.fresh_epoch()).await.expect("a good disk");
+        sendable(store.expose()).await.expect("a good disk");
+        drop(sendable(store.snapshot()));
+        if let Some(begun) = sendable(store.begin_checkpoint())
+            .await
+            .expect("a good disk")
+        {
+            sendable(store.finish_checkpoint(begun))
+                .await
+                .expect("a good engine");
+        }
+        sendable(store.close()).await.expect("a good disk");
+    };
+    block_on(main, vec![Box::pin(flusher)]);
+    let machine = Machine::new();
+    let (files, engine) = (Arc::new(machine.files), Box::new(machine.engine));
+    let mut draw = || 1;
+    let opening = sendable(Store::open(files, engine, ONE_GROUP, &mut draw));
+    assert!(block_on(opening, Vec::new()).is_ok());
+}
+
 #[test]
 fn one_flush_serves_all_that_waits() {
     let machine = Machine::new();
@@ -179,14 +212,25 @@ fn machine_writers(options: StoreOptions) -> Vec<GroupWriter> {
 #[test]
 fn a_store_with_checkpoints_reads_as_a_map() {
     for seed in 0..20 {
-        let (store, mut writer, flusher) = opened(&Machine::new());
+        let options = StoreOptions {
+            groups: 3,
+            ..ONE_GROUP
+        };
+        let opened = Machine::new().open(options, &mut Random(1));
+        let Opened {
+            store,
+            mut writers,
+            flusher,
+            ..
+        } = opened.expect("a new store");
         let mut random = Random(seed);
         let main = async {
             let mut model = Model::default();
-            for _ in 0..60 {
-                let writes = random_writes(&mut random);
+            for _ in 0..80 {
+                let group = random.below(3);
+                let writes = random_writes(group, &mut random);
                 model.apply(&writes);
-                commit(&mut writer, writes).await;
+                commit(&mut writers[group], writes).await;
                 match random.below(8) {
                     0 => checkpoint(&store).await,
                     // Frozen and left so for a while.
@@ -194,9 +238,8 @@ fn a_store_with_checkpoints_reads_as_a_map() {
                     _ => {}
                 }
                 assert_eq!(Model::read(&store, |_| true), model, "seed {seed}");
-                let range =
-                    KeyRange::new(key(random.below(30) as u128), key(random.below(30) as u128));
-                let limit = random.below(12);
+                let (start, end) = (spread(random.below(40)), spread(random.below(40)));
+                let (range, limit) = (KeyRange::new(start, end), random.below(12));
                 let rows = store
                     .range(Keyspace::Objects, &range, limit)
                     .expect("whole");
@@ -205,38 +248,45 @@ fn a_store_with_checkpoints_reads_as_a_map() {
                     model.range(Keyspace::Objects, &range, limit),
                     "seed {seed}"
                 );
-                let one = key(random.below(30) as u128);
-                let expected = model.0.get(&(Keyspace::Objects, one)).cloned();
-                assert_eq!(
-                    store.get(Keyspace::Objects, &one).expect("whole"),
-                    expected,
-                    "seed {seed}"
-                );
+                let found = store.get(Keyspace::Objects, &start).expect("whole");
+                let expected = model.0.get(&(Keyspace::Objects, start)).cloned();
+                assert_eq!(found, expected, "seed {seed}");
             }
         };
         block_on(main, vec![Box::pin(flusher)]);
     }
 }
 
-fn random_writes(random: &mut Random) -> Vec<Write> {
+/// Forty keys, five in each of the eight partitions.
+fn spread(number: usize) -> StorageKey {
+    let number = u128::try_from(number).expect("small");
+    key(((number % 8) << 125) + number)
+}
+
+/// Writes to keys of one of three groups.
+fn random_writes(group: usize, random: &mut Random) -> Vec<Write> {
+    let grouping = Grouping {
+        groups: 3,
+        partition_bits: 3,
+    };
     let keyspace = [Keyspace::Objects, Keyspace::Trees][random.below(2)];
-    (0..random.below(8))
-        .map(|_| match random.below(8) {
+    let mut writes = Vec::new();
+    while writes.len() < 6 {
+        let number = random.below(40);
+        let place = spread(number);
+        if grouping.group_of(&place) != group {
+            continue;
+        }
+        writes.push(match random.below(8) {
             0 => {
-                let (start, end) = (random.below(30), random.below(30));
-                Write::remove_range(
-                    keyspace,
-                    KeyRange::new(key(start as u128), key(end as u128)),
-                )
+                let end = spread(number % 8 + 8 * random.below(5));
+                Write::remove_range(keyspace, KeyRange::new(place, end))
             }
-            1 | 2 => Write::remove(keyspace, key(random.below(30) as u128)),
-            _ => Write::put(
-                keyspace,
-                key(random.below(30) as u128),
-                Bytes::from(vec![7; random.below(50)]),
-            ),
-        })
-        .collect()
+            1 | 2 => Write::remove(keyspace, place),
+            _ => Write::put(keyspace, place, Bytes::from(vec![7; random.below(50)])),
+        });
+    }
+    writes
 }
 
 #[test]
@@ -492,10 +542,19 @@ fn a_buffered_commit_does_not_wait_for_a_flush() {
         "it shared the append, and waits for a flush"
     );
     assert_eq!((text(&store, 0), text(&store, 2 << 125)), (None, None));
-    files.release();
-    assert!(poll_once(flusher.as_mut()).is_none());
+    files.end_one();
+    assert!(
+        poll_once(flusher.as_mut()).is_none(),
+        "the next flush is in flight"
+    );
     assert!(poll_once(first.as_mut()).expect("its flush ended").is_ok());
-    assert!(poll_once(third.as_mut()).expect("so did the next").is_ok());
+    assert!(
+        poll_once(third.as_mut()).is_none(),
+        "that flush began before its append"
+    );
+    files.end_one();
+    assert!(poll_once(flusher.as_mut()).is_none());
+    assert!(poll_once(third.as_mut()).expect("its flush ended").is_ok());
 }
 
 #[test]

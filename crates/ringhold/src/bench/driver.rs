@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use ringhold_client::{ClientError, GetOptions, HttpPool, ObjectName, PutOptions, Value};
 
+use super::native::Native;
 use crate::cli::Protocol;
 use crate::output::Failure;
 
-const BUCKET_TYPE: &str = "default";
-const CONTENT_TYPE: &str = "application/octet-stream";
+pub(super) const BUCKET_TYPE: &str = "default";
+pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 /// An operation that takes longer is counted as failed.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a read found, as far as a benchmark cares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,18 +38,20 @@ pub(crate) trait Driver: Send + Sync {
     fn put<'a>(&'a self, key: &'a str, value: Bytes, context: Option<Bytes>) -> Operation<'a, ()>;
 }
 
-/// One driver a node.
-pub(crate) fn drivers(
+/// One driver a node, at URLs for HTTP and `host:port` for the native frames.
+pub(crate) async fn drivers(
     protocol: Protocol,
     nodes: &[String],
     bucket: &str,
 ) -> Result<Vec<Arc<dyn Driver>>, Failure> {
-    match protocol {
-        Protocol::Http => nodes.iter().map(|url| Http::driver(url, bucket)).collect(),
-        Protocol::Native => Err(Failure::usage(
-            "this build speaks HTTP only; leave --protocol out, or say --protocol http",
-        )),
+    let mut drivers = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        drivers.push(match protocol {
+            Protocol::Http => Http::driver(node, bucket)?,
+            Protocol::Native => Native::driver(node, bucket).await?,
+        });
     }
+    Ok(drivers)
 }
 
 struct Http {

@@ -182,7 +182,8 @@ impl Run {
                 thread::sleep(pause.min(RELEASE_PAUSE_MAX));
             }
         }
-        while self.permits.available_permits() > 0 && !self.is_given_up() {
+        // Not before the last one was taken: closing turns away whoever holds a permit unread.
+        while self.next.load(Ordering::Relaxed) < released && !self.is_given_up() {
             thread::sleep(BACKLOG_PAUSE);
         }
         // Whoever waits for an operation learns that there will be no other.

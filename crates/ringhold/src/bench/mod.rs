@@ -13,6 +13,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `driver` | get and put by some protocol |
+//! | `native` | the native frames |
 //! | `schedule` | when the n-th operation should start, and which key it takes; pure |
 //! | `load` | the workers |
 //! | `servers` | CPU time of the servers' processes |
@@ -20,6 +21,7 @@
 
 pub(crate) mod driver;
 pub(crate) mod load;
+mod native;
 pub(crate) mod report;
 mod schedule;
 pub(crate) mod servers;

@@ -47,6 +47,7 @@ pub(crate) struct ClusterNode {
     pub(crate) pid: u32,
     /// `HOST:PORT`.
     pub(crate) http: String,
+    pub(crate) native: String,
 }
 
 /// Reads `cluster.json`.

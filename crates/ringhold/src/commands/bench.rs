@@ -3,13 +3,13 @@
 use crate::bench::load::Load;
 use crate::bench::report::Report;
 use crate::bench::{driver, servers};
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, Protocol};
 use crate::output::{Failure, Format, print, print_json, say};
 
 pub(super) async fn run(arguments: BenchArgs, format: Format) -> Result<(), Failure> {
     let (nodes, pids) = targets(&arguments)?;
     let load = Load::new(&arguments)?;
-    let drivers = driver::drivers(arguments.protocol, &nodes, &arguments.bucket)?;
+    let drivers = driver::drivers(arguments.protocol, &nodes, &arguments.bucket).await?;
     if arguments.prefill {
         say(format!("putting {} keys once …", arguments.keys));
         load.prefill(&drivers).await?;
@@ -36,16 +36,22 @@ pub(super) async fn run(arguments: BenchArgs, format: Format) -> Result<(), Fail
     Ok(())
 }
 
-/// Base URLs, and processes whose CPU time counts.
+/// Where the nodes are by the protocol that is spoken, and processes whose CPU time counts.
 fn targets(arguments: &BenchArgs) -> Result<(Vec<String>, Vec<u32>), Failure> {
     let Some(path) = &arguments.cluster else {
         return Ok((arguments.nodes.at.clone(), arguments.pids.clone()));
     };
     let cluster = servers::cluster(path)?;
-    let urls = cluster
+    let addresses = cluster
         .nodes
         .iter()
-        .map(|node| format!("http://{}", node.http))
+        .map(|node| match arguments.protocol {
+            Protocol::Http => format!("http://{}", node.http),
+            Protocol::Native => node.native.clone(),
+        })
         .collect();
-    Ok((urls, cluster.nodes.iter().map(|node| node.pid).collect()))
+    Ok((
+        addresses,
+        cluster.nodes.iter().map(|node| node.pid).collect(),
+    ))
 }

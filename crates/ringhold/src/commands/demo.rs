@@ -141,7 +141,7 @@ async fn kill_and_restart(cluster: &mut Cluster, shop: &Arc<Shop>) -> Result<Dur
     cluster.restart(VICTIM).await?;
     let away = killed.elapsed();
     say(format!(
-        "{VICTIM} is back after {:.1} s, and is handed what it missed",
+        "{VICTIM} is back after {:.1} s, with what it had flushed; reads repair what it missed",
         away.as_secs_f64()
     ));
     Ok(away)

@@ -20,6 +20,7 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) pid: i32,
     pub(crate) http: String,
+    pub(crate) native: String,
 }
 
 impl Cluster {
@@ -27,7 +28,9 @@ impl Cluster {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let dev = dev(directory.path(), nodes);
         let mut cluster = Self { dev, directory };
-        cluster.wait("all nodes listen", |cluster| cluster.directory.path().join("cluster.json").exists());
+        cluster.wait("all nodes listen", |cluster| {
+            cluster.directory.path().join("cluster.json").exists()
+        });
         cluster
     }
 
@@ -39,15 +42,25 @@ impl Cluster {
         let member = |node: &Value| Member {
             name: text(node, "name"),
             pid: i32::try_from(node["pid"].as_i64().expect("a number")).expect("a process id"),
-            http: text(node, "http").trim_start_matches("http://").trim_end_matches('/').to_owned(),
+            http: text(node, "http")
+                .trim_start_matches("http://")
+                .trim_end_matches('/')
+                .to_owned(),
+            native: text(node, "native"),
         };
-        json["nodes"].as_array().expect("a list").iter().map(member).collect()
+        json["nodes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(member)
+            .collect()
     }
 
     /// SIGKILL, as the machine would.
     pub(crate) fn kill(&self, member: &Member) {
         let pid = rustix::process::Pid::from_raw(member.pid).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the node was running");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+            .expect("the node was running");
     }
 
     /// Starts a node that was killed again, and waits until it is ready.
@@ -61,8 +74,13 @@ impl Cluster {
         assert!(status.success(), "dev restart {name}: {status}");
         let name = name.to_owned();
         self.wait("the node is ready", move |cluster| {
-            let member = cluster.members().into_iter().find(|member| member.name == name).expect("it is a member");
-            http::request(&member.http, "GET", "/health/ready", &[], b"").is_some_and(|answer| answer.status == 200)
+            let member = cluster
+                .members()
+                .into_iter()
+                .find(|member| member.name == name)
+                .expect("it is a member");
+            http::request(&member.http, "GET", "/health/ready", &[], b"")
+                .is_some_and(|answer| answer.status == 200)
         });
     }
 
@@ -71,9 +89,11 @@ impl Cluster {
         self.wait("all members reach each other", |cluster| {
             cluster.members().iter().all(|member| {
                 let answer = http::request(&member.http, "GET", "/ringhold/v1/status", &[], b"");
-                let json = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
+                let json =
+                    answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
                 let members = json.as_ref().and_then(|json| json["members"].as_array());
-                members.is_some_and(|members| members.iter().all(|member| member["reachable"] == true))
+                members
+                    .is_some_and(|members| members.iter().all(|member| member["reachable"] == true))
             })
         });
     }
@@ -82,7 +102,10 @@ impl Cluster {
         let started = Instant::now();
         while !done(self) {
             let ended = self.dev.try_wait().expect("dev is our child");
-            assert!(ended.is_none(), "dev ended while waiting until {what}: {ended:?}");
+            assert!(
+                ended.is_none(),
+                "dev ended while waiting until {what}: {ended:?}"
+            );
             assert!(started.elapsed() < PATIENCE, "waited a minute until {what}");
             std::thread::yield_now();
         }
@@ -91,7 +114,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.dev.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.dev.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         }
@@ -101,16 +126,24 @@ impl Drop for Cluster {
 
 impl Member {
     pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.try_send("GET", path, headers, b"").expect("the node answers")
+        self.try_send("GET", path, headers, b"")
+            .expect("the node answers")
     }
 
     pub(crate) fn put(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut all = vec![("Content-Type", "text/plain")];
         all.extend_from_slice(headers);
-        self.try_send("PUT", path, &all, body).expect("the node answers")
+        self.try_send("PUT", path, &all, body)
+            .expect("the node answers")
     }
 
-    pub(crate) fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
         http::request(&self.http, method, path, headers, body)
     }
 }
@@ -121,7 +154,14 @@ pub(crate) fn ringhold() -> Command {
 
 fn dev(directory: &Path, nodes: usize) -> Child {
     ringhold()
-        .args(["dev", "--base-port", "0", "--nodes", &nodes.to_string(), "--dir"])
+        .args([
+            "dev",
+            "--base-port",
+            "0",
+            "--nodes",
+            &nodes.to_string(),
+            "--dir",
+        ])
         .arg(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -17,17 +17,28 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let wanted = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
-        self.headers.iter().find(wanted).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(wanted)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The context that the answer gives out.
     pub(crate) fn context(&self) -> String {
-        self.header("X-Riak-Vclock").unwrap_or_else(|| panic!("no context in {self:?}")).to_owned()
+        self.header("X-Riak-Vclock")
+            .unwrap_or_else(|| panic!("no context in {self:?}"))
+            .to_owned()
     }
 }
 
 /// One request; `None` if nobody answers.
-pub(crate) fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+pub(crate) fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Answer> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -57,5 +68,9 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
     let body = String::from_utf8_lossy(&bytes[split + 4..]).into_owned();
-    Some(Answer { status, headers, body })
+    Some(Answer {
+        status,
+        headers,
+        body,
+    })
 }

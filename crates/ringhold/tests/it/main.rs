@@ -4,4 +4,6 @@ mod bad_input;
 mod cluster;
 mod http;
 mod kills;
+mod native;
+mod properties;
 mod siblings;

@@ -1,0 +1,339 @@
+//! A stand-in for a node: a map of objects behind the door, with core's own rules for writes.
+//!
+//! Time, chance and the cluster's key are fixed, so that every answer has the same bytes in every run.
+
+use bytes::Bytes;
+use ringhold_core::id::{Incarnation, NodeId};
+use ringhold_core::quorum::{
+    Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
+};
+use ringhold_core::version::{
+    Actor, Content, Dot, KeyEpoch, Life, LiveEpoch, NewVersion, Object, StoreIdentity, TokenKey,
+    coordinate,
+};
+use ringhold_node::properties::{Overrides, Properties, PropertiesError};
+use ringhold_server::http::Door;
+use ringhold_wire::message::explain::{Explanation, ReplyNote};
+use ringhold_wire::message::{
+    GetAnswer, GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest,
+    Rejection, Uncertain,
+};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const STORE: StoreIdentity = StoreIdentity {
+    incarnation: Incarnation(7),
+    life: Life(1),
+};
+
+/// 2015-01-02T00:00:00Z, in microseconds.
+const START_US: u64 = 1_420_156_800_000_000;
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<ObjectName, (Object, Option<LiveEpoch>)>,
+    buckets: BTreeMap<Bytes, Overrides>,
+    drawn: u128,
+    epochs: u64,
+    seconds: u64,
+    /// What the next get, put or change of properties comes to.
+    next: Option<Failure>,
+    siblings_returned: Vec<usize>,
+}
+
+/// What a test can make happen next.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    Get(GetError),
+    Put(PutError),
+    Properties(PropertiesError),
+    NotReady,
+    Panic,
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeDoor {
+    state: Arc<Mutex<State>>,
+    token_key: TokenKey,
+}
+
+impl FakeDoor {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            token_key: TokenKey::new(&[7; 32], None),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn fail_next(&self, failure: Failure) {
+        self.state().next = Some(failure);
+    }
+
+    /// How many keys were ever written.
+    pub(crate) fn keys(&self) -> usize {
+        self.state().objects.len()
+    }
+
+    /// How many versions each get has shown.
+    pub(crate) fn siblings_returned(&self) -> Vec<usize> {
+        self.state().siblings_returned.clone()
+    }
+
+    /// By the name that the texts of the tests give it.
+    pub(crate) fn failure(name: &str) -> Failure {
+        let short = |requirement| Shortfall {
+            requirement,
+            required: 2,
+            obtained: 1,
+        };
+        let not_started = |reason| Failure::Put(PutError::NotStarted(reason));
+        let unknown = |reason| Failure::Put(PutError::Unknown(reason));
+        let rejected = |reason| Failure::Put(PutError::Rejected(reason));
+        match name {
+            "get: short of r" => Failure::Get(GetError::QuorumNotMet(short(Requirement::R))),
+            "get: short of pr" => Failure::Get(GetError::QuorumNotMet(short(Requirement::PR))),
+            "get: timed out" => Failure::Get(GetError::TimedOut),
+            "get: overloaded" => Failure::Get(GetError::Overloaded),
+            "put: overloaded" => not_started(NotStarted::Overloaded),
+            "put: no replica" => not_started(NotStarted::NoReplica),
+            "put: store failed" => not_started(NotStarted::StoreFailed),
+            "put: few primaries" => not_started(NotStarted::TooFewPrimaries {
+                required: 3,
+                obtained: 1,
+            }),
+            "put: short of dw" => unknown(Uncertain::QuorumNotMet(short(Requirement::DW))),
+            "put: timed out" => unknown(Uncertain::TimedOut),
+            "put: interrupted" => unknown(Uncertain::Interrupted),
+            "put: too large" => rejected(Rejection::ObjectTooLarge {
+                bytes: 900,
+                limit: 800,
+            }),
+            "put: too many siblings" => rejected(Rejection::TooManySiblings {
+                siblings: 100,
+                limit: 100,
+            }),
+            "put: modified" => rejected(Rejection::Modified),
+            "props: unconfirmed" => Failure::Properties(PropertiesError::Unconfirmed {
+                confirmed: 1,
+                reachable: 2,
+            }),
+            "not ready" => Failure::NotReady,
+            "panic" => Failure::Panic,
+            other => panic!("no failure is called {other:?}"),
+        }
+    }
+}
+
+fn check(value: Count, requirement: Requirement, n: u32) -> Result<(), QuorumViolation> {
+    match value {
+        Count::Exact(value) if value > n => Err(QuorumViolation {
+            requirement,
+            value,
+            n,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn explained(wanted: bool, dots: Vec<Dot>) -> Option<Box<Explanation>> {
+    let reply = ReplyNote {
+        node: NodeId(2),
+        kind: ReplicaKind::Primary,
+        after_us: 250,
+        outcome: Bytes::from_static(b"found"),
+        dots,
+    };
+    wanted.then(|| {
+        Box::new(Explanation {
+            coordinator: NodeId(1),
+            forwarded_by: Some(NodeId(3)),
+            partition: 12,
+            preference_list: vec![NodeId(1), NodeId(2)],
+            n: 2,
+            required: vec![(Requirement::R, 2)],
+            replies: vec![reply],
+            met_after_us: Some(300),
+        })
+    })
+}
+
+impl Door for FakeDoor {
+    async fn get(&self, request: GetRequest, _: u64) -> Result<GetAnswer, GetError> {
+        let mut state = self.state();
+        match state.next.take() {
+            Some(Failure::Get(error)) => return Err(error),
+            Some(Failure::Panic) => panic!("a test asked for this"),
+            other => state.next = other,
+        }
+        check(request.options.quorum.r, Requirement::R, 3).map_err(GetError::Violation)?;
+        check(request.options.quorum.pr, Requirement::PR, 3).map_err(GetError::Violation)?;
+        let object = state
+            .objects
+            .get(&request.name)
+            .map(|(object, _)| object.clone());
+        let object = object.unwrap_or_default();
+        let dots = object
+            .versions()
+            .iter()
+            .map(|version| version.dot)
+            .collect();
+        Ok(GetAnswer {
+            explanation: explained(request.explain, dots),
+            object,
+        })
+    }
+
+    async fn put(&self, request: PutRequest, _: u64) -> Result<PutAnswer, PutError> {
+        let properties = self.properties(&request.name.bucket_type, &request.name.bucket);
+        let single = properties.is_some_and(|properties| !properties.allow_mult);
+        let mut state = self.state();
+        match state.next.take() {
+            Some(Failure::Put(error)) => return Err(error),
+            other => state.next = other,
+        }
+        for (count, requirement) in [
+            (request.options.quorum.w, Requirement::W),
+            (request.options.quorum.dw, Requirement::DW),
+            (request.options.quorum.pw, Requirement::PW),
+        ] {
+            let checked = check(count, requirement, 3);
+            checked.map_err(|violation| PutError::Rejected(Rejection::Violation(violation)))?;
+        }
+        state.seconds += 1;
+        state.epochs += 1;
+        let (seconds, epoch) = (state.seconds, state.epochs);
+        let (object, live) = state.objects.entry(request.name).or_default();
+        let unchanged_since = request.unchanged_since.as_ref();
+        if unchanged_since.is_some_and(|since| !since.includes(object.context())) {
+            return Err(PutError::Rejected(Rejection::Modified));
+        }
+        let write = NewVersion {
+            seen: if single {
+                object.context().clone()
+            } else {
+                request.seen.context
+            },
+            seen_timestamp: request.seen.timestamp,
+            operation: request.operation,
+            content: request.content,
+            wall_us: START_US + seconds * 1_000_000,
+        };
+        let done = coordinate(object, *live, STORE, write, || KeyEpoch(epoch));
+        *live = done.live;
+        Ok(PutAnswer {
+            dot: done.dot,
+            counts: counts(),
+            object: request.return_object.then(|| object.clone()),
+            explanation: explained(request.explain, vec![done.dot]),
+        })
+    }
+
+    fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
+        let state = self.state();
+        let overrides = state.buckets.get(bucket).cloned().unwrap_or_default();
+        let known = bucket_type == "default";
+        known.then(|| Arc::new(Properties::resolve(&Properties::default(), &overrides)))
+    }
+
+    async fn change_properties(
+        &self,
+        _: &Bytes,
+        bucket: &Bytes,
+        change: Option<Overrides>,
+    ) -> Result<(), PropertiesError> {
+        let mut state = self.state();
+        if let Some(Failure::Properties(error)) = state.next.take() {
+            return Err(error);
+        }
+        let known = state.buckets.remove(bucket).unwrap_or_default();
+        if let Some(change) = change {
+            state
+                .buckets
+                .insert(bucket.clone(), known.changed_by(&change));
+        }
+        Ok(())
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        &self.token_key
+    }
+
+    fn random(&self) -> u128 {
+        let mut state = self.state();
+        state.drawn += 1;
+        state
+            .drawn
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+
+    fn node_name(&self, node: NodeId) -> String {
+        format!("node{}", node.0)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        json!({ "node": "node1" })
+    }
+
+    fn ring(&self) -> serde_json::Value {
+        json!({ "partitions": 64 })
+    }
+
+    async fn explain(&self, name: ObjectName, _: u64) -> serde_json::Value {
+        json!({ "key": String::from_utf8_lossy(&name.key) })
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.state().next.take() {
+            Some(Failure::NotReady) => Err("the store is recovering".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        "ringhold_partitions_owned 64\n".to_owned()
+    }
+
+    fn note_siblings_returned(&self, versions: usize) {
+        self.state().siblings_returned.push(versions);
+    }
+
+    fn note_request_shed(&self) {}
+}
+
+fn counts() -> PutCounts {
+    PutCounts {
+        acknowledged: 2,
+        durable: 2,
+        primaries: 2,
+        nodes: 2,
+    }
+}
+
+/// A write that came in by another way than HTTP, with content that HTTP could not have brought.
+pub(crate) fn write_past_http(door: &FakeDoor, name: ObjectName, content: Content) {
+    let dot = Dot {
+        actor: Actor {
+            incarnation: Incarnation(9),
+            epoch: KeyEpoch(1),
+        },
+        counter: 1,
+    };
+    let mut context = ringhold_core::version::Context::new();
+    context.observe(dot);
+    let version = ringhold_core::version::Version {
+        dot,
+        timestamp: ringhold_core::version::Timestamp(u64::MAX),
+        operation: ringhold_core::id::OperationId(1),
+        hash: content.hash(),
+        content,
+    };
+    let object = Object::from_parts(context, vec![version]).expect("one version and its dot");
+    door.state().objects.insert(name, (object, None));
+}

@@ -1,0 +1,5 @@
+//! One binary for all integration tests of the server.
+
+mod http;
+mod http_door;
+mod http_malformed;

@@ -1,0 +1,404 @@
+//! A client: thinks, chooses a key and something to do with it, talks to some node, and remembers.
+//!
+//! It behaves as the API's documentation tells clients to: reads, merges the siblings it got, writes back
+//! with the context; keeps the context as the sealed token that it was given; tries again under the same
+//! operation id. And, where its run says so, as clients do all the same: with old contexts, with those of other
+//! keys, blindly, or giving up too soon.
+//!
+//! Every operation is in the books before its request leaves and when its outcome is known.
+
+use crate::books::{Operation, Outcome, Write};
+use crate::cluster::{Cluster, Presence};
+use crate::dots::DotSet;
+use crate::invariants::{self, Violation, i18_every_operation_ends, workloads};
+use crate::plan::{OperationClass, Plan};
+use crate::random::Random;
+use crate::rare::Rare;
+use crate::trace::Who;
+use crate::value::{Value, operation_id};
+use crate::workload::{Action, Kind, Workload};
+use ringhold_core::quorum::{Count, GetSpec, PutSpec};
+use bytes::Bytes;
+use ringhold_core::version::token::TokenScope;
+use ringhold_core::version::{Content, ContextToken, Object};
+use ringhold_wire::message::peer::{ClientPut, Refusal, Reply, Request};
+use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutError, PutOptions, PutRequest, Rejection};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Tries of one put.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What a client keeps of a read.
+#[derive(Clone)]
+struct Remembered {
+    /// The context, as it was given out.
+    sealed: Bytes,
+    /// What was in it, for the books.
+    past: DotSet,
+}
+
+/// See the module.
+pub struct Client {
+    cluster: Cluster,
+    number: usize,
+    random: Random,
+    memory: BTreeMap<usize, Remembered>,
+}
+
+/// One write before it has a number.
+struct Draft {
+    kind: Kind,
+    items: BTreeSet<u64>,
+    adds_own: bool,
+    removes: Option<u64>,
+    context: Option<Remembered>,
+    /// The context is of another key.
+    is_stray: bool,
+}
+
+impl Draft {
+    fn of(kind: Kind, items: BTreeSet<u64>, context: Option<Remembered>) -> Self {
+        Self { kind, items, adds_own: false, removes: None, context, is_stray: false }
+    }
+}
+
+/// How one try went.
+enum Try {
+    Done(Outcome),
+    /// Worth another try, and what is known if it is not made.
+    Again(Outcome),
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(cluster: Cluster, number: usize) -> Self {
+        let random = Random::of(cluster.plan().seed, &format!("client {number}"));
+        Self { cluster, number, random, memory: BTreeMap::new() }
+    }
+
+    /// Works until a moment of the run.
+    pub async fn work(mut self, until_us: u64) {
+        let executor = self.cluster.around().executor.clone();
+        loop {
+            executor.sleep(self.random.around(self.plan().think_us)).await;
+            if executor.now_us() >= until_us {
+                return;
+            }
+            let key = self.choose_key();
+            let workload = workload_of(key, self.cluster.plan());
+            let action = Action::choose(workload, self.cluster.plan(), &mut self.random);
+            self.act(key, workload, action).await;
+        }
+    }
+
+    fn plan(&self) -> &Plan {
+        self.cluster.plan()
+    }
+
+    fn choose_key(&mut self) -> usize {
+        let keys = self.plan().keys;
+        let hot = self.plan().does(OperationClass::HotKey);
+        if hot && self.random.chance(700_000) { 0 } else { self.random.index(keys) }
+    }
+
+    async fn act(&mut self, key: usize, workload: Workload, action: Action) {
+        match action {
+            Action::Read => drop(self.read(key, workload).await),
+            Action::AddItem => {
+                if let Some(object) = self.read(key, workload).await {
+                    let items = workloads::items_of(&object);
+                    let draft = Draft::of(Kind::Put, items, self.memory.get(&key).cloned());
+                    self.write(key, workload, Draft { adds_own: true, ..draft }).await;
+                }
+            }
+            Action::RemoveItem => {
+                if let Some(object) = self.read(key, workload).await {
+                    let mut items = workloads::items_of(&object);
+                    let Some(&removed) = items.iter().nth(self.random.index(items.len().max(1))) else {
+                        return;
+                    };
+                    items.remove(&removed);
+                    let draft = Draft::of(Kind::Put, items, self.memory.get(&key).cloned());
+                    self.write(key, workload, Draft { removes: Some(removed), ..draft }).await;
+                }
+            }
+            Action::AddBlindly => {
+                let draft = Draft::of(Kind::Put, BTreeSet::new(), None);
+                self.write(key, workload, Draft { adds_own: workload.keeps_items(), ..draft }).await;
+            }
+            Action::Overwrite => {
+                let context = self.memory.get(&key).cloned();
+                self.write(key, workload, Draft::of(Kind::Put, BTreeSet::new(), context)).await;
+            }
+            Action::Stray => self.stray(key, workload).await,
+            Action::DeleteOrCreate => {
+                let blind = self.random.chance(100_000);
+                if let Some(object) = self.read(key, workload).await {
+                    let kind = if object.has_value() { Kind::Delete } else { Kind::Put };
+                    let context = self.memory.get(&key).cloned().filter(|_| !blind);
+                    self.write(key, workload, Draft::of(kind, BTreeSet::new(), context)).await;
+                }
+            }
+        }
+    }
+
+    /// Reads a key and remembers its context.
+    async fn read(&mut self, key: usize, workload: Workload) -> Option<Object> {
+        let node = self.random.index(self.plan().nodes);
+        let name = self.name(key);
+        let operation = self.begin(key, workload, Kind::Get, node, None);
+        let options = GetOptions { quorum: self.get_quorum(), n_val: None };
+        let explain = self.random.chance(50_000);
+        let request = Request::Get(GetRequest { name: name.clone(), options, explain });
+        let reply = self.ask(node, operation, &request).await;
+        let Some(Reply::Got(Ok(answer))) = reply else {
+            self.end(operation, Outcome::Unknown, node);
+            return None;
+        };
+        let object = answer.answer.object;
+        self.remember(key, &name, &object, Some(answer.context));
+        self.end(operation, Outcome::Read, node);
+        Some(object)
+    }
+
+    /// Checks an object that was given to this client, and keeps its context.
+    fn remember(&mut self, key: usize, name: &ObjectName, object: &Object, sealed: Option<Bytes>) {
+        let mut books = self.cluster.around().books.lock();
+        books.saw_object(name, object);
+        if let Err(violation) = invariants::check_answer(&books, key, object) {
+            return books.fail(violation);
+        }
+        let past = books.past_of(object);
+        drop(books);
+        let rare = &self.cluster.around().rare;
+        if object.siblings().len() > 1 {
+            rare.hit(Rare::SiblingsRead);
+        }
+        if object.versions().len() > object.siblings().len() {
+            rare.hit(Rare::TwinMade);
+        }
+        if object.has_value() && object.versions().iter().any(|version| version.content.is_tombstone()) {
+            rare.hit(Rare::TombstoneBesideValue);
+        }
+        let sealed = sealed.unwrap_or_else(|| {
+            // Listeners of other protocols give the context of a put's answer out in this way.
+            let token = ContextToken { context: object.context().clone(), timestamp: object.greatest_timestamp() };
+            self.cluster.token_key().seal(scope(name), &token).into()
+        });
+        self.memory.insert(key, Remembered { sealed, past });
+    }
+
+    /// Writes, under one operation id, until an outcome is known or there were tries enough.
+    async fn write(&mut self, key: usize, workload: Workload, draft: Draft) {
+        let node = self.random.index(self.plan().nodes);
+        let (operation, put) = self.record(key, workload, node, &draft);
+        let outcome = self.attempts(key, node, operation, put).await;
+        if draft.is_stray && matches!(outcome, Outcome::Acknowledged(_)) {
+            self.fail(Violation::new("T3", format!("the context of another key is accepted for key {key}")));
+        }
+        self.end(operation, outcome, node);
+    }
+
+    async fn attempts(&mut self, key: usize, first: usize, operation: usize, put: ClientPut) -> Outcome {
+        let retries = self.plan().does(OperationClass::Retries);
+        let name = put.request.name.clone();
+        let request = Request::Put(put);
+        let mut node = first;
+        let mut known = Outcome::NotStarted;
+        for attempt in 1..=ATTEMPTS_MAX {
+            let reply = self.ask(node, operation, &request).await;
+            let outcome = match self.judge(key, &name, reply) {
+                Try::Done(outcome) => return worse(&known, outcome),
+                Try::Again(outcome) => outcome,
+            };
+            known = worse(&known, outcome);
+            if !retries || attempt == ATTEMPTS_MAX {
+                break;
+            }
+            let pause_us = self.random.around(30_000);
+            self.cluster.around().executor.sleep(pause_us).await;
+            if self.random.chance(600_000) {
+                node = self.random.index(self.plan().nodes);
+            }
+        }
+        known
+    }
+
+    /// What a reply to a put says.
+    fn judge(&mut self, key: usize, name: &ObjectName, reply: Option<Reply>) -> Try {
+        match reply {
+            Some(Reply::Coordinated(Ok(answer))) => {
+                match &answer.object {
+                    Some(object) => self.remember(key, name, object, None),
+                    None if self.plan().does(OperationClass::StaleContexts) => {}
+                    None => drop(self.memory.remove(&key)),
+                }
+                Try::Done(Outcome::Acknowledged(answer.dot))
+            }
+            Some(Reply::Coordinated(Err(PutError::NotStarted(_)))) => Try::Again(Outcome::NotStarted),
+            Some(Reply::Coordinated(Err(PutError::Rejected(rejection)))) => {
+                if rejection == Rejection::ContextRefused {
+                    self.cluster.around().rare.hit(Rare::StrayContextRefused);
+                }
+                Try::Done(Outcome::Rejected)
+            }
+            Some(Reply::Refused(Refusal::Overloaded | Refusal::Expired)) => Try::Again(Outcome::NotStarted),
+            Some(_) | None => Try::Again(Outcome::Unknown),
+        }
+    }
+
+    /// Uses the context of another key, which has to be refused.
+    async fn stray(&mut self, key: usize, workload: Workload) {
+        let other = self.memory.iter().find(|(other, remembered)| **other != key && !remembered.sealed.is_empty());
+        if let Some(remembered) = other.map(|(_, remembered)| remembered.clone()) {
+            let draft = Draft::of(Kind::Put, BTreeSet::new(), Some(remembered));
+            self.write(key, workload, Draft { is_stray: true, ..draft }).await;
+        }
+    }
+
+    /// Puts a write into the books and makes its request.
+    fn record(&mut self, key: usize, workload: Workload, node: usize, draft: &Draft) -> (usize, ClientPut) {
+        let (quorum, flushed) = self.put_quorum();
+        let operation = self.cluster.around().books.lock().operations.len();
+        let own = u64::try_from(operation).expect("counts fit");
+        let content = self.content(key, operation, draft);
+        let resolved = quorum.resolve(self.plan().replicas, &PutSpec::default()).expect("no client asks for more than N");
+        let context = draft.context.as_ref();
+        let saw = context.filter(|_| !draft.is_stray).map(|context| context.past.clone()).unwrap_or_default();
+        let write = Write {
+            hash: content.hash(),
+            adds: draft.adds_own.then_some(own),
+            removes: draft.removes,
+            saw,
+            dots: Vec::new(),
+            w: resolved.acknowledgements_required(),
+            dw: if flushed { resolved.dw } else { 0 },
+            held_by: BTreeSet::new(),
+        };
+        let begun = self.begin(key, workload, draft.kind, node, Some(write));
+        assert_eq!(begun, operation, "nobody else begins an operation meanwhile");
+        let request = PutRequest {
+            name: self.name(key),
+            seen: ContextToken::default(),
+            operation: operation_id(operation),
+            content,
+            unchanged_since: None,
+            options: PutOptions { quorum, n_val: None, flushed: false },
+            return_object: self.random.chance(300_000),
+            explain: self.random.chance(50_000),
+        };
+        (operation, ClientPut { request, context: context.map(|context| context.sealed.clone()).unwrap_or_default() })
+    }
+
+    fn content(&mut self, key: usize, operation: usize, draft: &Draft) -> Content {
+        if draft.kind == Kind::Delete {
+            return Content::Tombstone;
+        }
+        let large = self.plan().does(OperationClass::LargeValues) && self.random.chance(100_000);
+        let filler_bytes = if large { self.random.index(20_000) } else { self.random.index(60) };
+        let mut items = draft.items.clone();
+        if draft.adds_own {
+            items.insert(u64::try_from(operation).expect("counts fit"));
+        }
+        let value = Value { operation, client: self.number, key, items, filler_bytes };
+        Content::Value { bytes: value.encode(), metadata: Vec::new() }
+    }
+
+    fn begin(&self, key: usize, workload: Workload, kind: Kind, node: usize, write: Option<Write>) -> usize {
+        let around = self.cluster.around();
+        let mut books = around.books.lock();
+        books.now_us = around.executor.now_us();
+        let called_us = books.now_us;
+        let operation = books.begin(Operation { client: self.number, key, workload, kind, called_us, returned_us: None, outcome: None, write });
+        drop(books);
+        around.trace.event(Who::Client(self.number), "begin", || format!("operation {operation}: {kind} key {key} ({workload}) at n{node}"));
+        operation
+    }
+
+    fn end(&self, operation: usize, outcome: Outcome, node: usize) {
+        let around = self.cluster.around();
+        around.trace.event(Who::Client(self.number), "end", || format!("operation {operation}: {outcome:?} at n{node}"));
+        match &outcome {
+            Outcome::Unknown => around.rare.hit(Rare::PutUnknown),
+            Outcome::NotStarted => around.rare.hit(Rare::PutNotStarted),
+            Outcome::Read | Outcome::Acknowledged(_) | Outcome::Rejected => {}
+        }
+        around.executor.note(u64::try_from(operation).unwrap_or(u64::MAX));
+        let mut books = around.books.lock();
+        books.now_us = around.executor.now_us();
+        books.end(operation, outcome);
+    }
+
+    /// One request to one node; none without a reply.
+    async fn ask(&mut self, node: usize, operation: usize, request: &Request) -> Option<Reply> {
+        let impatient = self.plan().does(OperationClass::Impatience) && self.random.chance(200_000);
+        let timeout_us = if impatient { self.random.between(2_000, 80_000) } else { self.random.between(1_000_000, 4_000_000) };
+        let executor = self.cluster.around().executor.clone();
+        let deadline_us = executor.now_us() + timeout_us;
+        let host = self.plan().nodes + self.number;
+        let present: Option<Presence> = self.cluster.presence(node);
+        let patience_us = i18_every_operation_ends::GRACE_US;
+        let call = self.cluster.network().call(host, node, request, deadline_us, patience_us).ok()?;
+        let reply = call.await.ok();
+        let overdue = reply.is_none() && executor.now_us() >= deadline_us + patience_us;
+        if overdue && present.is_some() && self.cluster.presence(node) == present {
+            self.fail(i18_every_operation_ends::overdue(operation, node));
+        }
+        reply
+    }
+
+    fn get_quorum(&mut self) -> GetSpec {
+        if !self.plan().does(OperationClass::Quorums) || self.random.chance(500_000) {
+            return GetSpec::default();
+        }
+        let count = Count::Exact(self.some_replicas());
+        GetSpec {
+            r: count,
+            basic_quorum: Some(self.random.chance(500_000)),
+            notfound_ok: Some(self.random.chance(500_000)),
+            ..GetSpec::default()
+        }
+    }
+
+    /// The counts of a put, and whether its acknowledgements are from disks.
+    fn put_quorum(&mut self) -> (PutSpec, bool) {
+        let flushed = !self.plan().buffered;
+        if !self.plan().does(OperationClass::Quorums) || self.random.chance(500_000) {
+            return (PutSpec::default(), flushed);
+        }
+        let count = Count::Exact(self.some_replicas());
+        (PutSpec { w: count, dw: count, ..PutSpec::default() }, true)
+    }
+
+    fn some_replicas(&mut self) -> u32 {
+        let n = u64::from(self.plan().replicas);
+        u32::try_from(self.random.between(1, n)).expect("a handful")
+    }
+
+    fn name(&self, key: usize) -> ObjectName {
+        self.cluster.around().books.lock().names[key].clone()
+    }
+
+    fn fail(&self, violation: Violation) {
+        self.cluster.around().books.lock().fail(violation);
+    }
+}
+
+/// The workload of a key, the same for all clients.
+#[must_use]
+pub fn workload_of(key: usize, plan: &Plan) -> Workload {
+    let on = plan.workloads();
+    on[key % on.len()]
+}
+
+/// Of two tries, what is known of the write: one that may have happened outweighs one that did not.
+fn worse(before: &Outcome, now: Outcome) -> Outcome {
+    match (before, &now) {
+        (Outcome::Unknown, Outcome::NotStarted | Outcome::Rejected) => Outcome::Unknown,
+        _ => now,
+    }
+}
+
+fn scope(name: &ObjectName) -> TokenScope<'_> {
+    TokenScope { bucket_type: &name.bucket_type, bucket: &name.bucket, key: &name.key }
+}

@@ -1,0 +1,348 @@
+//! One run: load under faults, heal, quiesce, check.
+//!
+//! 1. All nodes start on empty disks.
+//! 2. Clients work while the adversary rages. What must always hold is asked as it goes.
+//! 3. Faults end, everybody is restarted, the last puts run out, damaged records are removed.
+//! 4. Every key is read with R = N, again and again, until its primaries are equal: there are no hints and
+//!    no anti-entropy yet, so read repair is what heals.
+//! 5. What must hold at the end is asked of the merge of all primaries; then each node has to take a put and
+//!    a get.
+//!
+//! A panic of the program under test is a violation as well: no input and no fault may cause one.
+
+use crate::books::{Rules, SharedBooks};
+use crate::client::{Client, workload_of};
+use crate::cluster::{Cluster, Surroundings};
+use crate::executor::{Executor, Group};
+use crate::faults::Adversary;
+use crate::invariants::{self, Violation, i05_convergence, i10_founding, i17_liveness};
+use crate::plan::{FaultClass, Plan};
+use crate::random::Random;
+use crate::rare::{Rare, RareCounts};
+use crate::trace::{Listener, Trace, Who};
+use ringhold_core::quorum::{Count, GetSpec, PutSpec};
+use ringhold_core::version::{Content, ContextToken, Object};
+use bytes::Bytes;
+use ringhold_wire::message::peer::{ClientPut, Reply, Request};
+use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Longer than any put's tail.
+const TAIL_US: u64 = 12_000_000;
+/// No healing takes longer.
+const HEALING_US: u64 = 240_000_000;
+/// Reads of every key at the end. Each brings every primary what any of them has; one more than that is for
+/// repairs that came too late.
+const SWEEPS_MAX: u32 = 4;
+/// Tries of one request at the end, each with a second of time.
+const ATTEMPTS_MAX: u32 = 8;
+/// So often a violation is looked for.
+const EVENTS_BETWEEN_LOOKS: u32 = 32;
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub plan: Plan,
+    pub violation: Option<Violation>,
+    /// Equal for two runs of one plan, and hardly ever for two different runs.
+    pub trace_hash: u64,
+    pub events: u64,
+    pub simulated_us: u64,
+    pub messages: u64,
+    pub operations: u64,
+    pub acknowledged: u64,
+    pub faults: BTreeMap<FaultClass, u64>,
+    pub rare: BTreeMap<Rare, u64>,
+}
+
+/// Runs a plan to its end or to its first violation.
+#[must_use]
+pub fn run(plan: &Plan, listener: Option<Listener>) -> Report {
+    let executor = Executor::new(Random::of(plan.seed, "scheduler"));
+    let books = SharedBooks::default();
+    let rare = Arc::new(RareCounts::default());
+    let trace = Trace::new(executor.clone(), listener);
+    let around = Surroundings { executor, trace, books, rare };
+    let cluster = Cluster::new(around.clone(), plan.clone());
+    open_books(&cluster);
+
+    let stage = Stage::default();
+    let directed = direct(cluster.clone(), stage.clone());
+    around.executor.spawn(Group::WORLD, Box::pin(directed));
+    let went = catch_unwind(AssertUnwindSafe(|| go_on(&around, &stage, plan)));
+    let panicked = went.is_err();
+    let violation = match went {
+        Ok(violation) => violation,
+        Err(cause) => Some(Violation::new("panic", words_of(&*cause))),
+    };
+    if let Some(violation) = &violation {
+        around.trace.event(Who::World, "violation", || violation.to_string());
+    }
+    let report = report(&cluster, plan, violation, &stage, panicked);
+    if !panicked {
+        cluster.dissolve();
+    }
+    report
+}
+
+/// How far a run has come, for the loop that drives it.
+#[derive(Clone, Default)]
+struct Stage {
+    ended: Arc<AtomicBool>,
+    faults: Arc<Mutex<BTreeMap<FaultClass, u64>>>,
+}
+
+fn open_books(cluster: &Cluster) {
+    let plan = cluster.plan();
+    let mut books = cluster.around().books.lock();
+    books.rules = Rules { last_write_wins: plan.last_write_wins, buffered: plan.buffered, replicas: plan.replicas };
+    books.durable = vec![std::collections::BTreeSet::new(); plan.nodes];
+    for key in 0..plan.keys {
+        let workload = workload_of(key, plan);
+        books.add_key(ObjectName {
+            bucket_type: "default".into(),
+            bucket: workload.to_string().into(),
+            key: format!("key {key}").into(),
+        });
+    }
+}
+
+/// Event by event, until the run has ended or something is wrong.
+fn go_on(around: &Surroundings, stage: &Stage, plan: &Plan) -> Option<Violation> {
+    let limit_us = plan.load_us + 2 * HEALING_US;
+    let mut events = 0;
+    while around.executor.step(limit_us) {
+        events += 1;
+        if events < EVENTS_BETWEEN_LOOKS {
+            continue;
+        }
+        events = 0;
+        if let Some(violation) = around.books.lock().violation.clone() {
+            return Some(violation);
+        }
+        if stage.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+    }
+    let violation = around.books.lock().violation.clone();
+    let stuck = || Violation::new("I17", format!("the run has not ended after {} s", limit_us / 1_000_000));
+    violation.or_else(|| (!stage.ended.load(Ordering::Relaxed)).then(stuck))
+}
+
+/// The course of a run.
+async fn direct(cluster: Cluster, stage: Stage) {
+    let outcome = scenes(&cluster, &stage).await;
+    if let Err(violation) = outcome {
+        cluster.around().books.lock().fail(violation);
+    }
+    stage.ended.store(true, Ordering::Relaxed);
+}
+
+async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    i10_founding::check(cluster.document())?;
+    (0..cluster.plan().nodes).for_each(|node| cluster.start(node));
+    all_serve(cluster).await?;
+
+    let until_us = executor.now_us() + cluster.plan().load_us;
+    let working = send_clients(cluster, until_us);
+    let mut adversary = Adversary::new(cluster.clone()).rage(until_us).await;
+    *stage.faults.lock().expect("no holder of this lock panics") = adversary.done().clone();
+    adversary.heal();
+    while working.load(Ordering::Relaxed) > 0 {
+        executor.sleep(100_000).await;
+    }
+    all_serve(cluster).await?;
+    executor.sleep(TAIL_US).await;
+    remove_rotten(cluster, &adversary);
+    sweep(cluster).await?;
+    check_end(cluster)?;
+    probe(cluster).await
+}
+
+fn send_clients(cluster: &Cluster, until_us: u64) -> Arc<AtomicUsize> {
+    let working = Arc::new(AtomicUsize::new(cluster.plan().clients));
+    for number in 0..cluster.plan().clients {
+        let (client, left) = (Client::new(cluster.clone(), number), Arc::clone(&working));
+        let task = async move {
+            client.work(until_us).await;
+            left.fetch_sub(1, Ordering::Relaxed);
+        };
+        cluster.around().executor.spawn(Group::WORLD, Box::pin(task));
+    }
+    working
+}
+
+async fn all_serve(cluster: &Cluster) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + HEALING_US;
+    let nodes = 0..cluster.plan().nodes;
+    while let Some(silent) = nodes.clone().find(|&node| !cluster.is_serving(node)) {
+        if executor.now_us() >= until_us {
+            return Err(Violation::new("I17", format!("n{silent} does not start")));
+        }
+        nodes.clone().for_each(|node| cluster.start(node));
+        executor.sleep(200_000).await;
+    }
+    Ok(())
+}
+
+/// Records that a disk has damaged and nothing has replaced go away, as an operator would have them.
+fn remove_rotten(cluster: &Cluster, adversary: &Adversary) {
+    for &(node, key) in adversary.rotten() {
+        let name = cluster.around().books.lock().names[key].clone();
+        let unreadable = cluster.held(node, &name).is_err();
+        if let (true, Some(place)) = (unreadable, cluster.place(node, &name)) {
+            cluster.disk(node).forget(&place, key);
+        }
+    }
+}
+
+/// Reads every key at all primaries until they are equal (I5).
+async fn sweep(cluster: &Cluster) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    let mut differs = None;
+    for _ in 0..SWEEPS_MAX {
+        differs = None;
+        for key in 0..cluster.plan().keys {
+            read_everywhere(cluster, key).await?;
+        }
+        executor.sleep(1_000_000).await;
+        for key in 0..cluster.plan().keys {
+            if let Err(violation) = i05_convergence::check(key, &copies(cluster, key)?) {
+                differs = Some(violation);
+            }
+        }
+        if differs.is_none() {
+            return Ok(());
+        }
+    }
+    differs.map_or(Ok(()), Err)
+}
+
+async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation> {
+    let name = cluster.around().books.lock().names[key].clone();
+    let quorum = GetSpec { r: Count::All, ..GetSpec::default() };
+    let request = Request::Get(GetRequest { name: name.clone(), options: GetOptions { quorum, n_val: None }, explain: false });
+    let node = key % cluster.plan().nodes;
+    let answered = |reply: &Reply| matches!(reply, Reply::Got(Ok(_)));
+    match persist(cluster, node, &request, answered).await {
+        Some(Reply::Got(Ok(answer))) => {
+            let mut books = cluster.around().books.lock();
+            books.saw_object(&name, &answer.answer.object);
+            invariants::check_answer(&books, key, &answer.answer.object)
+        }
+        _ => Err(i17_liveness::silent("a get", node, key, ATTEMPTS_MAX)),
+    }
+}
+
+/// What each primary of a key holds.
+fn copies(cluster: &Cluster, key: usize) -> Result<Vec<(usize, Object)>, Violation> {
+    let name = cluster.around().books.lock().names[key].clone();
+    let held = |node: usize| match cluster.held(node, &name) {
+        Ok(object) => Ok((node, object)),
+        Err(error) => Err(Violation::new("I5", format!("key {key} can't be read at n{node}: {error}"))),
+    };
+    cluster.primaries(&name).into_iter().map(held).collect()
+}
+
+fn check_end(cluster: &Cluster) -> Result<(), Violation> {
+    for key in 0..cluster.plan().keys {
+        let copies = copies(cluster, key)?;
+        let mut books = cluster.around().books.lock();
+        let name = books.names[key].clone();
+        let mut merged = Object::new();
+        for (_, object) in &copies {
+            books.saw_object(&name, object);
+            merged.merge(object);
+        }
+        invariants::check_end(&books, key, &merged)?;
+    }
+    Ok(())
+}
+
+/// Each node takes a put of a new key and reads it back (I17).
+async fn probe(cluster: &Cluster) -> Result<(), Violation> {
+    let mut random = Random::of(cluster.plan().seed, "probes");
+    for node in 0..cluster.plan().nodes {
+        let name = ObjectName { bucket_type: "default".into(), bucket: "probes".into(), key: format!("of n{node}").into() };
+        let put = PutRequest {
+            name: name.clone(),
+            seen: ContextToken::default(),
+            operation: ringhold_core::id::OperationId(random.next_u128()),
+            content: Content::Value { bytes: "there".into(), metadata: Vec::new() },
+            unchanged_since: None,
+            options: PutOptions { quorum: PutSpec { w: Count::All, ..PutSpec::default() }, n_val: None, flushed: false },
+            return_object: false,
+            explain: false,
+        };
+        let stored = |reply: &Reply| matches!(reply, Reply::Coordinated(Ok(_)));
+        if persist(cluster, node, &Request::Put(ClientPut { request: put, context: Bytes::new() }), stored).await.is_none() {
+            return Err(i17_liveness::silent("a put", node, usize::MAX, ATTEMPTS_MAX));
+        }
+        let get = Request::Get(GetRequest { name, options: GetOptions::default(), explain: false });
+        let found = |reply: &Reply| matches!(reply, Reply::Got(Ok(answer)) if answer.answer.object.has_value());
+        if persist(cluster, node, &get, found).await.is_none() {
+            return Err(i17_liveness::silent("a get", node, usize::MAX, ATTEMPTS_MAX));
+        }
+    }
+    Ok(())
+}
+
+/// Asks until the reply is as it should be, or often enough.
+async fn persist(cluster: &Cluster, node: usize, request: &Request, good: impl Fn(&Reply) -> bool) -> Option<Reply> {
+    let executor = &cluster.around().executor;
+    let host = cluster.plan().nodes;
+    for _ in 0..ATTEMPTS_MAX {
+        let deadline_us = executor.now_us() + 1_000_000;
+        let sent = cluster.network().call(host, node, request, deadline_us, 100_000);
+        if let Ok(call) = sent
+            && let Ok(reply) = call.await
+            && good(&reply)
+        {
+            return Some(reply);
+        }
+        executor.sleep(500_000).await;
+    }
+    None
+}
+
+fn report(cluster: &Cluster, plan: &Plan, violation: Option<Violation>, stage: &Stage, panicked: bool) -> Report {
+    let Surroundings { executor, books, rare, .. } = cluster.around();
+    let mut report = Report {
+        plan: plan.clone(),
+        violation,
+        trace_hash: 0,
+        events: 0,
+        simulated_us: 0,
+        messages: 0,
+        operations: 0,
+        acknowledged: 0,
+        faults: BTreeMap::new(),
+        rare: BTreeMap::new(),
+    };
+    if panicked {
+        // Locks that were held then are of no use any more.
+        return report;
+    }
+    cluster.harvest();
+    let books = books.lock();
+    let acknowledged = books.operations.iter().filter(|operation| matches!(operation.outcome, Some(crate::books::Outcome::Acknowledged(_))));
+    report.acknowledged = acknowledged.count() as u64;
+    report.operations = books.operations.len() as u64;
+    report.trace_hash = executor.trace_hash();
+    report.events = executor.events();
+    report.simulated_us = executor.now_us();
+    report.messages = cluster.network().messages();
+    report.faults = stage.faults.lock().expect("no holder of this lock panics").clone();
+    report.rare = Rare::ALL.iter().map(|&event| (event, rare.count(event))).collect();
+    report
+}
+
+fn words_of(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = cause.downcast_ref::<String>().cloned();
+    text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "without words".to_owned())
+}

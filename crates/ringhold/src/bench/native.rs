@@ -1,0 +1,113 @@
+//! The native frames as a way to a node: one connection, all requests in flight on it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringhold_client::{ClientError, NativeClient};
+use ringhold_core::id::OperationId;
+use ringhold_core::version::{Content, ContextToken};
+use ringhold_wire::message::peer::ClientPut;
+use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use ringhold_wire::metadata::Metadata;
+
+use super::driver::{BUCKET_TYPE, CONTENT_TYPE, Driver, Found, Operation, TIMEOUT};
+use crate::output::Failure;
+use crate::random;
+
+pub(super) struct Native {
+    client: NativeClient,
+    address: String,
+    bucket: Bytes,
+}
+
+impl Native {
+    /// Connects to `host:port`.
+    pub(super) async fn driver(address: &str, bucket: &str) -> Result<Arc<dyn Driver>, Failure> {
+        let mut nonce = [0; 32];
+        random::fill(&mut nonce);
+        let client = NativeClient::connect(address, nonce).await?;
+        let bucket = Bytes::copy_from_slice(bucket.as_bytes());
+        Ok(Arc::new(Self {
+            client,
+            address: address.to_owned(),
+            bucket,
+        }))
+    }
+
+    fn name(&self, key: &str) -> ObjectName {
+        let bucket_type = Bytes::from_static(BUCKET_TYPE.as_bytes());
+        ObjectName {
+            bucket_type,
+            bucket: self.bucket.clone(),
+            key: Bytes::copy_from_slice(key.as_bytes()),
+        }
+    }
+
+    /// The node's word for "not done", as a benchmark counts it: any answer but success is a failure.
+    fn refused(&self, error: &impl std::fmt::Debug) -> ClientError {
+        ClientError::Status {
+            url: self.address.clone(),
+            status: 503,
+            text: format!("{error:?}"),
+        }
+    }
+}
+
+impl Driver for Native {
+    fn get<'a>(&'a self, key: &'a str) -> Operation<'a, Found> {
+        Box::pin(async move {
+            let request = GetRequest {
+                name: self.name(key),
+                options: GetOptions::default(),
+                explain: false,
+            };
+            let got = self
+                .client
+                .get(request, TIMEOUT)
+                .await?
+                .map_err(|error| self.refused(&error))?;
+            let versions = got.answer.object.siblings();
+            let versions = versions
+                .iter()
+                .filter(|version| !version.content.is_tombstone())
+                .count();
+            Ok(Found {
+                versions,
+                context: (!got.context.is_empty()).then_some(got.context),
+            })
+        })
+    }
+
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, context: Option<Bytes>) -> Operation<'a, ()> {
+        Box::pin(async move {
+            let metadata = Metadata {
+                content_type: Some(Bytes::from_static(CONTENT_TYPE.as_bytes())),
+                ..Metadata::default()
+            };
+            let mut operation = [0; 16];
+            random::fill(&mut operation);
+            let request = PutRequest {
+                name: self.name(key),
+                seen: ContextToken::default(),
+                operation: OperationId(u128::from_be_bytes(operation)),
+                content: Content::Value {
+                    bytes: value,
+                    metadata: metadata.to_fields(),
+                },
+                unchanged_since: None,
+                options: PutOptions::default(),
+                return_object: false,
+                explain: false,
+            };
+            let put = ClientPut {
+                request,
+                context: context.unwrap_or_default(),
+            };
+            self.client
+                .put(put, TIMEOUT)
+                .await?
+                .map_err(|error| self.refused(&error))?;
+            Ok(())
+        })
+    }
+}

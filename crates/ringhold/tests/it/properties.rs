@@ -1,0 +1,111 @@
+//! Bucket properties: changed at one node, in force at all, kept through deaths.
+
+use crate::cluster::{Cluster, Member};
+
+const PROPS: &str = "/buckets/settings/props";
+const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+
+fn change(member: &Member, props: &str) {
+    let body = format!("{{\"props\":{props}}}");
+    let answer = member
+        .try_send("PUT", PROPS, &JSON, body.as_bytes())
+        .expect("the node answers");
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
+fn property(member: &Member, name: &str) -> serde_json::Value {
+    let answer = member.get(PROPS, &[]);
+    let json: serde_json::Value = serde_json::from_str(&answer.body).expect("it is JSON");
+    json["props"][name].clone()
+}
+
+#[test]
+fn a_change_is_in_force_everywhere_and_reaches_a_node_that_was_dead() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    change(&members[0], r#"{"w":"all","durability":"buffered"}"#);
+    for member in &members {
+        assert_eq!(property(member, "w"), "all");
+        assert_eq!(property(member, "durability"), "buffered");
+    }
+    cluster.kill(&members[2]);
+    // The two that are left may not have noticed yet, and say so; the change holds all the same.
+    let body = br#"{"props":{"r":1}}"#;
+    members[0]
+        .try_send("PUT", PROPS, &JSON, body)
+        .expect("the node answers");
+    cluster.restart(&members[2].name);
+    cluster.wait_until_connected();
+    let back = cluster.members()[2].clone();
+    while property(&back, "r") != 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(property(&back, "w"), "all", "what it knew before it died");
+    let answer = back
+        .try_send("DELETE", PROPS, &[], b"")
+        .expect("the node answers");
+    assert_eq!(answer.status, 204);
+    assert_eq!(property(&members[0], "w"), "quorum");
+}
+
+#[test]
+fn refused_values_change_nothing() {
+    let mut cluster = Cluster::start(1);
+    cluster.wait_until_connected();
+    let member = &cluster.members()[0];
+    let rows = [
+        (r#"{"props":{"n_val":0}}"#, "{\"n_val\":\"not_integer\"}"),
+        (
+            r#"{"props":{"allow_mult":"maybe"}}"#,
+            "{\"allow_mult\":\"not_boolean\"}",
+        ),
+        (r#"{"props":{"r":"abc"}}"#, "{\"r\":\"not_valid_quorum\"}"),
+        (
+            r#"{"props":{"durability":"never"}}"#,
+            "not_valid_durability",
+        ),
+        (
+            r#"{"props":"#,
+            "bucket PUT must be a JSON object of the form:",
+        ),
+    ];
+    let before = member.get(PROPS, &[]).body;
+    for (body, fragment) in rows {
+        let answer = member
+            .try_send("PUT", PROPS, &JSON, body.as_bytes())
+            .expect("the node answers");
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        assert!(answer.body.contains(fragment), "{body}: {answer:?}");
+    }
+    assert_eq!(member.get(PROPS, &[]).body, before);
+}
+
+#[test]
+fn a_bucket_without_siblings_shows_the_last_of_a_hundred_blind_writes_and_keeps_no_others() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    change(&members[0], r#"{"allow_mult":false}"#);
+    for number in 0..100 {
+        let answer = members[0].put(
+            "/buckets/settings/keys/k",
+            &[],
+            format!("value {number}").as_bytes(),
+        );
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+    for member in &members {
+        let answer = member.get("/buckets/settings/keys/k", &[]);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "value 99"));
+    }
+    let explained = members[0].get("/ringhold/v1/explain?bucket=settings&key=k", &[]);
+    let json: serde_json::Value = serde_json::from_str(&explained.body).expect("it is JSON");
+    for replica in json["replicas"].as_array().expect("a list") {
+        assert_eq!(
+            replica["versions"].as_array().map(Vec::len),
+            Some(1),
+            "{json}"
+        );
+    }
+}
