@@ -16,6 +16,12 @@ pub trait Environment: Send + Sync {
     /// Runs a task to its end, whatever becomes of the caller.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
+    /// Runs a task without which the node must not go on: if it panics, the process ends, and the
+    /// next start recovers.
+    fn spawn_vital(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
+    }
+
     /// Microseconds on a clock that never jumps, from an arbitrary start.
     fn now_us(&self) -> u64;
 

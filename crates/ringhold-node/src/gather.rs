@@ -77,3 +77,14 @@ impl<Tag, Reply> Gather<Tag, Reply> {
         }
     }
 }
+
+/// Waits for something, at most until the deadline.
+pub(crate) async fn until<T>(environment: &dyn Environment, deadline: Deadline, wanted: impl Future<Output = T> + Send) -> Option<T> {
+    let mut expiry = environment.sleep_until(deadline.at_us);
+    let mut wanted = std::pin::pin!(wanted);
+    poll_fn(|context| match wanted.as_mut().poll(context) {
+        Poll::Ready(found) => Poll::Ready(Some(found)),
+        Poll::Pending => expiry.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}

@@ -78,7 +78,7 @@ impl Node {
         let properties = PropertyTable::load(&store, tuning.default_properties.clone())?;
         let due = Arc::new(Notify::new());
         let replica = Arc::new(Replica::start(&environment, store, writers, Arc::clone(&metrics), &due));
-        environment.spawn(Box::pin(crate::checkpoint::run(Arc::clone(replica.store()), due, Arc::clone(&metrics))));
+        environment.spawn_vital(Box::pin(crate::checkpoint::run(Arc::clone(replica.store()), due, Arc::clone(&metrics))));
         let repairs = Arc::new(Semaphore::new(REPAIRS_MAX));
         Ok(Arc::new(Self { id, ring, environment, peers, replica, properties, metrics, repairs, tuning, token_key }))
     }

@@ -36,6 +36,9 @@ pub use property::{CHASH_KEYFUN, LINKFUN, Property, Reason, Refusal, Value, Word
 /// The most replicas a bucket can ask for.
 pub const N_VAL_MAX: u32 = 16;
 
+/// Versions that a bucket without siblings keeps beside the one that it shows.
+const HIDDEN_VERSIONS: usize = 3;
+
 /// When a replica's acknowledgement of a put counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -255,6 +258,17 @@ impl Properties {
             });
         }
         Ok(())
+    }
+
+    /// In a bucket that shows one version, how many more a write leaves of those that its writer had not
+    /// seen: a few, so that a retry finds its first try; none where the last write simply wins.
+    #[must_use]
+    pub fn hidden_versions(&self) -> Option<usize> {
+        match (self.allow_mult, self.last_write_wins) {
+            (true, _) => None,
+            (false, true) => Some(0),
+            (false, false) => Some(HIDDEN_VERSIONS),
+        }
     }
 
     /// Whether clients of this bucket are shown one version only.

@@ -10,7 +10,7 @@
 use crate::env::Deadline;
 use crate::gather::Gather;
 use crate::node::Node;
-use crate::properties::{Overrides, Properties, PropertiesError};
+use crate::properties::{self, Overrides, Properties, PropertiesError, Property, Reason};
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::NodeId;
 use ringhold_storage::{KeyRange, Keyspace, StorageKey, Store};
@@ -19,7 +19,7 @@ use ringhold_wire::message::peer::{BucketProperties, OVERRIDES_BYTES_MAX, Refusa
 use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, NAME_BYTES_MAX, ObjectName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 /// Buckets that may have properties of their own. The table is on every member, whole.
 const BUCKETS_MAX: usize = 100_000;
@@ -154,14 +154,37 @@ impl Node {
         bucket: &Bytes,
         change: Option<&Overrides>,
     ) -> Result<(), PropertiesError> {
+        let (sender, done) = oneshot::channel();
+        let (node, bucket_type, bucket) = (Arc::clone(self), bucket_type.clone(), bucket.clone());
+        let change = change.cloned();
+        // In a task of its own: a change that is on disk must come into force, whoever hangs up.
+        self.environment.spawn(Box::pin(async move {
+            let changed = node.change_and_spread(&bucket_type, &bucket, change).await;
+            sender.send(changed).ok();
+        }));
+        done.await.unwrap_or(Err(PropertiesError::StoreFailed))
+    }
+
+    async fn change_and_spread(
+        self: &Arc<Self>,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        change: Option<Overrides>,
+    ) -> Result<(), PropertiesError> {
+        let changing = self.properties.changing.lock().await;
         let properties = self.properties(bucket_type, bucket).ok_or(PropertiesError::UnknownBucketType)?;
         let overrides = match change {
             Some(change) => {
-                properties.check_change(change).map_err(PropertiesError::Refused)?;
-                self.overrides(bucket_type, bucket).changed_by(change)
+                properties.check_change(&change).map_err(PropertiesError::Refused)?;
+                self.overrides(bucket_type, bucket).changed_by(&change)
             }
             None => Overrides::default(),
         };
+        let after = Properties::resolve(&self.tuning.default_properties, &overrides);
+        if after.n_val != properties.n_val {
+            let (property, reason) = (Property::NVal.name().to_owned(), Reason::ReplicasStay);
+            return Err(PropertiesError::Refused(properties::Refusal { property, reason }));
+        }
         let changed_us = self.properties.time_of_change(bucket_type, bucket, self.environment.wall_us());
         let change = BucketProperties {
             bucket_type: bucket_type.clone(),
@@ -170,23 +193,28 @@ impl Node {
             changed_by: self.environment.random(),
             overrides: overrides.encode(),
         };
-        let kept = self.keep_properties(vec![change.clone()]).await;
-        kept.map_err(|_| PropertiesError::StoreFailed)?;
+        self.keep(change.clone()).await.map_err(|_| PropertiesError::StoreFailed)?;
+        drop(changing);
         self.spread(vec![change]).await
     }
 
-    /// Takes changes that are news: on disk first, then in force.
+    /// Takes changes that are news.
     pub(crate) async fn keep_properties(&self, changes: Vec<BucketProperties>) -> Result<(), Refusal> {
         let _changing = self.properties.changing.lock().await;
         for change in changes {
-            if !self.properties.is_news(&change) {
-                continue;
+            if self.properties.is_news(&change) {
+                self.keep(change).await?;
             }
-            let (bucket_type, bucket) = (change.bucket_type.clone(), change.bucket.clone());
-            let key: StorageKey = self.replica.key_of(&ObjectName { bucket_type, bucket, key: Bytes::new() });
-            self.replica.keep_properties(key, encode(&change)).await?;
-            self.properties.adopt(change);
         }
+        Ok(())
+    }
+
+    /// On disk first, then in force. Only for who holds `changing`.
+    async fn keep(&self, change: BucketProperties) -> Result<(), Refusal> {
+        let (bucket_type, bucket) = (change.bucket_type.clone(), change.bucket.clone());
+        let key: StorageKey = self.replica.key_of(&ObjectName { bucket_type, bucket, key: Bytes::new() });
+        self.replica.keep_properties(key, encode(&change)).await?;
+        self.properties.adopt(change);
         Ok(())
     }
 

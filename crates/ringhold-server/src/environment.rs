@@ -19,6 +19,16 @@ impl Environment for TokioEnvironment {
         self.runtime.spawn(task);
     }
 
+    fn spawn_vital(&self, task: BoxFuture<'static, ()>) {
+        let vital = self.runtime.spawn(task);
+        self.runtime.spawn(async move {
+            if vital.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a task that the store can't do without has panicked: the process ends, the next start recovers");
+                std::process::abort();
+            }
+        });
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }

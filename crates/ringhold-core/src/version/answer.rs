@@ -7,6 +7,7 @@
 //! version in all; causality has removed what it could before, so the clock only settles real
 //! races, and a write never loses to what it replaced (T5).
 
+use super::context::Context;
 use super::object::{Object, Version};
 
 impl Object {
@@ -22,6 +23,19 @@ impl Object {
         }
         shown.reverse();
         shown
+    }
+
+    /// What a new write replaces in a bucket that shows one version: what its writer had seen, and
+    /// of the rest all but the latest `hidden` versions. Along one actor the timestamps rise with the
+    /// counters, so covering a version covers none that is later.
+    #[must_use]
+    pub fn replaced_by(&self, mut seen: Context, hidden: usize) -> Context {
+        let unseen = self.versions().iter().filter(|version| !seen.covers(version.dot));
+        let mut unseen: Vec<_> = unseen.map(|version| (version.timestamp, version.dot)).collect();
+        unseen.sort_unstable();
+        let older = unseen.len().saturating_sub(hidden);
+        unseen[..older].iter().for_each(|(_, dot)| seen.observe(*dot));
+        seen
     }
 
     /// The one version that wins by the greatest timestamp, then the greatest dot.

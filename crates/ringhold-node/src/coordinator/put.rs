@@ -14,7 +14,7 @@ use super::explain::Notes;
 use super::plan::Placement;
 use super::views::dots_of;
 use crate::env::{CallError, Deadline};
-use crate::gather::{Arrival, Gather};
+use crate::gather::{Arrival, Gather, until};
 use crate::node::Node;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
 use ringhold_core::id::NodeId;
@@ -53,21 +53,29 @@ impl Node {
         // A request that can't be met anywhere is refused where it arrives.
         let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
         placement.put_quorum(&request.options, &properties).map_err(violation)?;
-        if placement.is_here {
-            return self.coordinate(request, None, deadline).await;
+        if !placement.is_here {
+            return self.forward(&placement, &request, deadline).await;
         }
-        self.forward(&placement, &request, deadline).await
+        match self.coordinate(request.clone(), None, deadline).await {
+            // This replica can't write it; another primary may.
+            Err(PutError::NotStarted(NotStarted::StoreFailed | NotStarted::Overloaded)) => {
+                self.forward(&placement, &request, deadline).await
+            }
+            answer => answer,
+        }
     }
 
     /// Has the nearest primary coordinate; tries the next only while none can have started.
     async fn forward(self: &Arc<Self>, placement: &Placement, request: &PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
         let mut not_started = NotStarted::NoReplica;
-        for target in placement.targets.iter().filter(|target| self.is_reachable(target.node)) {
+        let others = placement.targets.iter().filter(|target| target.node != self.id && self.is_reachable(target.node));
+        for target in others {
             if deadline.has_passed(&*self.environment) {
                 return Err(PutError::NotStarted(NotStarted::TimedOut));
             }
             self.metrics.puts_forwarded.add(1);
             match self.call(target.node, Request::Coordinate(request.clone()), deadline).await {
+                Ok(Reply::Coordinated(Err(PutError::NotStarted(reason)))) => not_started = reason,
                 Ok(Reply::Coordinated(answer)) => return answer,
                 Err(CallError::NotSent) => {}
                 Ok(Reply::Refused(Refusal::Overloaded)) => not_started = NotStarted::Overloaded,
@@ -77,7 +85,8 @@ impl Node {
         Err(PutError::NotStarted(not_started))
     }
 
-    /// Coordinates a put in a task that outlives its client.
+    /// Coordinates a put in a task that outlives its client. The client has its answer by the deadline, even
+    /// where this node's own disk keeps the write waiting.
     pub(crate) async fn coordinate(
         self: &Arc<Self>,
         request: PutRequest,
@@ -87,7 +96,10 @@ impl Node {
         let (sender, answer) = oneshot::channel();
         let node = Arc::clone(self);
         self.environment.spawn(Box::pin(async move { node.carry_out(request, forwarded_by, deadline, sender).await }));
-        answer.await.unwrap_or(Err(PutError::Unknown(Uncertain::Interrupted)))
+        match until(&*self.environment, deadline, answer).await {
+            Some(answer) => answer.unwrap_or(Err(PutError::Unknown(Uncertain::Interrupted))),
+            None => Err(PutError::Unknown(Uncertain::TimedOut)),
+        }
     }
 
     /// The put itself: write here, send to the others, answer at the quorum, see the rest through.
@@ -97,7 +109,7 @@ impl Node {
             Ok(putting) => putting,
             Err(error) => return finish(answer, Err(error)),
         };
-        let written = match self.write_here(request, putting.replace_all, putting.flushed, deadline).await {
+        let written = match self.write_here(request, putting.hidden_versions, putting.flushed, deadline).await {
             Ok(written) => written,
             Err(error) => return finish(answer, Err(error)),
         };
@@ -130,7 +142,7 @@ impl Node {
         Ok(Putting {
             tally: PutTally::new(quorum, placement.targets.iter().copied()),
             calls: Gather::until(Arc::clone(&self.environment), tail),
-            replace_all: properties.last_write_wins || !properties.allow_mult,
+            hidden_versions: properties.hidden_versions(),
             node: Arc::clone(self),
             placement,
             flushed,
@@ -156,11 +168,11 @@ impl Node {
     async fn write_here(
         &self,
         request: PutRequest,
-        replace_all: bool,
+        hidden_versions: Option<usize>,
         flushed: bool,
         deadline: Deadline,
     ) -> Result<Coordinated, PutError> {
-        let job = CoordinateJob { request, replace_all, flushed, limits: self.tuning.limits };
+        let job = CoordinateJob { request, hidden_versions, flushed, limits: self.tuning.limits };
         self.replica.coordinate(job, deadline).await.map_err(|error| match error {
             CoordinateError::Refused(refusal) => PutError::NotStarted(not_started(refusal)),
             CoordinateError::Rejected(rejection) => PutError::Rejected(rejection),
@@ -173,7 +185,7 @@ impl Node {
 struct Putting {
     node: Arc<Node>,
     placement: Placement,
-    replace_all: bool,
+    hidden_versions: Option<usize>,
     flushed: bool,
     tally: PutTally,
     calls: Gather<Target, Result<Reply, CallError>>,

@@ -30,8 +30,8 @@ const QUEUE_JOBS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct CoordinateJob {
     pub(crate) request: PutRequest,
-    /// The bucket keeps one version: a write replaces whatever is here, seen or not.
-    pub(crate) replace_all: bool,
+    /// The bucket shows one version, and keeps this many more that its writers had not seen.
+    pub(crate) hidden_versions: Option<usize>,
     /// The answer waits for the flush.
     pub(crate) flushed: bool,
     pub(crate) limits: ObjectLimits,
@@ -100,7 +100,7 @@ impl Replica {
                 operations: operations::RecentOperations::default(),
                 spare_epoch: None,
             };
-            environment.spawn(Box::pin(writer.run(queue)));
+            environment.spawn_vital(Box::pin(writer.run(queue)));
             sender
         });
         let queues = queues.collect();

@@ -14,7 +14,8 @@ use crate::metrics::Metrics;
 use bytes::Bytes;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::{CONTEXT_ENTRIES_ALARM, CONTEXT_ENTRIES_MAX};
-use ringhold_core::version::{Context, KeyEpoch, NewVersion, Object, StoreIdentity, coordinate};
+use ringhold_core::id::OperationId;
+use ringhold_core::version::{ContentHash, Context, Dot, KeyEpoch, NewVersion, Object, StoreIdentity, coordinate};
 use ringhold_storage::{Change, Durability, GroupWriter, Keyspace, StorageKey, Store, Write};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, Rejection};
@@ -24,6 +25,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Jobs in one commit. A bound on how long the first of them waits for the last.
 const BATCH_JOBS_MAX: usize = 256;
+/// Bytes in one commit, give or take its last job. Far below what the log takes in one append.
+const BATCH_BYTES_MAX: usize = 64 << 20;
 
 pub(crate) enum Job {
     Coordinate {
@@ -73,6 +76,9 @@ impl Writer {
             let mut batch = Batch::default();
             for job in jobs.drain(..) {
                 self.decide(job, &mut batch).await;
+                if self.group.staged_bytes() >= BATCH_BYTES_MAX {
+                    self.commit(std::mem::take(&mut batch)).await;
+                }
             }
             self.commit(batch).await;
         }
@@ -113,6 +119,10 @@ impl Writer {
         let durability = if batch.flushed { Durability::Flushed } else { Durability::Buffered };
         self.metrics.group_commit_batch_size.observe(batch.waiting.len() as u64);
         let committed = self.group.commit(durability).await.is_ok();
+        if !committed {
+            // The store has failed and takes nothing any more.
+            self.group.discard();
+        }
         for waiting in batch.waiting {
             match waiting {
                 Waiting::Coordinated(done, reply) if committed => {
@@ -136,21 +146,20 @@ impl Writer {
             return Err(CoordinateError::Refused(Refusal::Expired));
         }
         let epoch = self.spare_epoch().await.map_err(CoordinateError::Refused)?;
-        let CoordinateJob { request, replace_all, limits, .. } = job;
+        let CoordinateJob { request, hidden_versions, limits, .. } = job;
         let Record { name, live, mut object } = self.record(key, request.name).map_err(CoordinateError::Refused)?;
-        if request.unchanged_since.is_some_and(|seen| !seen.includes(object.context())) {
-            return Err(CoordinateError::Rejected(Rejection::Modified));
-        }
+        // A retry comes first: whatever has changed since its first try, its answer stands (T6).
         let hash = request.content.hash();
-        if let Some(dot) = self.operations.dot_of(request.operation, key, hash).filter(|dot| object.context().covers(*dot)) {
+        if let Some(dot) = self.dot_of_retry(key, &object, request.operation, hash) {
             self.metrics.operations_repeated.add(1);
             self.stage(key, Record { name, live, object: object.clone() });
             return Ok(Coordinated { dot, object, durable: false });
         }
-        let mut seen = request.seen.context;
-        if replace_all {
-            seen.join(object.context());
+        if request.unchanged_since.is_some_and(|seen| !seen.includes(object.context())) {
+            return Err(CoordinateError::Rejected(Rejection::Modified));
         }
+        let seen = request.seen.context;
+        let seen = hidden_versions.map_or_else(|| seen.clone(), |hidden| object.replaced_by(seen.clone(), hidden));
         check_growth(&object, &seen, limits.siblings).map_err(CoordinateError::Rejected)?;
         let write = NewVersion {
             seen,
@@ -175,12 +184,26 @@ impl Writer {
         Ok(Coordinated { dot: done.dot, object: record.object, durable: false })
     }
 
+    /// The dot of the first try, if this is a retry: among the living versions, or among the operations of late.
+    fn dot_of_retry(&self, key: StorageKey, object: &Object, operation: OperationId, hash: ContentHash) -> Option<Dot> {
+        let mut living = object.versions().iter().rev();
+        let living = living.find(|version| version.operation == operation && version.hash == hash);
+        let known = || self.operations.dot_of(operation, key, hash).filter(|dot| object.context().covers(*dot));
+        living.map(|version| version.dot).or_else(known)
+    }
+
     /// Joins what another replica sent into the record and stages the result.
     fn merge(&mut self, key: StorageKey, request: &MergeRequest, deadline: Deadline) -> Result<(), Refusal> {
         if deadline.has_passed(&*self.environment) {
             return Err(Refusal::Expired);
         }
-        let Record { name, live, mut object } = self.record(key, request.name.clone())?;
+        let Record { name, live, mut object } = match self.record(key, request.name.clone()) {
+            Ok(record) => record,
+            // What can't be read is lost here; the others' copies heal it, and without its mark this store
+            // starts a fresh epoch on the key.
+            Err(Refusal::Unreadable) => Record { name: request.name.clone(), live: None, object: Object::new() },
+            Err(refusal) => return Err(refusal),
+        };
         object.merge(&request.object);
         let live = live_after_merge(&object, live, self.identity);
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
