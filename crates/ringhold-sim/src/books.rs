@@ -91,8 +91,8 @@ pub struct Books {
     keys: BTreeMap<ObjectName, usize>,
     pub operations: Vec<Operation>,
     pub dots: DotTable,
-    /// For each node, the operations that its disk holds for certain.
-    pub durable: Vec<BTreeSet<usize>>,
+    /// For each node and key, the operations that its disk holds for certain.
+    durable: Vec<BTreeMap<usize, BTreeSet<usize>>>,
     pub losses: Vec<Loss>,
     pub violation: Option<Violation>,
 }
@@ -185,24 +185,58 @@ impl Books {
         past
     }
 
+    /// There are so many nodes, with empty disks.
+    pub fn add_nodes(&mut self, nodes: usize) {
+        self.durable.resize(nodes, BTreeMap::new());
+    }
+
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.durable.len()
+    }
+
     pub fn became_durable(&mut self, node: usize, operations: impl IntoIterator<Item = usize>) {
-        let known = self.operations.len();
-        self.durable[node].extend(operations.into_iter().filter(|operation| *operation < known));
+        for number in operations {
+            if let Some(operation) = self.operations.get(number) {
+                self.durable[node].entry(operation.key).or_default().insert(number);
+            }
+        }
+    }
+
+    /// The operations on a key that a node's disk holds for certain.
+    pub fn durable(&self, node: usize, key: usize) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.durable[node].get(&key).into_iter().flatten().copied()
+    }
+
+    #[must_use]
+    pub fn is_durable(&self, node: usize, key: usize, operation: usize) -> bool {
+        self.durable[node].get(&key).is_some_and(|operations| operations.contains(&operation))
     }
 
     /// Whether a node's disk holds this dot, or a write that had seen it.
     #[must_use]
     pub fn holds_durably(&self, node: usize, number: DotNumber) -> bool {
-        let durable = &self.durable[node];
         let named = self.dots.named(number);
-        if durable.contains(&named.operation) {
-            return true;
-        }
-        durable.iter().any(|&other| {
-            let operation = &self.operations[other];
-            let later = |write: &Write| self.rules.last_write_wins || write.saw.contains(number);
-            operation.key == named.key && operation.write.as_ref().is_some_and(later)
-        })
+        let later = |other: usize| self.write(other).is_some_and(|write| write.saw.contains(number));
+        self.is_durable(node, named.key, named.operation)
+            || self.durable(node, named.key).rev().any(later)
+            || self.holds_winner(node, named.key, named.operation)
+    }
+
+    /// Under last-write-wins: whether a node's disk holds a write that may have taken this one's place
+    /// before anybody saw it.
+    #[must_use]
+    pub fn holds_winner(&self, node: usize, key: usize, operation: usize) -> bool {
+        let called_us = self.operations[operation].called_us;
+        let meanwhile = |other: usize| self.operations[other].returned_us.is_none_or(|returned_us| returned_us >= called_us);
+        self.rules.last_write_wins && self.durable(node, key).rev().any(meanwhile)
+    }
+
+    /// Whether a node lost something flushed of this key since a moment.
+    #[must_use]
+    pub fn has_lost(&self, node: usize, key: usize, since_us: u64) -> bool {
+        let touches = |loss: &Loss| loss.node == node && loss.flushed_too && loss.at_us >= since_us;
+        self.losses.iter().any(|loss| touches(loss) && loss.key.is_none_or(|lost| lost == key))
     }
 
     pub fn lost(&mut self, loss: Loss) {
@@ -211,8 +245,10 @@ impl Books {
         if !flushed_too {
             return;
         }
-        let operations = &self.operations;
-        self.durable[node].retain(|&operation| key.is_some_and(|key| operations[operation].key != key));
+        match key {
+            Some(key) => drop(self.durable[node].remove(&key)),
+            None => self.durable[node].clear(),
+        }
     }
 }
 

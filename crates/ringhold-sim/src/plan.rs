@@ -237,6 +237,9 @@ impl Plan {
             operations.insert(random.pick(&Workload::ALL).class());
         }
         let replicas = *random.pick(&[3, 3, 3, 2]);
+        let clients = random.between(2, 8);
+        let think_us = *random.pick(&[5_000, 20_000, 60_000]);
+        let actions = *random.pick(&[200, 600, 1_500]);
         Self {
             seed,
             profile,
@@ -246,11 +249,11 @@ impl Plan {
             writer_groups: *random.pick(&[1, 2, 3]),
             segment_bytes: *random.pick(&[4 << 10, 16 << 10, 64 << 10, 1 << 20]),
             epoch_lease: *random.pick(&[1, 4, 32, 1_000]),
-            clients: random.index(7) + 2,
+            clients: usize::try_from(clients).expect("a handful"),
             keys: *random.pick(&[1, 2, 4, 10, 30]),
-            load_us: random.between(8, 30) * 1_000_000,
-            think_us: *random.pick(&[5_000, 20_000, 60_000]),
-            calm_us: *random.pick(&[200_000, 600_000, 2_000_000]),
+            load_us: (actions * think_us / clients).clamp(3_000_000, 30_000_000),
+            think_us,
+            calm_us: *random.pick(&[50_000, 200_000, 800_000]),
             last_write_wins: random.chance(120_000),
             buffered: random.chance(150_000),
             faults,

@@ -99,7 +99,7 @@ fn open_books(cluster: &Cluster) {
     let plan = cluster.plan();
     let mut books = cluster.around().books.lock();
     books.rules = Rules { last_write_wins: plan.last_write_wins, buffered: plan.buffered, replicas: plan.replicas };
-    books.durable = vec![std::collections::BTreeSet::new(); plan.nodes];
+    books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
         let workload = workload_of(key, plan);
         books.add_key(ObjectName {

@@ -10,7 +10,7 @@
 use super::Violation;
 use crate::books::{Books, Outcome};
 use crate::dots::DotNumber;
-use ringhold_core::version::Object;
+use ringhold_core::version::{Object, Timestamp};
 use std::collections::BTreeSet;
 
 const NAME: &str = "I1";
@@ -19,7 +19,11 @@ const NAME: &str = "I1";
 /// If a version is gone although no write that the object knows of had seen it.
 pub fn check_erased(books: &Books, key: usize, object: &Object) -> Result<(), Violation> {
     let past = books.past_of(object);
-    let unexplained = |number: &DotNumber| !past.contains(*number) && !outlived(books, key, object, *number);
+    let winner = winner(books, key, object);
+    let unexplained = |number: &DotNumber| {
+        let outlived = winner.is_some_and(|winner| winner > books.dots.named(*number).timestamp);
+        !past.contains(*number) && !outlived
+    };
     match books.dots.covered(key, object.context()).find(unexplained) {
         None => Ok(()),
         Some(number) => {
@@ -32,11 +36,11 @@ pub fn check_erased(books: &Books, key: usize, object: &Object) -> Result<(), Vi
     }
 }
 
-/// Under last-write-wins: whether a later write is known to the object.
-fn outlived(books: &Books, key: usize, object: &Object, number: DotNumber) -> bool {
-    let timestamp = books.dots.named(number).timestamp;
-    let later = |other: DotNumber| books.dots.named(other).timestamp > timestamp;
-    books.rules.last_write_wins && books.dots.covered(key, object.context()).any(later)
+/// Under last-write-wins: the greatest timestamp that the object knows of.
+fn winner(books: &Books, key: usize, object: &Object) -> Option<Timestamp> {
+    let known = books.dots.covered(key, object.context());
+    let greatest = || known.map(|number| books.dots.named(number).timestamp).max();
+    if books.rules.last_write_wins { greatest() } else { None }
 }
 
 /// # Errors
@@ -53,7 +57,7 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
             return Err(Violation::new(NAME, format!("key {key}: acknowledged operation {number}, dot {dot}, is lost")));
         }
         let known = write.dots.iter().any(|&dot| merged.context().covers(books.dots.named(dot).dot));
-        let holder = books.durable.iter().position(|durable| durable.contains(&number));
+        let holder = (0..books.nodes()).find(|&node| books.is_durable(node, key, number));
         if let Some(node) = holder.filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins) {
             return Err(Violation::new(NAME, format!("key {key}: operation {number} was on the disk of n{node} and is lost")));
         }

@@ -4,7 +4,8 @@
 //! The simulator sees disks, not promises: it looks for the operation in the bytes that were flushed.
 
 use super::Violation;
-use crate::books::Books;
+use crate::books::{Books, Operation};
+use crate::dots::Named;
 use ringhold_core::version::{Dot, Object};
 use std::collections::BTreeSet;
 
@@ -12,12 +13,15 @@ const NAME: &str = "I13";
 
 /// # Errors
 /// If a replica's disk lacks what it has just called durable.
-pub fn check_replica(books: &Books, node: usize, object: &Object) -> Result<(), Violation> {
+pub fn check_replica(books: &Books, node: usize, object: &Object, asked_us: u64) -> Result<(), Violation> {
     for version in object.versions() {
         if let Some(number) = books.dots.number(version.dot)
             && !books.holds_durably(node, number)
         {
-            let operation = books.dots.named(number).operation;
+            let Named { operation, key, .. } = *books.dots.named(number);
+            if books.has_lost(node, key, asked_us) {
+                continue;
+            }
             return Err(Violation::new(NAME, format!("n{node} called operation {operation} durable, which its disk does not have")));
         }
     }
@@ -29,14 +33,23 @@ pub fn check_replica(books: &Books, node: usize, object: &Object) -> Result<(), 
 #[must_use]
 pub fn holders(books: &Books, operation: usize, dot: Dot) -> BTreeSet<usize> {
     let number = books.dots.number(dot);
-    let holds = |node: &usize| books.durable[*node].contains(&operation) || number.is_some_and(|number| books.holds_durably(*node, number));
-    (0..books.durable.len()).filter(holds).collect()
+    let key = books.operations[operation].key;
+    let holds = |node: &usize| {
+        books.is_durable(*node, key, operation)
+            || number.is_some_and(|number| books.holds_durably(*node, number))
+            || books.holds_winner(*node, key, operation)
+    };
+    (0..books.nodes()).filter(holds).collect()
 }
 
+/// A disk that lost the key meanwhile counts: it held the put when it said so.
+///
 /// # Errors
 /// If fewer disks hold the put than its coordinator says, or than it was asked for.
-pub fn check_put(operation: usize, holders: &BTreeSet<usize>, said: u32, required: u32) -> Result<(), Violation> {
-    let held = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+pub fn check_put(books: &Books, operation: usize, holders: &BTreeSet<usize>, said: u32, required: u32) -> Result<(), Violation> {
+    let Operation { key, called_us, .. } = books.operations[operation];
+    let lost = (0..books.nodes()).filter(|node| !holders.contains(node) && books.has_lost(*node, key, called_us)).count();
+    let held = u32::try_from(holders.len() + lost).unwrap_or(u32::MAX);
     if held < said.max(required) {
         let text = format!("operation {operation} was acknowledged as durable on {said} nodes ({required} required), and is on the disks of {held}");
         return Err(Violation::new(NAME, text));

@@ -11,8 +11,10 @@ const NAME: &str = "I16";
 const VERSIONS_MAX: usize = 300;
 /// Tasks of one process. A put has two, a repair one, and the queues in front of them are bounded.
 const TASKS_MAX: usize = 20_000;
-/// Checkpoints keep the buffers at about two log segments.
+/// Checkpoints keep the buffers at about two log segments; a slow disk makes it more for a while.
 const BUFFERED_SEGMENTS_MAX: u64 = 64;
+/// Records are larger than the smallest segments of a run.
+const BUFFERED_BYTES_MIN: u64 = 4 << 20;
 
 /// # Errors
 /// If an object has outgrown its bounds.
@@ -30,7 +32,7 @@ pub fn check_process(node: usize, tasks: usize, figures: &Figures, segment_bytes
     if tasks > TASKS_MAX {
         return Err(Violation::new(NAME, format!("n{node} has {tasks} tasks")));
     }
-    let limit = segment_bytes * BUFFERED_SEGMENTS_MAX;
+    let limit = (segment_bytes * BUFFERED_SEGMENTS_MAX).max(BUFFERED_BYTES_MIN);
     if figures.buffer_bytes > limit {
         return Err(Violation::new(NAME, format!("n{node} buffers {} bytes, {limit} at most", figures.buffer_bytes)));
     }

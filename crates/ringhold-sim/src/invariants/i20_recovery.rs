@@ -13,7 +13,7 @@ pub fn check(books: &Books, node: usize, key: usize, object: &Object) -> Result<
     if books.rules.last_write_wins {
         return Ok(());
     }
-    for &operation in books.durable[node].iter().filter(|&&operation| books.operations[operation].key == key) {
+    for operation in books.durable(node, key) {
         let Some(write) = books.write(operation) else {
             continue;
         };

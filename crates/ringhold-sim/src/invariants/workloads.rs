@@ -4,7 +4,7 @@
 //! checks shared a mistake with the program.
 
 use super::{Violation, i01_durability};
-use crate::books::{Books, Operation, Outcome};
+use crate::books::{Books, Outcome};
 use crate::value::Value;
 use ringhold_core::version::{Content, Object};
 use std::collections::BTreeSet;
@@ -19,6 +19,7 @@ pub fn check(books: &Books, key: usize, merged: &Object) -> Result<(), Violation
     let items = items_of(merged);
     let broken = |why: String| Err(Violation::new("I1", format!("key {key}, a {workload}: {why}")));
     let writes = || books.operations.iter().enumerate().filter(|(_, operation)| operation.key == key);
+    let removed: BTreeSet<u64> = writes().filter_map(|(_, operation)| operation.write.as_ref()?.removes).collect();
     for (number, operation) in writes() {
         let Some(item) = operation.write.as_ref().and_then(|write| write.adds) else {
             continue;
@@ -26,7 +27,7 @@ pub fn check(books: &Books, key: usize, merged: &Object) -> Result<(), Violation
         let acknowledged = matches!(operation.outcome, Some(Outcome::Acknowledged(_)));
         let w = operation.write.as_ref().map_or(1, |write| write.w);
         let lost = i01_durability::is_excused(books, key, operation.called_us, w);
-        let excused = lost || writes().any(|(_, other)| removes(other, item));
+        let excused = lost || removed.contains(&item);
         if acknowledged && !items.contains(&item) && !excused {
             return broken(format!("item {item} of acknowledged operation {number} is missing"));
         }
@@ -50,8 +51,4 @@ pub fn items_of(object: &Object) -> BTreeSet<u64> {
         Content::Tombstone => None,
     });
     values.flat_map(|value| value.items).collect()
-}
-
-fn removes(operation: &Operation, item: u64) -> bool {
-    operation.write.as_ref().is_some_and(|write| write.removes == Some(item))
 }

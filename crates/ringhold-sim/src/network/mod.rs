@@ -108,7 +108,7 @@ struct State {
 
 /// What a request was about, to judge its reply by.
 enum Asked {
-    Replica { name: ObjectName, object: Object },
+    Replica { name: ObjectName, object: Object, asked_us: u64 },
     Name(ObjectName),
     Put { operation: usize },
     Other,
@@ -279,7 +279,7 @@ impl Network {
             return self.reset(from, to, generation);
         };
         let request = Request::decode(body).expect("an undamaged request decodes");
-        let asked = Asked::by(&request);
+        let asked = Asked::by(&request, self.0.executor.now_us());
         let member = self.0.ids.get(from).copied();
         let deadline = Deadline::after(&*serving.environment, u64::from(header.remaining_ms) * 1_000);
         let network = self.clone();
@@ -379,9 +379,9 @@ impl Network {
         }
         let mut books = self.0.books.lock();
         let verdict = match (asked, reply) {
-            (Asked::Replica { name, object }, Reply::Merged { durable: true }) => {
+            (Asked::Replica { name, object, asked_us }, Reply::Merged { durable: true }) => {
                 books.saw_object(name, object);
-                i13_honest_acknowledgement::check_replica(&books, node, object)
+                i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
             }
             (Asked::Name(name), Reply::Fetched(object)) => {
                 books.saw_object(name, object);
@@ -395,7 +395,7 @@ impl Network {
                 let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
                 let required = books.write(*operation).map_or(0, |write| write.dw);
                 let said = answer.counts.durable;
-                let verdict = i13_honest_acknowledgement::check_put(*operation, &holders, said, required);
+                let verdict = i13_honest_acknowledgement::check_put(&books, *operation, &holders, said, required);
                 if let Some(write) = books.operations.get_mut(*operation).and_then(|operation| operation.write.as_mut()) {
                     write.held_by = holders;
                 }
@@ -418,9 +418,9 @@ impl Network {
 }
 
 impl Asked {
-    fn by(request: &Request) -> Self {
+    fn by(request: &Request, now_us: u64) -> Self {
         match request {
-            Request::Merge(merge) => Self::Replica { name: merge.name.clone(), object: merge.object.clone() },
+            Request::Merge(merge) => Self::Replica { name: merge.name.clone(), object: merge.object.clone(), asked_us: now_us },
             Request::Fetch(name) => Self::Name(name.clone()),
             Request::Get(get) => Self::Name(get.name.clone()),
             Request::Put(put) => Self::put(put.request.operation),

@@ -318,27 +318,26 @@ impl Running {
         Ok(())
     }
 
-    /// Everything is flushed; the exposure flag goes last.
+    /// Everything is flushed; the exposure flag goes last. Its record is written in any case: it proves
+    /// that what is before it had been flushed, so that later damage there is not taken for a torn tail.
     async fn close(&mut self, reply: Reply<()>) -> Result<(), Poisoned> {
         let service = &mut self.service;
         assert!(
             service.segment.is_flushed() && self.waiting.is_empty(),
             "a close comes alone"
         );
-        if service.meta.exposed {
-            service.meta.change(MetaChange::CloseCleanly);
-            let mut append = service.segment.start_append();
-            append.meta(&service.meta);
-            let parts = service.segment.finish_append(append);
-            let done = service
-                .files
-                .append_flushed(service.segment.sequence(), parts)
-                .await;
-            if let Err(error) = done {
-                let poisoned = Poisoned::at(PoisonedStep::Flush, &error);
-                answer(reply, Err(poisoned));
-                return Err(poisoned);
-            }
+        service.meta.change(MetaChange::CloseCleanly);
+        let mut append = service.segment.start_append();
+        append.meta(&service.meta);
+        let parts = service.segment.finish_append(append);
+        let done = service
+            .files
+            .append_flushed(service.segment.sequence(), parts)
+            .await;
+        if let Err(error) = done {
+            let poisoned = Poisoned::at(PoisonedStep::Flush, &error);
+            answer(reply, Err(poisoned));
+            return Err(poisoned);
         }
         service.log.poison(Poisoned::closed());
         answer(reply, Ok(()));
