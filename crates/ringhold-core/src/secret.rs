@@ -9,6 +9,9 @@
 pub fn handshake_mac(cluster_secret: &[u8; 32], message: &[u8]) -> [u8; 16] {
     let key = blake3::derive_key("ringhold peer handshake, version 1", cluster_secret);
     let mut mac = [0; 16];
-    blake3::Hasher::new_keyed(&key).update(message).finalize_xof().fill(&mut mac);
+    blake3::Hasher::new_keyed(&key)
+        .update(message)
+        .finalize_xof()
+        .fill(&mut mac);
     mac
 }

@@ -3,22 +3,32 @@
 use crate::env::Deadline;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_core::version::ContextToken;
 use ringhold_core::version::token::TokenScope;
+use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
-use ringhold_wire::message::{GetError, GetRequest, ObjectName, PutAnswer, PutError, Rejection};
+use ringhold_wire::message::{
+    GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest, Rejection,
+};
 use std::sync::Arc;
 
 impl Node {
     /// Carries out one request. `from` is the member that sent it; `None` for a native client, or for
     /// this node itself.
-    pub async fn answer(self: &Arc<Self>, from: Option<NodeId>, request: Request, deadline: Deadline) -> Reply {
+    pub async fn answer(
+        self: &Arc<Self>,
+        from: Option<NodeId>,
+        request: Request,
+        deadline: Deadline,
+    ) -> Reply {
         if deadline.has_passed(&*self.environment) {
             return Reply::Refused(Refusal::Expired);
         }
         match request {
             Request::Ping => Reply::Pong,
-            Request::Fetch(name) => self.replica.fetch(&name).map_or_else(Reply::Refused, Reply::Fetched),
+            Request::Fetch(name) => self
+                .replica
+                .fetch(&name)
+                .map_or_else(Reply::Refused, Reply::Fetched),
             Request::Digest(name) => match self.replica.fetch(&name) {
                 Ok(object) => Reply::Digested(ObjectDigest::of(&object)),
                 Err(refusal) => Reply::Refused(refusal),
@@ -27,7 +37,9 @@ impl Node {
                 Ok(durable) => Reply::Merged { durable },
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Coordinate(request) => Reply::Coordinated(self.coordinate(request, from, deadline).await),
+            Request::Coordinate(request) => {
+                Reply::Coordinated(self.coordinate(request, from, deadline).await)
+            }
             Request::Properties(changes) => match self.keep_properties(changes).await {
                 Ok(()) => Reply::PropertiesKept,
                 Err(refusal) => Reply::Refused(refusal),
@@ -37,27 +49,82 @@ impl Node {
         }
     }
 
-    async fn get_for_client(self: &Arc<Self>, request: GetRequest, deadline: Deadline) -> Result<ClientGot, GetError> {
+    async fn get_for_client(
+        self: &Arc<Self>,
+        request: GetRequest,
+        deadline: Deadline,
+    ) -> Result<ClientGot, GetError> {
         let name = request.name.clone();
         let answer = self.get(request, deadline).await?;
-        self.metrics.siblings_returned.observe(answer.object.siblings().len() as u64);
+        self.metrics
+            .siblings_returned
+            .observe(answer.object.siblings().len() as u64);
         let object = &answer.object;
-        let token = ContextToken { context: object.context().clone(), timestamp: object.greatest_timestamp() };
-        let context = if object.is_absent() { Vec::new() } else { self.token_key().seal(scope_of(&name), &token) };
-        Ok(ClientGot { answer, context: context.into() })
+        let token = ContextToken {
+            context: object.context().clone(),
+            timestamp: object.greatest_timestamp(),
+        };
+        let context = if object.is_absent() {
+            Vec::new()
+        } else {
+            self.token_key().seal(scope_of(&name), &token)
+        };
+        Ok(ClientGot {
+            answer,
+            context: context.into(),
+        })
     }
 
-    async fn put_for_client(self: &Arc<Self>, put: ClientPut, deadline: Deadline) -> Result<PutAnswer, PutError> {
-        let ClientPut { mut request, context } = put;
+    async fn put_for_client(
+        self: &Arc<Self>,
+        put: ClientPut,
+        deadline: Deadline,
+    ) -> Result<PutAnswer, PutError> {
+        let ClientPut {
+            mut request,
+            context,
+        } = put;
         let opened = match &context[..] {
             [] => Ok(ContextToken::default()),
             sealed => self.token_key().open(scope_of(&request.name), sealed),
         };
+        check_size(&request, self.tuning.limits.value_bytes).map_err(PutError::Rejected)?;
         request.seen = opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
         self.put(request, deadline).await
     }
 }
 
+/// A client's value and metadata may be as large as over HTTP, and no larger.
+fn check_size(request: &PutRequest, limit: usize) -> Result<(), Rejection> {
+    let Content::Value { bytes, metadata } = &request.content else {
+        return Ok(());
+    };
+    let size = bytes.len()
+        + metadata
+            .iter()
+            .map(|field| field.bytes.len())
+            .sum::<usize>();
+    if size > limit {
+        return Err(Rejection::ObjectTooLarge {
+            bytes: size as u64,
+            limit: limit as u64,
+        });
+    }
+    Ok(())
+}
+
 fn scope_of(name: &ObjectName) -> TokenScope<'_> {
-    TokenScope { bucket_type: &name.bucket_type, bucket: &name.bucket, key: &name.key }
+    #[cfg(feature = "known-bad")]
+    if crate::known_bad::is(crate::known_bad::Variant::ContextOfAnyKey) {
+        return TokenScope {
+            bucket_type: b"",
+            bucket: b"",
+            key: b"",
+        };
+    }
+    TokenScope {
+        bucket_type: &name.bucket_type,
+        bucket: &name.bucket,
+        key: &name.key,
+    }
 }

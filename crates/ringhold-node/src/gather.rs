@@ -31,7 +31,12 @@ pub(crate) enum Arrival<Tag, Reply> {
 
 impl<Tag, Reply> Gather<Tag, Reply> {
     pub(crate) fn until(environment: Arc<dyn Environment>, deadline: Deadline) -> Self {
-        Self { environment, calls: Vec::new(), deadline, expiry: None }
+        Self {
+            environment,
+            calls: Vec::new(),
+            deadline,
+            expiry: None,
+        }
     }
 
     pub(crate) fn ask(&mut self, tag: Tag, call: BoxFuture<'static, Reply>) {
@@ -56,18 +61,27 @@ impl<Tag, Reply> Gather<Tag, Reply> {
         if self.calls.is_empty() {
             return Arrival::Nothing;
         }
-        let mut pause = pause_us.map(|us| self.environment.sleep_until(self.environment.now_us().saturating_add(us)));
+        let mut pause = pause_us.map(|us| {
+            self.environment
+                .sleep_until(self.environment.now_us().saturating_add(us))
+        });
         poll_fn(|context| self.poll(&mut pause, context)).await
     }
 
-    fn poll(&mut self, pause: &mut Option<BoxFuture<'static, ()>>, context: &mut Context<'_>) -> Poll<Arrival<Tag, Reply>> {
+    fn poll(
+        &mut self,
+        pause: &mut Option<BoxFuture<'static, ()>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Arrival<Tag, Reply>> {
         for at in 0..self.calls.len() {
             if let Poll::Ready(reply) = self.calls[at].1.as_mut().poll(context) {
                 let (tag, _) = self.calls.remove(at);
                 return Poll::Ready(Arrival::Reply(tag, reply));
             }
         }
-        let expiry = self.expiry.get_or_insert_with(|| self.environment.sleep_until(self.deadline.at_us));
+        let expiry = self
+            .expiry
+            .get_or_insert_with(|| self.environment.sleep_until(self.deadline.at_us));
         if expiry.as_mut().poll(context).is_ready() {
             return Poll::Ready(Arrival::Nothing);
         }
@@ -79,7 +93,11 @@ impl<Tag, Reply> Gather<Tag, Reply> {
 }
 
 /// Waits for something, at most until the deadline.
-pub(crate) async fn until<T>(environment: &dyn Environment, deadline: Deadline, wanted: impl Future<Output = T> + Send) -> Option<T> {
+pub(crate) async fn until<T>(
+    environment: &dyn Environment,
+    deadline: Deadline,
+    wanted: impl Future<Output = T> + Send,
+) -> Option<T> {
     let mut expiry = environment.sleep_until(deadline.at_us);
     let mut wanted = std::pin::pin!(wanted);
     poll_fn(|context| match wanted.as_mut().poll(context) {

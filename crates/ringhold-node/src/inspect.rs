@@ -26,12 +26,19 @@ pub struct Inspection {
 
 impl Node {
     /// Asks every primary of a key what it holds; `None` for an unknown bucket type.
-    pub async fn inspect(self: &Arc<Self>, name: ObjectName, deadline: Deadline) -> Option<Inspection> {
+    pub async fn inspect(
+        self: &Arc<Self>,
+        name: ObjectName,
+        deadline: Deadline,
+    ) -> Option<Inspection> {
         let properties = self.properties(&name.bucket_type, &name.bucket)?;
         let placement = self.placement(name.clone(), properties.n_val);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
         for target in &placement.targets {
-            calls.ask(*target, self.call(target.node, Request::Digest(name.clone()), deadline));
+            calls.ask(
+                *target,
+                self.call(target.node, Request::Digest(name.clone()), deadline),
+            );
         }
         let mut holdings = Vec::with_capacity(placement.targets.len());
         while let Some((target, reply)) = calls.next().await {
@@ -45,9 +52,16 @@ impl Node {
             holdings.push(Holding { target, digest });
         }
         for target in calls.outstanding() {
-            holdings.push(Holding { target: *target, digest: Err("no answer".to_owned()) });
+            holdings.push(Holding {
+                target: *target,
+                digest: Err("no answer".to_owned()),
+            });
         }
         let partition = placement.ring.partition_of(name.position()).0;
-        Some(Inspection { partition, n: placement.n, holdings })
+        Some(Inspection {
+            partition,
+            n: placement.n,
+            holdings,
+        })
     }
 }

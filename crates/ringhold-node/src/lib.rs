@@ -10,6 +10,8 @@ mod coordinator;
 pub mod env;
 mod gather;
 mod inspect;
+#[cfg(feature = "known-bad")]
+pub mod known_bad;
 pub mod metrics;
 mod node;
 pub mod properties;

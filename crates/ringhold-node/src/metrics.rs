@@ -31,7 +31,8 @@ impl Histogram {
     pub fn observe(&self, value: u64) {
         // The smallest i with value ≤ 2^i.
         let bits = u64::BITS - value.saturating_sub(1).leading_zeros();
-        let bucket = usize::try_from(bits).map_or(HISTOGRAM_BUCKETS - 1, |i| i.min(HISTOGRAM_BUCKETS - 1));
+        let bucket =
+            usize::try_from(bits).map_or(HISTOGRAM_BUCKETS - 1, |i| i.min(HISTOGRAM_BUCKETS - 1));
         self.buckets[bucket].add(1);
         self.sum.add(value);
     }
@@ -43,10 +44,13 @@ impl Histogram {
 
     /// (upper bound, observations up to it), cumulative; the last bound stands for infinity.
     pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.buckets.iter().enumerate().scan(0, |total, (i, bucket)| {
-            *total += bucket.count();
-            Some((1 << i, *total))
-        })
+        self.buckets
+            .iter()
+            .enumerate()
+            .scan(0, |total, (i, bucket)| {
+                *total += bucket.count();
+                Some((1 << i, *total))
+            })
     }
 }
 
@@ -82,7 +86,15 @@ mod tests {
 
     #[test]
     fn a_value_lands_in_the_first_bucket_that_holds_it() {
-        let rows = [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (u64::MAX, HISTOGRAM_BUCKETS - 1)];
+        let rows = [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (5, 3),
+            (u64::MAX, HISTOGRAM_BUCKETS - 1),
+        ];
         for (value, bucket) in rows {
             let histogram = Histogram::default();
             histogram.observe(value);
@@ -92,7 +104,10 @@ mod tests {
         for value in [1, 2, 100] {
             histogram.observe(value);
         }
-        assert_eq!(histogram.cumulative().last(), Some((1 << (HISTOGRAM_BUCKETS - 1), 3)));
+        assert_eq!(
+            histogram.cumulative().last(),
+            Some((1 << (HISTOGRAM_BUCKETS - 1), 3))
+        );
         assert_eq!(histogram.sum(), 103);
     }
 }

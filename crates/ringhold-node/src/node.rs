@@ -73,14 +73,45 @@ impl Node {
     /// # Errors
     /// If the bucket properties in the store can't be read.
     pub fn start(parts: Parts) -> Result<Arc<Self>, PropertyTableError> {
-        let Parts { id, ring, environment, peers, store, writers, token_key, tuning } = parts;
+        let Parts {
+            id,
+            ring,
+            environment,
+            peers,
+            store,
+            writers,
+            token_key,
+            tuning,
+        } = parts;
         let metrics = Arc::new(Metrics::default());
         let properties = PropertyTable::load(&store, tuning.default_properties.clone())?;
         let due = Arc::new(Notify::new());
-        let replica = Arc::new(Replica::start(&environment, store, writers, Arc::clone(&metrics), &due));
-        environment.spawn_vital(Box::pin(crate::checkpoint::run(Arc::clone(replica.store()), due, Arc::clone(&metrics))));
+        let replica = Arc::new(Replica::start(
+            &environment,
+            store,
+            writers,
+            Arc::clone(&metrics),
+            &due,
+        ));
+        environment.spawn_vital(Box::pin(crate::checkpoint::run(
+            Arc::clone(&environment),
+            Arc::clone(replica.store()),
+            due,
+            Arc::clone(&metrics),
+        )));
         let repairs = Arc::new(Semaphore::new(REPAIRS_MAX));
-        Ok(Arc::new(Self { id, ring, environment, peers, replica, properties, metrics, repairs, tuning, token_key }))
+        Ok(Arc::new(Self {
+            id,
+            ring,
+            environment,
+            peers,
+            replica,
+            properties,
+            metrics,
+            repairs,
+            tuning,
+            token_key,
+        }))
     }
 
     #[must_use]
@@ -124,7 +155,12 @@ impl Node {
     }
 
     /// Asks a node, which may be this one, to do something for a coordinator.
-    pub(crate) fn call(self: &Arc<Self>, to: NodeId, request: Request, deadline: Deadline) -> BoxFuture<'static, Result<Reply, CallError>> {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        to: NodeId,
+        request: Request,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
         if to != self.id {
             return self.peers.call(to, request, deadline);
         }

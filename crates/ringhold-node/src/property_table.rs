@@ -15,7 +15,9 @@ use bytes::{Bytes, BytesMut};
 use ringhold_core::id::NodeId;
 use ringhold_storage::{KeyRange, Keyspace, StorageKey, Store};
 use ringhold_wire::bytes_io::{DecodeError, Reader, Writer};
-use ringhold_wire::message::peer::{BucketProperties, OVERRIDES_BYTES_MAX, Refusal, Reply, Request};
+use ringhold_wire::message::peer::{
+    BucketProperties, OVERRIDES_BYTES_MAX, Refusal, Reply, Request,
+};
 use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, NAME_BYTES_MAX, ObjectName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,7 +36,11 @@ pub struct PropertyTableError(String);
 
 impl std::fmt::Display for PropertyTableError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the bucket properties in the store can't be read: {}", self.0)
+        write!(
+            f,
+            "the bucket properties in the store can't be read: {}",
+            self.0
+        )
     }
 }
 
@@ -58,7 +64,9 @@ pub(crate) struct PropertyTable {
 impl PropertyTable {
     pub(crate) fn load(store: &Store, defaults: Properties) -> Result<Self, PropertyTableError> {
         let failed = |error: &dyn std::fmt::Display| PropertyTableError(error.to_string());
-        let start = StorageKey::FIRST.successor().expect("the first key is not the last");
+        let start = StorageKey::FIRST
+            .successor()
+            .expect("the first key is not the last");
         let rows = store.range(Keyspace::Meta, &KeyRange { start, end: None }, BUCKETS_MAX);
         let rows = rows.map_err(|error| failed(&error))?;
         let mut table = Table::new();
@@ -67,7 +75,11 @@ impl PropertyTable {
             let entry = Entry::new(change, &defaults);
             table.insert(entry.bucket(), entry);
         }
-        Ok(Self { defaults: Arc::new(defaults), table: RwLock::new(Arc::new(table)), changing: Mutex::new(()) })
+        Ok(Self {
+            defaults: Arc::new(defaults),
+            table: RwLock::new(Arc::new(table)),
+            changing: Mutex::new(()),
+        })
     }
 
     /// The properties of a bucket; `None` for an unknown bucket type.
@@ -80,12 +92,17 @@ impl PropertyTable {
             return Some(Arc::clone(&self.defaults));
         }
         let entry = table.get(&(bucket_type.clone(), bucket.clone()));
-        Some(Arc::clone(entry.map_or(&self.defaults, |entry| &entry.resolved)))
+        Some(Arc::clone(
+            entry.map_or(&self.defaults, |entry| &entry.resolved),
+        ))
     }
 
     /// Everything that buckets have set, for a member that connects.
     fn changes(&self) -> Vec<BucketProperties> {
-        self.snapshot().values().map(|entry| entry.change.clone()).collect()
+        self.snapshot()
+            .values()
+            .map(|entry| entry.change.clone())
+            .collect()
     }
 
     fn snapshot(&self) -> Arc<Table> {
@@ -96,14 +113,19 @@ impl PropertyTable {
     fn is_news(&self, change: &BucketProperties) -> bool {
         let known = self.snapshot();
         let known = known.get(&(change.bucket_type.clone(), change.bucket.clone()));
-        known.is_none_or(|entry| (entry.change.changed_us, entry.change.changed_by) < (change.changed_us, change.changed_by))
+        known.is_none_or(|entry| {
+            (entry.change.changed_us, entry.change.changed_by)
+                < (change.changed_us, change.changed_by)
+        })
     }
 
     /// Later than what is known of the bucket, whatever the clock says.
     fn time_of_change(&self, bucket_type: &Bytes, bucket: &Bytes, wall_us: u64) -> u64 {
         let table = self.snapshot();
         let known = table.get(&(bucket_type.clone(), bucket.clone()));
-        known.map_or(wall_us, |entry| wall_us.max(entry.change.changed_us.saturating_add(1)))
+        known.map_or(wall_us, |entry| {
+            wall_us.max(entry.change.changed_us.saturating_add(1))
+        })
     }
 
     fn adopt(&self, change: BucketProperties) {
@@ -120,7 +142,10 @@ impl Entry {
             tracing::error!(%error, "the properties of a bucket can't be read; it has the defaults");
             Overrides::default()
         });
-        Self { resolved: Arc::new(Properties::resolve(defaults, &overrides)), change }
+        Self {
+            resolved: Arc::new(Properties::resolve(defaults, &overrides)),
+            change,
+        }
     }
 
     fn bucket(&self) -> (Bytes, Bytes) {
@@ -140,7 +165,9 @@ impl Node {
     pub fn overrides(&self, bucket_type: &Bytes, bucket: &Bytes) -> Overrides {
         let table = self.properties.snapshot();
         let entry = table.get(&(bucket_type.clone(), bucket.clone()));
-        entry.and_then(|entry| Overrides::decode(entry.change.overrides.clone()).ok()).unwrap_or_default()
+        entry
+            .and_then(|entry| Overrides::decode(entry.change.overrides.clone()).ok())
+            .unwrap_or_default()
     }
 
     /// Lays a change over what a bucket has set itself; `None` resets the bucket. Returns once this node has
@@ -172,10 +199,14 @@ impl Node {
         change: Option<Overrides>,
     ) -> Result<(), PropertiesError> {
         let changing = self.properties.changing.lock().await;
-        let properties = self.properties(bucket_type, bucket).ok_or(PropertiesError::UnknownBucketType)?;
+        let properties = self
+            .properties(bucket_type, bucket)
+            .ok_or(PropertiesError::UnknownBucketType)?;
         let overrides = match change {
             Some(change) => {
-                properties.check_change(&change).map_err(PropertiesError::Refused)?;
+                properties
+                    .check_change(&change)
+                    .map_err(PropertiesError::Refused)?;
                 self.overrides(bucket_type, bucket).changed_by(&change)
             }
             None => Overrides::default(),
@@ -183,9 +214,14 @@ impl Node {
         let after = Properties::resolve(&self.tuning.default_properties, &overrides);
         if after.n_val != properties.n_val {
             let (property, reason) = (Property::NVal.name().to_owned(), Reason::ReplicasStay);
-            return Err(PropertiesError::Refused(properties::Refusal { property, reason }));
+            return Err(PropertiesError::Refused(properties::Refusal {
+                property,
+                reason,
+            }));
         }
-        let changed_us = self.properties.time_of_change(bucket_type, bucket, self.environment.wall_us());
+        let changed_us =
+            self.properties
+                .time_of_change(bucket_type, bucket, self.environment.wall_us());
         let change = BucketProperties {
             bucket_type: bucket_type.clone(),
             bucket: bucket.clone(),
@@ -193,13 +229,18 @@ impl Node {
             changed_by: self.environment.random(),
             overrides: overrides.encode(),
         };
-        self.keep(change.clone()).await.map_err(|_| PropertiesError::StoreFailed)?;
+        self.keep(change.clone())
+            .await
+            .map_err(|_| PropertiesError::StoreFailed)?;
         drop(changing);
         self.spread(vec![change]).await
     }
 
     /// Takes changes that are news.
-    pub(crate) async fn keep_properties(&self, changes: Vec<BucketProperties>) -> Result<(), Refusal> {
+    pub(crate) async fn keep_properties(
+        &self,
+        changes: Vec<BucketProperties>,
+    ) -> Result<(), Refusal> {
         let _changing = self.properties.changing.lock().await;
         for change in changes {
             if self.properties.is_news(&change) {
@@ -212,7 +253,11 @@ impl Node {
     /// On disk first, then in force. Only for who holds `changing`.
     async fn keep(&self, change: BucketProperties) -> Result<(), Refusal> {
         let (bucket_type, bucket) = (change.bucket_type.clone(), change.bucket.clone());
-        let key: StorageKey = self.replica.key_of(&ObjectName { bucket_type, bucket, key: Bytes::new() });
+        let key: StorageKey = self.replica.key_of(&ObjectName {
+            bucket_type,
+            bucket,
+            key: Bytes::new(),
+        });
         self.replica.keep_properties(key, encode(&change)).await?;
         self.properties.adopt(change);
         Ok(())
@@ -220,19 +265,33 @@ impl Node {
 
     /// Tells every member that can be reached, and waits for them a little while. Whoever misses it
     /// gets it when it reconnects.
-    async fn spread(self: &Arc<Self>, changes: Vec<BucketProperties>) -> Result<(), PropertiesError> {
+    async fn spread(
+        self: &Arc<Self>,
+        changes: Vec<BucketProperties>,
+    ) -> Result<(), PropertiesError> {
         let deadline = Deadline::after(&*self.environment, SPREAD_US);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
         let (mut reachable, mut confirmed) = (0, 0);
-        for member in self.ring.members().iter().filter(|member| member.id != self.id && self.is_reachable(member.id)) {
-            calls.ask(member.id, self.call(member.id, Request::Properties(changes.clone()), deadline));
+        for member in self
+            .ring
+            .members()
+            .iter()
+            .filter(|member| member.id != self.id && self.is_reachable(member.id))
+        {
+            calls.ask(
+                member.id,
+                self.call(member.id, Request::Properties(changes.clone()), deadline),
+            );
             reachable += 1;
         }
         while let Some((_, reply)) = calls.next().await {
             confirmed += u32::from(reply == Ok(Reply::PropertiesKept));
         }
         if confirmed < reachable {
-            return Err(PropertiesError::Unconfirmed { confirmed, reachable });
+            return Err(PropertiesError::Unconfirmed {
+                confirmed,
+                reachable,
+            });
         }
         Ok(())
     }
@@ -241,7 +300,9 @@ impl Node {
     pub async fn greet(self: &Arc<Self>, member: NodeId) {
         for changes in self.properties.changes().chunks(MESSAGE_ENTRIES) {
             let deadline = Deadline::after(&*self.environment, SPREAD_US);
-            let told = self.call(member, Request::Properties(changes.to_vec()), deadline).await;
+            let told = self
+                .call(member, Request::Properties(changes.to_vec()), deadline)
+                .await;
             if told != Ok(Reply::PropertiesKept) {
                 tracing::debug!(%member, "a member did not take the bucket properties");
                 return;
@@ -270,7 +331,10 @@ fn decode(record: Bytes) -> Result<BucketProperties, DecodeError> {
     let mut reader = Reader::new(record);
     let version = reader.u8("record version")?;
     if version != RECORD_VERSION {
-        return Err(DecodeError::UnknownVersion { what: "bucket properties", version });
+        return Err(DecodeError::UnknownVersion {
+            what: "bucket properties",
+            version,
+        });
     }
     let change = BucketProperties {
         bucket_type: reader.bytes("bucket type", NAME_BYTES_MAX)?,

@@ -7,6 +7,8 @@
 use crate::coordinator::plan::Placement;
 use crate::env::Deadline;
 use crate::gather::Gather;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use ringhold_core::quorum::Target;
 use ringhold_core::version::Object;
@@ -18,7 +20,18 @@ use std::sync::Arc;
 pub(crate) const REPAIRS_MAX: usize = 64;
 
 impl Node {
-    pub(crate) fn repair(self: &Arc<Self>, placement: &Placement, object: &Object, stale: &[Target]) {
+    pub(crate) fn repair(
+        self: &Arc<Self>,
+        placement: &Placement,
+        object: &Object,
+        stale: &[Target],
+    ) {
+        #[cfg(feature = "known-bad")]
+        let stale = if known_bad::is(Variant::NeverRepairs) {
+            &[]
+        } else {
+            stale
+        };
         if stale.is_empty() || object.is_absent() {
             return;
         }
@@ -31,7 +44,11 @@ impl Node {
         let mut merges = Gather::until(Arc::clone(&self.environment), deadline);
         for target in stale {
             let (name, object) = (placement.name.clone(), object.clone());
-            let request = Request::Merge(MergeRequest { name, object, flushed: true });
+            let request = Request::Merge(MergeRequest {
+                name,
+                object,
+                flushed: true,
+            });
             merges.ask(*target, self.call(target.node, request, deadline));
         }
         self.environment.spawn(Box::pin(async move {

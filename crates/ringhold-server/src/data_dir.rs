@@ -13,7 +13,9 @@
 
 use crate::founding::{Founding, FoundingMember};
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Addresses, InvalidRing, Member, MemberState, PartitionCount, Ring, RingDocument};
+use ringhold_core::ring::{
+    Addresses, InvalidRing, Member, MemberState, PartitionCount, Ring, RingDocument,
+};
 use ringhold_wire::ring as ring_format;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -27,24 +29,44 @@ pub(crate) struct Membership {
     pub(crate) node: NodeId,
     pub(crate) ring: Arc<Ring>,
     pub(crate) secret: [u8; 32],
+    /// Nothing was here before this start.
+    pub(crate) is_new: bool,
 }
 
 /// Why a node can't tell who it is. Nothing was changed.
 #[derive(Debug)]
 pub enum DataDirError {
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        path: PathBuf,
+        error: io::Error,
+    },
     /// A file has something else in it than it should.
-    Malformed { path: PathBuf, reason: String },
+    Malformed {
+        path: PathBuf,
+        reason: String,
+    },
     /// Others could read the cluster's secret.
-    SecretIsReadable { path: PathBuf },
+    SecretIsReadable {
+        path: PathBuf,
+    },
     /// The directory belongs to another node than the one that was asked to start.
-    AnotherNode { path: PathBuf, here: NodeId, asked: NodeId },
+    AnotherNode {
+        path: PathBuf,
+        here: NodeId,
+        asked: NodeId,
+    },
     /// The directory belongs to another cluster than the founding list's.
-    AnotherCluster { path: PathBuf },
+    AnotherCluster {
+        path: PathBuf,
+    },
     /// A new directory and no founding list: nothing says which cluster to found.
-    NotFounded { path: PathBuf },
+    NotFounded {
+        path: PathBuf,
+    },
     /// The founding list has no member of this name.
-    NoSuchMember { name: String },
+    NoSuchMember {
+        name: String,
+    },
     InvalidRing(InvalidRing),
 }
 
@@ -79,7 +101,10 @@ impl std::fmt::Display for DataDirError {
                 path.display()
             ),
             Self::NoSuchMember { name } => {
-                write!(f, "the founding list has no member named {name:?}; give one of its names with `--name`")
+                write!(
+                    f,
+                    "the founding list has no member named {name:?}; give one of its names with `--name`"
+                )
             }
             Self::InvalidRing(error) => write!(f, "the ring document is not valid: {error}"),
         }
@@ -89,32 +114,56 @@ impl std::fmt::Display for DataDirError {
 impl std::error::Error for DataDirError {}
 
 /// Who this node is: what the directory says, or, in a new directory, what the founding list says.
-pub(crate) fn open(directory: &Path, founding: Option<&Founding>, name: &str) -> Result<Membership, DataDirError> {
+pub(crate) fn open(
+    directory: &Path,
+    founding: Option<&Founding>,
+    name: &str,
+) -> Result<Membership, DataDirError> {
     fs::create_dir_all(directory).map_err(|error| io_error(directory, error))?;
     if directory.join("node").exists() {
         return reopen(directory, founding, name);
     }
-    let founding = founding.ok_or_else(|| DataDirError::NotFounded { path: directory.to_owned() })?;
+    let founding = founding.ok_or_else(|| DataDirError::NotFounded {
+        path: directory.to_owned(),
+    })?;
     found(directory, founding, name)
 }
 
-fn reopen(directory: &Path, founding: Option<&Founding>, name: &str) -> Result<Membership, DataDirError> {
+fn reopen(
+    directory: &Path,
+    founding: Option<&Founding>,
+    name: &str,
+) -> Result<Membership, DataDirError> {
     let node = read_identity(&directory.join("node"))?;
     let path = directory.join("ring");
     let bytes = fs::read(&path).map_err(|error| io_error(&path, error))?;
     let document = ring_format::decode(bytes.into());
-    let document = document.map_err(|error| DataDirError::Malformed { path: path.clone(), reason: error.to_string() })?;
+    let document = document.map_err(|error| DataDirError::Malformed {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
     if let Some(founding) = founding {
         if founding.cluster_id != document.cluster_id {
-            return Err(DataDirError::AnotherCluster { path: directory.to_owned() });
+            return Err(DataDirError::AnotherCluster {
+                path: directory.to_owned(),
+            });
         }
         let asked = member_named(founding, name)?;
         if asked != node {
-            return Err(DataDirError::AnotherNode { path: directory.to_owned(), here: node, asked });
+            return Err(DataDirError::AnotherNode {
+                path: directory.to_owned(),
+                here: node,
+                asked,
+            });
         }
     }
     let ring = Arc::new(Ring::new(document).map_err(DataDirError::InvalidRing)?);
-    Ok(Membership { node, ring, secret: read_secret(&directory.join("secret"))? })
+    Ok(Membership {
+        node,
+        ring,
+        secret: read_secret(&directory.join("secret"))?,
+        is_new: false,
+    })
 }
 
 /// Writes what the founding list says. The identity comes last: a directory without it is new.
@@ -125,11 +174,20 @@ fn found(directory: &Path, founding: &Founding, name: &str) -> Result<Membership
     let ring = Arc::new(Ring::new(document).map_err(DataDirError::InvalidRing)?);
     let secret = founding.cluster_secret.0;
     let secret_text = founding.cluster_secret.to_hexadecimal();
-    for (file, bytes) in [("ring", &encoded[..]), ("secret", secret_text.as_bytes()), ("node", node.to_string().as_bytes())] {
+    for (file, bytes) in [
+        ("ring", &encoded[..]),
+        ("secret", secret_text.as_bytes()),
+        ("node", node.to_string().as_bytes()),
+    ] {
         let path = directory.join(file);
         replace(directory, &path, bytes).map_err(|error| io_error(&path, error))?;
     }
-    Ok(Membership { node, ring, secret })
+    Ok(Membership {
+        node,
+        ring,
+        secret,
+        is_new: true,
+    })
 }
 
 /// The first ring document of the cluster: every node makes the same one of the same list.
@@ -149,28 +207,38 @@ fn ring_document(founding: &Founding) -> Result<RingDocument, DataDirError> {
         state: MemberState::Up,
     };
     let members = founding.members.iter().map(member).collect();
-    let count = PartitionCount::new(founding.partitions).expect("a founding list was checked when it was read");
+    let count = PartitionCount::new(founding.partitions)
+        .expect("a founding list was checked when it was read");
     let target_n = u8::try_from(founding.target_n).unwrap_or(u8::MAX);
-    RingDocument::found(founding.cluster_id, members, count, target_n).map_err(DataDirError::InvalidRing)
+    RingDocument::found(founding.cluster_id, members, count, target_n)
+        .map_err(DataDirError::InvalidRing)
 }
 
 fn member_named(founding: &Founding, name: &str) -> Result<NodeId, DataDirError> {
-    let member = founding.member(name).ok_or_else(|| DataDirError::NoSuchMember { name: name.to_owned() })?;
+    let member = founding
+        .member(name)
+        .ok_or_else(|| DataDirError::NoSuchMember {
+            name: name.to_owned(),
+        })?;
     Ok(member.id)
 }
 
 fn read_identity(path: &Path) -> Result<NodeId, DataDirError> {
     let text = fs::read_to_string(path).map_err(|error| io_error(path, error))?;
-    text.trim().parse().map_err(|error: ringhold_core::id::ParseIdError| DataDirError::Malformed {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    text.trim().parse().map_err(
+        |error: ringhold_core::id::ParseIdError| DataDirError::Malformed {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        },
+    )
 }
 
 fn read_secret(path: &Path) -> Result<[u8; 32], DataDirError> {
     let metadata = fs::metadata(path).map_err(|error| io_error(path, error))?;
     if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(DataDirError::SecretIsReadable { path: path.to_owned() });
+        return Err(DataDirError::SecretIsReadable {
+            path: path.to_owned(),
+        });
     }
     let text = fs::read_to_string(path).map_err(|error| io_error(path, error))?;
     parse_secret(text.trim()).ok_or_else(|| DataDirError::Malformed {
@@ -195,7 +263,12 @@ fn parse_secret(text: &str) -> Option<[u8; 32]> {
 
 fn replace(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
@@ -203,7 +276,10 @@ fn replace(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn io_error(path: &Path, error: io::Error) -> DataDirError {
-    DataDirError::Io { path: path.to_owned(), error }
+    DataDirError::Io {
+        path: path.to_owned(),
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -213,7 +289,13 @@ mod tests {
     #[test]
     fn a_secret_is_64_hexadecimal_digits() {
         assert_eq!(parse_secret(&"0f".repeat(32)), Some([15; 32]));
-        for text in ["", "0f", &"0g".repeat(32), &"0f".repeat(33), &"é".repeat(32)] {
+        for text in [
+            "",
+            "0f",
+            &"0g".repeat(32),
+            &"0f".repeat(33),
+            &"é".repeat(32),
+        ] {
             assert_eq!(parse_secret(text), None, "{text}");
         }
     }

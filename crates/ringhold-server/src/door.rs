@@ -8,7 +8,9 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::Node;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_wire::message::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
+use ringhold_wire::message::{
+    GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
+};
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -39,8 +41,15 @@ impl Door for NodeDoor {
         self.node.properties(bucket_type, bucket)
     }
 
-    async fn change_properties(&self, bucket_type: &Bytes, bucket: &Bytes, change: Option<Overrides>) -> Result<(), PropertiesError> {
-        self.node.change_properties(bucket_type, bucket, change.as_ref()).await
+    async fn change_properties(
+        &self,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        change: Option<Overrides>,
+    ) -> Result<(), PropertiesError> {
+        self.node
+            .change_properties(bucket_type, bucket, change.as_ref())
+            .await
     }
 
     fn token_key(&self) -> &TokenKey {
@@ -64,13 +73,18 @@ impl Door for NodeDoor {
     }
 
     async fn explain(&self, name: ObjectName, timeout_ms: u64) -> serde_json::Value {
-        status::inspection(&self.node, self.node.inspect(name, self.deadline(timeout_ms)).await)
+        status::inspection(
+            &self.node,
+            self.node.inspect(name, self.deadline(timeout_ms)).await,
+        )
     }
 
     /// The doors open last, so whoever can ask is asking a node that has recovered.
     fn ready(&self) -> Result<(), String> {
         match self.node.store().poisoned() {
-            Some(reason) => Err(format!("the store has failed: {reason}; restart the node to recover it")),
+            Some(reason) => Err(format!(
+                "the store has failed: {reason}; restart the node to recover it"
+            )),
             None => Ok(()),
         }
     }
@@ -80,7 +94,10 @@ impl Door for NodeDoor {
     }
 
     fn note_siblings_returned(&self, versions: usize) {
-        self.node.metrics().siblings_returned.observe(versions as u64);
+        self.node
+            .metrics()
+            .siblings_returned
+            .observe(versions as u64);
     }
 
     fn note_request_shed(&self) {

@@ -10,7 +10,10 @@ pub(crate) struct TokioEnvironment {
 
 impl TokioEnvironment {
     pub(crate) fn new(runtime: tokio::runtime::Handle) -> Self {
-        Self { runtime, started: Instant::now() }
+        Self {
+            runtime,
+            started: Instant::now(),
+        }
     }
 }
 
@@ -34,7 +37,9 @@ impl Environment for TokioEnvironment {
     }
 
     fn wall_us(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 

@@ -25,7 +25,9 @@ use config::Config;
 /// # Errors
 /// If the node can't start, or could not stop cleanly; the message says why and what to do.
 pub fn serve(config: Config) -> Result<(), ServeError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
     runtime.block_on(startup::run(config))
 }

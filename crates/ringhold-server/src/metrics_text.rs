@@ -19,7 +19,11 @@ pub(crate) fn render(node: &Node) -> String {
 
 fn requests(page: &mut Page, node: &Node) {
     let metrics = node.metrics();
-    page.head("ringhold_request_duration_seconds", "histogram", "Time to the answer of gets and puts that this node took.");
+    page.head(
+        "ringhold_request_duration_seconds",
+        "histogram",
+        "Time to the answer of gets and puts that this node took.",
+    );
     let rows = [
         ("get", "answered", &metrics.gets_answered),
         ("get", "failed", &metrics.gets_failed),
@@ -30,58 +34,177 @@ fn requests(page: &mut Page, node: &Node) {
     ];
     for (operation, outcome, histogram) in rows {
         let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\"");
-        page.histogram("ringhold_request_duration_seconds", &labels, histogram, SECONDS);
+        page.histogram(
+            "ringhold_request_duration_seconds",
+            &labels,
+            histogram,
+            SECONDS,
+        );
     }
-    page.head("ringhold_siblings_returned", "histogram", "Versions in the answers to gets.");
-    page.histogram("ringhold_siblings_returned", "", &metrics.siblings_returned, 1.0);
-    page.counter("ringhold_puts_forwarded_total", "Puts sent on to a primary.", metrics.puts_forwarded.count());
-    page.counter("ringhold_hedged_reads_total", "Reads that asked one replica more because one was silent.", metrics.hedged_reads.count());
-    page.head("ringhold_requests_shed_total", "counter", "Requests refused because a queue was full.");
-    page.value("ringhold_requests_shed_total", "pool=\"client\"", metrics.requests_shed.count());
+    page.head(
+        "ringhold_siblings_returned",
+        "histogram",
+        "Versions in the answers to gets.",
+    );
+    page.histogram(
+        "ringhold_siblings_returned",
+        "",
+        &metrics.siblings_returned,
+        1.0,
+    );
+    page.counter(
+        "ringhold_puts_forwarded_total",
+        "Puts sent on to a primary.",
+        metrics.puts_forwarded.count(),
+    );
+    page.counter(
+        "ringhold_hedged_reads_total",
+        "Reads that asked one replica more because one was silent.",
+        metrics.hedged_reads.count(),
+    );
+    page.head(
+        "ringhold_requests_shed_total",
+        "counter",
+        "Requests refused because a queue was full.",
+    );
+    page.value(
+        "ringhold_requests_shed_total",
+        "pool=\"client\"",
+        metrics.requests_shed.count(),
+    );
 }
 
 fn replication(page: &mut Page, node: &Node) {
     let metrics = node.metrics();
     let rows = [
-        ("ringhold_read_repairs_total", "Replicas that a get found behind and repaired.", metrics.read_repairs.count()),
-        ("ringhold_read_repairs_dropped_total", "Repairs left to a later read because there were too many.", metrics.read_repairs_dropped.count()),
-        ("ringhold_operations_repeated_total", "Retries that were given the dot of their first try.", metrics.operations_repeated.count()),
-        ("ringhold_epochs_restarted_total", "Keys on which this store had to take a fresh epoch.", metrics.epochs_restarted.count()),
-        ("ringhold_own_dot_ahead_total", "Contexts that knew more of this store than it does. Must stay 0.", metrics.own_dot_ahead.count()),
-        ("ringhold_unreadable_records_total", "Records that could not be read back.", metrics.unreadable_records.count()),
+        (
+            "ringhold_read_repairs_total",
+            "Replicas that a get found behind and repaired.",
+            metrics.read_repairs.count(),
+        ),
+        (
+            "ringhold_read_repairs_dropped_total",
+            "Repairs left to a later read because there were too many.",
+            metrics.read_repairs_dropped.count(),
+        ),
+        (
+            "ringhold_operations_repeated_total",
+            "Retries that were given the dot of their first try.",
+            metrics.operations_repeated.count(),
+        ),
+        (
+            "ringhold_epochs_restarted_total",
+            "Keys on which this store had to take a fresh epoch.",
+            metrics.epochs_restarted.count(),
+        ),
+        (
+            "ringhold_own_dot_ahead_total",
+            "Contexts that knew more of this store than it does. Must stay 0.",
+            metrics.own_dot_ahead.count(),
+        ),
+        (
+            "ringhold_unreadable_records_total",
+            "Records that could not be read back.",
+            metrics.unreadable_records.count(),
+        ),
     ];
     for (name, help, count) in rows {
         page.counter(name, help, count);
     }
     let ring = node.ring();
-    page.head("ringhold_partitions_owned", "gauge", "Partitions that this node owns.");
-    page.value("ringhold_partitions_owned", "", ring.partitions_owned(node.id()) as u64);
-    page.head("ringhold_ring_epoch", "gauge", "The ring's epoch that this node knows.");
+    page.head(
+        "ringhold_partitions_owned",
+        "gauge",
+        "Partitions that this node owns.",
+    );
+    page.value(
+        "ringhold_partitions_owned",
+        "",
+        ring.partitions_owned(node.id()) as u64,
+    );
+    page.head(
+        "ringhold_ring_epoch",
+        "gauge",
+        "The ring's epoch that this node knows.",
+    );
     page.value("ringhold_ring_epoch", "", ring.document().epoch.0);
 }
 
 fn storage(page: &mut Page, node: &Node) {
     let figures = node.store().figures();
     let metrics = node.metrics();
-    page.head("ringhold_group_commit_batch_size", "histogram", "Jobs in one commit of a partition group.");
-    page.histogram("ringhold_group_commit_batch_size", "", &metrics.group_commit_batch_size, 1.0);
+    page.head(
+        "ringhold_group_commit_batch_size",
+        "histogram",
+        "Jobs in one commit of a partition group.",
+    );
+    page.histogram(
+        "ringhold_group_commit_batch_size",
+        "",
+        &metrics.group_commit_batch_size,
+        1.0,
+    );
     let counters = [
-        ("ringhold_storage_appends_total", "Appends to the commit log.", figures.appends),
-        ("ringhold_storage_syncs_total", "Flushes of the commit log.", figures.flushes),
-        ("ringhold_storage_commits_total", "Batches committed.", figures.commits),
-        ("ringhold_storage_writes_total", "Records written to the commit log.", figures.writes),
-        ("ringhold_storage_checkpoints_total", "Checkpoints into the engine.", figures.checkpoints),
-        ("ringhold_storage_checkpoints_failed_total", "Checkpoints that failed.", metrics.checkpoints_failed.count()),
+        (
+            "ringhold_storage_appends_total",
+            "Appends to the commit log.",
+            figures.appends,
+        ),
+        (
+            "ringhold_storage_syncs_total",
+            "Flushes of the commit log.",
+            figures.flushes,
+        ),
+        (
+            "ringhold_storage_commits_total",
+            "Batches committed.",
+            figures.commits,
+        ),
+        (
+            "ringhold_storage_writes_total",
+            "Records written to the commit log.",
+            figures.writes,
+        ),
+        (
+            "ringhold_storage_checkpoints_total",
+            "Checkpoints into the engine.",
+            figures.checkpoints,
+        ),
+        (
+            "ringhold_storage_checkpoints_failed_total",
+            "Checkpoints that failed.",
+            metrics.checkpoints_failed.count(),
+        ),
     ];
     for (name, help, count) in counters {
         page.counter(name, help, count);
     }
     let gauges = [
-        ("ringhold_storage_log_segments", "Log segments on disk.", figures.segments),
-        ("ringhold_storage_segment_bytes", "Bytes in the newest log segment.", figures.segment_bytes),
-        ("ringhold_storage_buffer_bytes", "Bytes in the buffer.", figures.buffer_bytes),
-        ("ringhold_storage_engine_bytes", "Bytes of the engine's files.", figures.engine_bytes),
-        ("ringhold_storage_quarantined_segments", "Log segments set aside as corrupt.", figures.quarantined_segments),
+        (
+            "ringhold_storage_log_segments",
+            "Log segments on disk.",
+            figures.segments,
+        ),
+        (
+            "ringhold_storage_segment_bytes",
+            "Bytes in the newest log segment.",
+            figures.segment_bytes,
+        ),
+        (
+            "ringhold_storage_buffer_bytes",
+            "Bytes in the buffer.",
+            figures.buffer_bytes,
+        ),
+        (
+            "ringhold_storage_engine_bytes",
+            "Bytes of the engine's files.",
+            figures.engine_bytes,
+        ),
+        (
+            "ringhold_storage_quarantined_segments",
+            "Log segments set aside as corrupt.",
+            figures.quarantined_segments,
+        ),
     ];
     for (name, help, value) in gauges {
         page.head(name, "gauge", help);
@@ -90,10 +213,23 @@ fn storage(page: &mut Page, node: &Node) {
 }
 
 fn peers(page: &mut Page, node: &Node) {
-    page.head("ringhold_peer_reachable", "gauge", "1 if requests to the member are answered, by this node's own experience.");
-    for Member { id, name, .. } in node.ring().members().iter().filter(|member| member.id != node.id()) {
+    page.head(
+        "ringhold_peer_reachable",
+        "gauge",
+        "1 if requests to the member are answered, by this node's own experience.",
+    );
+    for Member { id, name, .. } in node
+        .ring()
+        .members()
+        .iter()
+        .filter(|member| member.id != node.id())
+    {
         let labels = format!("peer=\"{}\"", escape(name));
-        page.value("ringhold_peer_reachable", &labels, u64::from(node.is_reachable(*id)));
+        page.value(
+            "ringhold_peer_reachable",
+            &labels,
+            u64::from(node.is_reachable(*id)),
+        );
     }
 }
 
@@ -123,12 +259,23 @@ impl Page {
         let mut count = 0;
         for (bound, up_to) in histogram.cumulative() {
             let bound = bound as f64 * unit;
-            self.line(format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {up_to}"));
+            self.line(format_args!(
+                "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {up_to}"
+            ));
             count = up_to;
         }
-        self.line(format_args!("{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}"));
-        let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-        self.line(format_args!("{name}_sum{braces} {}", histogram.sum() as f64 * unit));
+        self.line(format_args!(
+            "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}"
+        ));
+        let braces = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{labels}}}")
+        };
+        self.line(format_args!(
+            "{name}_sum{braces} {}",
+            histogram.sum() as f64 * unit
+        ));
         self.line(format_args!("{name}_count{braces} {count}"));
     }
 
@@ -138,7 +285,10 @@ impl Page {
 }
 
 fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    label
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -148,14 +298,19 @@ mod tests {
     #[test]
     fn a_histogram_is_cumulative_and_ends_in_infinity() {
         let histogram = Histogram::default();
-        [1, 3, 1_000_000].into_iter().for_each(|us| histogram.observe(us));
+        [1, 3, 1_000_000]
+            .into_iter()
+            .for_each(|us| histogram.observe(us));
         let mut page = Page(String::new());
         page.histogram("h", "a=\"b\"", &histogram, 1.0);
         let text = page.0;
         assert!(text.contains("h_bucket{a=\"b\",le=\"1\"} 1\n"), "{text}");
         assert!(text.contains("h_bucket{a=\"b\",le=\"4\"} 2\n"), "{text}");
         assert!(text.contains("h_bucket{a=\"b\",le=\"+Inf\"} 3\n"), "{text}");
-        assert!(text.ends_with("h_sum{a=\"b\"} 1000004\nh_count{a=\"b\"} 3\n"), "{text}");
+        assert!(
+            text.ends_with("h_sum{a=\"b\"} 1000004\nh_count{a=\"b\"} 3\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -18,7 +18,10 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::{Node, ObjectLimits, Parts, PropertyTableError, Tuning};
-use ringhold_storage::{Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store, StoreOptions};
+use ringhold_storage::{
+    Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
+    StoreOptions,
+};
 use ringhold_wire::handshake::NodeCard;
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +31,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
+/// How often a node looks whether its store still takes writes.
+const STORE_LOOK: Duration = Duration::from_millis(100);
+
 /// Why a node does not run. Its message says what to do.
 #[derive(Debug)]
 pub enum ServeError {
@@ -36,11 +42,20 @@ pub enum ServeError {
     Founding(FoundingError),
     DataDir(DataDirError),
     /// A port can't be taken.
-    Listen { key: &'static str, address: SocketAddr, error: io::Error },
+    Listen {
+        key: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
     Files(io::Error),
     Engine(EngineError),
     Open(OpenError),
     Properties(PropertyTableError),
+    /// The directory knows who the node is, but its store is gone. An empty store under an old name would
+    /// answer "not found" for what this node had acknowledged.
+    StoreMissing(std::path::PathBuf),
+    /// The store has failed while the node ran. Whatever was acknowledged is in the log.
+    StoreFailed(Poisoned),
     /// The node ran, but its store could not be closed cleanly.
     Close(Poisoned),
 }
@@ -52,14 +67,36 @@ impl std::fmt::Display for ServeError {
             Self::Config(error) => write!(f, "{error}"),
             Self::Founding(error) => write!(f, "{error}"),
             Self::DataDir(error) => write!(f, "{error}"),
-            Self::Listen { key, address, error } => {
-                write!(f, "{key} = {address} can't be listened on: {error}; choose another address, or end who holds it")
+            Self::Listen {
+                key,
+                address,
+                error,
+            } => {
+                write!(
+                    f,
+                    "{key} = {address} can't be listened on: {error}; choose another address, or end who holds it"
+                )
             }
-            Self::Files(error) => write!(f, "the log's directory can't be opened: {error}; is another node running on it?"),
+            Self::Files(error) => write!(
+                f,
+                "the log's directory can't be opened: {error}; is another node running on it?"
+            ),
             Self::Engine(error) => write!(f, "the storage engine can't be opened: {error}"),
             Self::Open(error) => write!(f, "the store can't be opened: {error}"),
             Self::Properties(error) => write!(f, "{error}"),
-            Self::Close(error) => write!(f, "the store could not be closed cleanly: {error}; the next start recovers it"),
+            Self::StoreMissing(directory) => write!(
+                f,
+                "the store of this node is gone from {}: is its disk mounted? If it is lost for good, start a new node with a directory of its own",
+                directory.display()
+            ),
+            Self::StoreFailed(reason) => write!(
+                f,
+                "the store has failed: {reason}; a restart recovers what was acknowledged"
+            ),
+            Self::Close(error) => write!(
+                f,
+                "the store could not be closed cleanly: {error}; the next start recovers it"
+            ),
         }
     }
 }
@@ -70,11 +107,21 @@ impl std::error::Error for ServeError {}
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     config.check().map_err(ServeError::Config)?;
     let listeners = Listeners::bind(&config).await?;
-    let founding = config.founding.as_deref().map(Founding::load).transpose().map_err(ServeError::Founding)?;
-    let membership = data_dir::open(&config.data_dir, founding.as_ref(), &config.name).map_err(ServeError::DataDir)?;
-    let environment: Arc<dyn Environment> = Arc::new(TokioEnvironment::new(tokio::runtime::Handle::current()));
+    let founding = config
+        .founding
+        .as_deref()
+        .map(Founding::load)
+        .transpose()
+        .map_err(ServeError::Founding)?;
+    let membership = data_dir::open(&config.data_dir, founding.as_ref(), &config.name)
+        .map_err(ServeError::DataDir)?;
+    let environment: Arc<dyn Environment> =
+        Arc::new(TokioEnvironment::new(tokio::runtime::Handle::current()));
 
     let opened = open_store(&config, &membership.ring).await?;
+    if opened.report.created && !membership.is_new && config.storage.engine != EngineKind::Memory {
+        return Err(ServeError::StoreMissing(config.data_dir));
+    }
     let store = Arc::clone(&opened.store);
     let card = card_of(&membership, &store, &config.name);
     let links = links_of(&membership, &environment);
@@ -93,13 +140,29 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     dial_members(&config, &membership, &node, &card, links);
 
     let (stop, stopping) = watch::channel(false);
-    let connections = Arc::new(Semaphore::new(usize::try_from(config.limits.connections).unwrap_or(usize::MAX)));
-    let doors = open_doors(&config, listeners, &node, &card, membership.secret, &connections, &stopping);
+    let connections = Arc::new(Semaphore::new(
+        usize::try_from(config.limits.connections).unwrap_or(usize::MAX),
+    ));
+    let doors = open_doors(
+        &config,
+        listeners,
+        &node,
+        &card,
+        membership.secret,
+        &connections,
+        &stopping,
+    );
     tracing::info!(
         name = config.name, id = %node.id(), http = %config.listen.http, peer = %config.listen.peer,
         native = %config.listen.native, epoch = node.ring().document().epoch.0, "ready"
     );
-    wait_for_signal().await?;
+    tokio::select! {
+        signal = wait_for_signal() => signal?,
+        reason = store_failure(&store) => {
+            tracing::error!(%reason, "the store has failed: the node steps down");
+            return Err(ServeError::StoreFailed(reason));
+        }
+    }
 
     tracing::info!("stopping: no new requests; those in flight are finished");
     stop.send(true).ok();
@@ -121,7 +184,13 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self, ServeError> {
         let bind = async |key, address| {
-            TcpListener::bind(address).await.map_err(|error| ServeError::Listen { key, address, error })
+            TcpListener::bind(address)
+                .await
+                .map_err(|error| ServeError::Listen {
+                    key,
+                    address,
+                    error,
+                })
         };
         Ok(Self {
             http: bind("listen.http", config.listen.http).await?,
@@ -137,7 +206,10 @@ async fn open_store(config: &Config, ring: &Ring) -> Result<Opened, ServeError> 
         EngineKind::Memory => Box::new(MemoryEngine::default()),
         EngineKind::Lmdb => {
             let map_bytes = usize::try_from(config.storage.map_size_bytes).unwrap_or(usize::MAX);
-            Box::new(LmdbEngine::open(&config.data_dir.join("engine"), map_bytes).map_err(ServeError::Engine)?)
+            Box::new(
+                LmdbEngine::open(&config.data_dir.join("engine"), map_bytes)
+                    .map_err(ServeError::Engine)?,
+            )
         }
     };
     let options = StoreOptions {
@@ -146,7 +218,9 @@ async fn open_store(config: &Config, ring: &Ring) -> Result<Opened, ServeError> 
         segment_bytes: config.storage.segment_bytes,
         ..StoreOptions::default()
     };
-    let opened = Store::open(Arc::new(files), engine, options, &mut random_bits).await.map_err(ServeError::Open)?;
+    let opened = Store::open(Arc::new(files), engine, options, &mut random_bits)
+        .await
+        .map_err(ServeError::Open)?;
     tracing::info!(report = ?opened.report, "the store is open");
     Ok(opened)
 }
@@ -154,7 +228,9 @@ async fn open_store(config: &Config, ring: &Ring) -> Result<Opened, ServeError> 
 /// Partition groups: one a core, at most four, unless the operator says otherwise.
 fn groups_of(configured: u32) -> usize {
     match usize::try_from(configured) {
-        Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+        Ok(0) | Err(_) => {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
+        }
         Ok(groups) => groups,
     }
 }
@@ -168,15 +244,22 @@ fn card_of(membership: &Membership, store: &Store, name: &str) -> NodeCard {
         boot: BootId(random_bits()),
         epoch: document.epoch.0,
         placement_number: document.placement.placement_number,
+        ring: document.hash().0,
         name: Bytes::copy_from_slice(name.as_bytes()),
     }
 }
 
 fn links_of(membership: &Membership, environment: &Arc<dyn Environment>) -> Vec<Arc<Link>> {
     let placement_number = membership.ring.document().placement.placement_number;
-    let others = membership.ring.members().iter().filter(|member| member.id != membership.node);
+    let others = membership
+        .ring
+        .members()
+        .iter()
+        .filter(|member| member.id != membership.node);
     let others = others.filter(|member| member.state != MemberState::Removed);
-    others.map(|member| Link::new(member.id, Arc::clone(environment), placement_number)).collect()
+    others
+        .map(|member| Link::new(member.id, Arc::clone(environment), placement_number))
+        .collect()
 }
 
 fn tuning_of(config: &Config) -> Tuning {
@@ -185,13 +268,16 @@ fn tuning_of(config: &Config) -> Tuning {
         n_val: u32::from(config.default_bucket.n_val),
         durability: match config.default_bucket.durability {
             crate::config::Durability::Buffered => Durability::Buffered,
-            crate::config::Durability::Flushed | crate::config::Durability::One => Durability::Flushed,
+            crate::config::Durability::Flushed | crate::config::Durability::One => {
+                Durability::Flushed
+            }
         },
         ..Properties::default()
     };
     Tuning {
         put_tail_us: config.timeouts.put_ms.saturating_mul(1_000),
         limits: ObjectLimits {
+            value_bytes: usize::try_from(config.limits.value_bytes).unwrap_or(usize::MAX),
             siblings: usize::try_from(config.limits.siblings).unwrap_or(usize::MAX),
             ..ObjectLimits::default()
         },
@@ -201,9 +287,18 @@ fn tuning_of(config: &Config) -> Tuning {
 }
 
 /// Dials every other member, and gives each whatever buckets have set whenever it is reached anew.
-fn dial_members(config: &Config, membership: &Membership, node: &Arc<Node>, card: &NodeCard, links: Vec<Arc<Link>>) {
+fn dial_members(
+    config: &Config,
+    membership: &Membership,
+    node: &Arc<Node>,
+    card: &NodeCard,
+    links: Vec<Arc<Link>>,
+) {
     for link in links {
-        let member = membership.ring.member(link.member).expect("links are made of the ring's members");
+        let member = membership
+            .ring
+            .member(link.member)
+            .expect("links are made of the ring's members");
         let (greeter, id) = (Arc::downgrade(node), link.member);
         let greet = move || {
             if let Some(node) = greeter.upgrade() {
@@ -234,17 +329,48 @@ fn open_doors(
 ) -> impl Future<Output = ()> + use<> {
     let serving = |door| {
         let (node, card, connections) = (Arc::clone(node), card.clone(), Arc::clone(connections));
-        Arc::new(Serving { node, card, secret, door, connections })
+        Arc::new(Serving {
+            node,
+            card,
+            secret,
+            door,
+            connections,
+        })
     };
-    let peers = tokio::spawn(peers::serve(listeners.peer, serving(Door::Peers), stopping.clone()));
-    let native = tokio::spawn(peers::serve(listeners.native, serving(Door::Clients), stopping.clone()));
+    let peers = tokio::spawn(peers::serve(
+        listeners.peer,
+        serving(Door::Peers),
+        stopping.clone(),
+    ));
+    let native = tokio::spawn(peers::serve(
+        listeners.native,
+        serving(Door::Clients),
+        stopping.clone(),
+    ));
     let door = NodeDoor::new(Arc::clone(node));
-    let http = http::serve(listeners.http, door, http::Limits::of(config), Arc::clone(connections), stopping.clone());
+    let http = http::serve(
+        listeners.http,
+        door,
+        http::Limits::of(config),
+        Arc::clone(connections),
+        stopping.clone(),
+    );
     let http = tokio::spawn(http);
     async move {
         // The doors end by themselves; what a panic in one of them left is logged by the runtime.
         for door in [http, native, peers] {
             door.await.ok();
+        }
+    }
+}
+
+/// Ends when the store can take no more writes, and says why.
+async fn store_failure(store: &Store) -> Poisoned {
+    let mut look = tokio::time::interval(STORE_LOOK);
+    loop {
+        look.tick().await;
+        if let Some(reason) = store.poisoned() {
+            return reason;
         }
     }
 }

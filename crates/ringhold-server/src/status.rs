@@ -11,7 +11,11 @@ pub(crate) fn status(node: &Node) -> Value {
     let document = ring.document();
     let figures = node.store().figures();
     let identity = node.store().identity();
-    let members: Vec<Value> = ring.members().iter().map(|member| member_status(node, member)).collect();
+    let members: Vec<Value> = ring
+        .members()
+        .iter()
+        .map(|member| member_status(node, member))
+        .collect();
     json!({
         "node": { "id": node.id().to_string(), "name": node_name(node, node.id()) },
         "cluster": {
@@ -54,8 +58,17 @@ fn member_status(node: &Node, member: &Member) -> Value {
 pub(crate) fn ring(node: &Node) -> Value {
     let ring = node.ring();
     let document = ring.document();
-    let owners: Vec<String> = document.placement.owners.iter().map(|owner| node_name(node, *owner)).collect();
-    let members: Vec<Value> = ring.members().iter().map(|member| member_status(node, member)).collect();
+    let owners: Vec<String> = document
+        .placement
+        .owners
+        .iter()
+        .map(|owner| node_name(node, *owner))
+        .collect();
+    let members: Vec<Value> = ring
+        .members()
+        .iter()
+        .map(|member| member_status(node, member))
+        .collect();
     json!({
         "cluster": document.cluster_id.to_string(),
         "epoch": document.epoch.0,
@@ -68,10 +81,18 @@ pub(crate) fn ring(node: &Node) -> Value {
 
 /// Where a key lives and what each replica holds.
 pub(crate) fn inspection(node: &Node, inspection: Option<Inspection>) -> Value {
-    let Some(Inspection { partition, n, holdings }) = inspection else {
+    let Some(Inspection {
+        partition,
+        n,
+        holdings,
+    }) = inspection
+    else {
         return json!({ "error": "unknown bucket type" });
     };
-    let replicas: Vec<Value> = holdings.iter().map(|holding| replica(node, holding)).collect();
+    let replicas: Vec<Value> = holdings
+        .iter()
+        .map(|holding| replica(node, holding))
+        .collect();
     json!({ "partition": partition, "n": n, "replicas": replicas })
 }
 
@@ -81,9 +102,7 @@ fn replica(node: &Node, Holding { target, digest }: &Holding) -> Value {
     match digest {
         Err(reason) => json!({ "node": name, "kind": kind, "error": reason }),
         Ok(digest) => {
-            let version = |(dot, tombstone, hash): &(ringhold_core::version::Dot, bool, u128)| {
-                json!({ "dot": dot.to_string(), "tombstone": tombstone, "hash": format!("{hash:032x}") })
-            };
+            let version = |(dot, tombstone, hash): &(ringhold_core::version::Dot, bool, u128)| json!({ "dot": dot.to_string(), "tombstone": tombstone, "hash": format!("{hash:032x}") });
             let versions: Vec<Value> = digest.versions.iter().map(version).collect();
             json!({ "node": name, "kind": kind, "context_entries": digest.context.len(), "versions": versions })
         }
@@ -91,5 +110,7 @@ fn replica(node: &Node, Holding { target, digest }: &Holding) -> Value {
 }
 
 pub(crate) fn node_name(node: &Node, id: NodeId) -> String {
-    node.ring().member(id).map_or_else(|| id.to_string(), |member| member.name.clone())
+    node.ring()
+        .member(id)
+        .map_or_else(|| id.to_string(), |member| member.name.clone())
 }

@@ -120,7 +120,10 @@ impl Books {
         let again = ended.outcome.replace(outcome).is_some();
         ended.returned_us = Some(now_us);
         if again {
-            self.fail(Violation::new("I18", format!("operation {operation} ended twice")));
+            self.fail(Violation::new(
+                "I18",
+                format!("operation {operation} ended twice"),
+            ));
         }
     }
 
@@ -160,9 +163,15 @@ impl Books {
             is_tombstone: version.content.is_tombstone(),
         };
         let known = self.dots.len();
-        let number = self.dots.note(named).map_err(|before| invariants::i03_no_dot_reuse::reused(before, named))?;
+        let number = self
+            .dots
+            .note(named)
+            .map_err(|before| invariants::i03_no_dot_reuse::reused(before, named))?;
         if number == known
-            && let Some(write) = self.operations.get_mut(operation).and_then(|operation| operation.write.as_mut())
+            && let Some(write) = self
+                .operations
+                .get_mut(operation)
+                .and_then(|operation| operation.write.as_mut())
         {
             write.dots.push(number);
         }
@@ -198,7 +207,10 @@ impl Books {
     pub fn became_durable(&mut self, node: usize, operations: impl IntoIterator<Item = usize>) {
         for number in operations {
             if let Some(operation) = self.operations.get(number) {
-                self.durable[node].entry(operation.key).or_default().insert(number);
+                self.durable[node]
+                    .entry(operation.key)
+                    .or_default()
+                    .insert(number);
             }
         }
     }
@@ -210,14 +222,19 @@ impl Books {
 
     #[must_use]
     pub fn is_durable(&self, node: usize, key: usize, operation: usize) -> bool {
-        self.durable[node].get(&key).is_some_and(|operations| operations.contains(&operation))
+        self.durable[node]
+            .get(&key)
+            .is_some_and(|operations| operations.contains(&operation))
     }
 
     /// Whether a node's disk holds this dot, or a write that had seen it.
     #[must_use]
     pub fn holds_durably(&self, node: usize, number: DotNumber) -> bool {
         let named = self.dots.named(number);
-        let later = |other: usize| self.write(other).is_some_and(|write| write.saw.contains(number));
+        let later = |other: usize| {
+            self.write(other)
+                .is_some_and(|write| write.saw.contains(number))
+        };
         self.is_durable(node, named.key, named.operation)
             || self.durable(node, named.key).rev().any(later)
             || self.holds_winner(node, named.key, named.operation)
@@ -228,7 +245,11 @@ impl Books {
     #[must_use]
     pub fn holds_winner(&self, node: usize, key: usize, operation: usize) -> bool {
         let called_us = self.operations[operation].called_us;
-        let meanwhile = |other: usize| self.operations[other].returned_us.is_none_or(|returned_us| returned_us >= called_us);
+        let meanwhile = |other: usize| {
+            self.operations[other]
+                .returned_us
+                .is_none_or(|returned_us| returned_us >= called_us)
+        };
         self.rules.last_write_wins && self.durable(node, key).rev().any(meanwhile)
     }
 
@@ -236,12 +257,19 @@ impl Books {
     #[must_use]
     pub fn has_lost(&self, node: usize, key: usize, since_us: u64) -> bool {
         let touches = |loss: &Loss| loss.node == node && loss.flushed_too && loss.at_us >= since_us;
-        self.losses.iter().any(|loss| touches(loss) && loss.key.is_none_or(|lost| lost == key))
+        self.losses
+            .iter()
+            .any(|loss| touches(loss) && loss.key.is_none_or(|lost| lost == key))
     }
 
     pub fn lost(&mut self, loss: Loss) {
         self.losses.push(loss);
-        let Loss { node, key, flushed_too, .. } = loss;
+        let Loss {
+            node,
+            key,
+            flushed_too,
+            ..
+        } = loss;
         if !flushed_too {
             return;
         }

@@ -17,12 +17,14 @@ use crate::rare::Rare;
 use crate::trace::Who;
 use crate::value::{Value, operation_id};
 use crate::workload::{Action, Kind, Workload};
-use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use bytes::Bytes;
+use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use ringhold_core::version::token::TokenScope;
 use ringhold_core::version::{Content, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientPut, Refusal, Reply, Request};
-use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutError, PutOptions, PutRequest, Rejection};
+use ringhold_wire::message::{
+    GetOptions, GetRequest, ObjectName, PutError, PutOptions, PutRequest, Rejection,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tries of one put.
@@ -58,7 +60,14 @@ struct Draft {
 
 impl Draft {
     fn of(kind: Kind, items: BTreeSet<u64>, context: Option<Remembered>) -> Self {
-        Self { kind, items, adds_own: false, removes: None, context, is_stray: false }
+        Self {
+            kind,
+            items,
+            adds_own: false,
+            removes: None,
+            context,
+            is_stray: false,
+        }
     }
 }
 
@@ -73,14 +82,21 @@ impl Client {
     #[must_use]
     pub fn new(cluster: Cluster, number: usize) -> Self {
         let random = Random::of(cluster.plan().seed, &format!("client {number}"));
-        Self { cluster, number, random, memory: BTreeMap::new() }
+        Self {
+            cluster,
+            number,
+            random,
+            memory: BTreeMap::new(),
+        }
     }
 
     /// Works until a moment of the run.
     pub async fn work(mut self, until_us: u64) {
         let executor = self.cluster.around().executor.clone();
         loop {
-            executor.sleep(self.random.around(self.plan().think_us)).await;
+            executor
+                .sleep(self.random.around(self.plan().think_us))
+                .await;
             if executor.now_us() >= until_us {
                 return;
             }
@@ -98,7 +114,11 @@ impl Client {
     fn choose_key(&mut self) -> usize {
         let keys = self.plan().keys;
         let hot = self.plan().does(OperationClass::HotKey);
-        if hot && self.random.chance(700_000) { 0 } else { self.random.index(keys) }
+        if hot && self.random.chance(700_000) {
+            0
+        } else {
+            self.random.index(keys)
+        }
     }
 
     async fn act(&mut self, key: usize, workload: Workload, action: Action) {
@@ -108,35 +128,70 @@ impl Client {
                 if let Some(object) = self.read(key, workload).await {
                     let items = workloads::items_of(&object);
                     let draft = Draft::of(Kind::Put, items, self.memory.get(&key).cloned());
-                    self.write(key, workload, Draft { adds_own: true, ..draft }).await;
+                    self.write(
+                        key,
+                        workload,
+                        Draft {
+                            adds_own: true,
+                            ..draft
+                        },
+                    )
+                    .await;
                 }
             }
             Action::RemoveItem => {
                 if let Some(object) = self.read(key, workload).await {
                     let mut items = workloads::items_of(&object);
-                    let Some(&removed) = items.iter().nth(self.random.index(items.len().max(1))) else {
+                    let Some(&removed) = items.iter().nth(self.random.index(items.len().max(1)))
+                    else {
                         return;
                     };
                     items.remove(&removed);
                     let draft = Draft::of(Kind::Put, items, self.memory.get(&key).cloned());
-                    self.write(key, workload, Draft { removes: Some(removed), ..draft }).await;
+                    self.write(
+                        key,
+                        workload,
+                        Draft {
+                            removes: Some(removed),
+                            ..draft
+                        },
+                    )
+                    .await;
                 }
             }
             Action::AddBlindly => {
                 let draft = Draft::of(Kind::Put, BTreeSet::new(), None);
-                self.write(key, workload, Draft { adds_own: workload.keeps_items(), ..draft }).await;
+                self.write(
+                    key,
+                    workload,
+                    Draft {
+                        adds_own: workload.keeps_items(),
+                        ..draft
+                    },
+                )
+                .await;
             }
             Action::Overwrite => {
                 let context = self.memory.get(&key).cloned();
-                self.write(key, workload, Draft::of(Kind::Put, BTreeSet::new(), context)).await;
+                self.write(
+                    key,
+                    workload,
+                    Draft::of(Kind::Put, BTreeSet::new(), context),
+                )
+                .await;
             }
             Action::Stray => self.stray(key, workload).await,
             Action::DeleteOrCreate => {
                 let blind = self.random.chance(100_000);
                 if let Some(object) = self.read(key, workload).await {
-                    let kind = if object.has_value() { Kind::Delete } else { Kind::Put };
+                    let kind = if object.has_value() {
+                        Kind::Delete
+                    } else {
+                        Kind::Put
+                    };
                     let context = self.memory.get(&key).cloned().filter(|_| !blind);
-                    self.write(key, workload, Draft::of(kind, BTreeSet::new(), context)).await;
+                    self.write(key, workload, Draft::of(kind, BTreeSet::new(), context))
+                        .await;
                 }
             }
         }
@@ -147,9 +202,16 @@ impl Client {
         let node = self.random.index(self.plan().nodes);
         let name = self.name(key);
         let operation = self.begin(key, workload, Kind::Get, node, None);
-        let options = GetOptions { quorum: self.get_quorum(), n_val: None };
+        let options = GetOptions {
+            quorum: self.get_quorum(),
+            n_val: None,
+        };
         let explain = self.random.chance(50_000);
-        let request = Request::Get(GetRequest { name: name.clone(), options, explain });
+        let request = Request::Get(GetRequest {
+            name: name.clone(),
+            options,
+            explain,
+        });
         let reply = self.ask(node, operation, &request).await;
         let Some(Reply::Got(Ok(answer))) = reply else {
             self.end(operation, Outcome::Unknown, node);
@@ -177,12 +239,20 @@ impl Client {
         if object.versions().len() > object.siblings().len() {
             rare.hit(Rare::TwinMade);
         }
-        if object.has_value() && object.versions().iter().any(|version| version.content.is_tombstone()) {
+        if object.has_value()
+            && object
+                .versions()
+                .iter()
+                .any(|version| version.content.is_tombstone())
+        {
             rare.hit(Rare::TombstoneBesideValue);
         }
         let sealed = sealed.unwrap_or_else(|| {
             // Listeners of other protocols give the context of a put's answer out in this way.
-            let token = ContextToken { context: object.context().clone(), timestamp: object.greatest_timestamp() };
+            let token = ContextToken {
+                context: object.context().clone(),
+                timestamp: object.greatest_timestamp(),
+            };
             self.cluster.token_key().seal(scope(name), &token).into()
         });
         self.memory.insert(key, Remembered { sealed, past });
@@ -194,12 +264,21 @@ impl Client {
         let (operation, put) = self.record(key, workload, node, &draft);
         let outcome = self.attempts(key, node, operation, put).await;
         if draft.is_stray && matches!(outcome, Outcome::Acknowledged(_)) {
-            self.fail(Violation::new("T3", format!("the context of another key is accepted for key {key}")));
+            self.fail(Violation::new(
+                "T3",
+                format!("the context of another key is accepted for key {key}"),
+            ));
         }
         self.end(operation, outcome, node);
     }
 
-    async fn attempts(&mut self, key: usize, first: usize, operation: usize, put: ClientPut) -> Outcome {
+    async fn attempts(
+        &mut self,
+        key: usize,
+        first: usize,
+        operation: usize,
+        put: ClientPut,
+    ) -> Outcome {
         let retries = self.plan().does(OperationClass::Retries);
         let name = put.request.name.clone();
         let request = Request::Put(put);
@@ -235,36 +314,62 @@ impl Client {
                 }
                 Try::Done(Outcome::Acknowledged(answer.dot))
             }
-            Some(Reply::Coordinated(Err(PutError::NotStarted(_)))) => Try::Again(Outcome::NotStarted),
+            Some(Reply::Coordinated(Err(PutError::NotStarted(_)))) => {
+                Try::Again(Outcome::NotStarted)
+            }
             Some(Reply::Coordinated(Err(PutError::Rejected(rejection)))) => {
                 if rejection == Rejection::ContextRefused {
                     self.cluster.around().rare.hit(Rare::StrayContextRefused);
                 }
                 Try::Done(Outcome::Rejected)
             }
-            Some(Reply::Refused(Refusal::Overloaded | Refusal::Expired)) => Try::Again(Outcome::NotStarted),
+            Some(Reply::Refused(Refusal::Overloaded | Refusal::Expired)) => {
+                Try::Again(Outcome::NotStarted)
+            }
             Some(_) | None => Try::Again(Outcome::Unknown),
         }
     }
 
     /// Uses the context of another key, which has to be refused.
     async fn stray(&mut self, key: usize, workload: Workload) {
-        let other = self.memory.iter().find(|(other, remembered)| **other != key && !remembered.sealed.is_empty());
+        let other = self
+            .memory
+            .iter()
+            .find(|(other, remembered)| **other != key && !remembered.sealed.is_empty());
         if let Some(remembered) = other.map(|(_, remembered)| remembered.clone()) {
             let draft = Draft::of(Kind::Put, BTreeSet::new(), Some(remembered));
-            self.write(key, workload, Draft { is_stray: true, ..draft }).await;
+            self.write(
+                key,
+                workload,
+                Draft {
+                    is_stray: true,
+                    ..draft
+                },
+            )
+            .await;
         }
     }
 
     /// Puts a write into the books and makes its request.
-    fn record(&mut self, key: usize, workload: Workload, node: usize, draft: &Draft) -> (usize, ClientPut) {
+    fn record(
+        &mut self,
+        key: usize,
+        workload: Workload,
+        node: usize,
+        draft: &Draft,
+    ) -> (usize, ClientPut) {
         let (quorum, flushed) = self.put_quorum();
         let operation = self.cluster.around().books.lock().operations.len();
         let own = u64::try_from(operation).expect("counts fit");
         let content = self.content(key, operation, draft);
-        let resolved = quorum.resolve(self.plan().replicas, &PutSpec::default()).expect("no client asks for more than N");
+        let resolved = quorum
+            .resolve(self.plan().replicas, &PutSpec::default())
+            .expect("no client asks for more than N");
         let context = draft.context.as_ref();
-        let saw = context.filter(|_| !draft.is_stray).map(|context| context.past.clone()).unwrap_or_default();
+        let saw = context
+            .filter(|_| !draft.is_stray)
+            .map(|context| context.past.clone())
+            .unwrap_or_default();
         let write = Write {
             hash: content.hash(),
             adds: draft.adds_own.then_some(own),
@@ -276,18 +381,33 @@ impl Client {
             held_by: BTreeSet::new(),
         };
         let begun = self.begin(key, workload, draft.kind, node, Some(write));
-        assert_eq!(begun, operation, "nobody else begins an operation meanwhile");
+        assert_eq!(
+            begun, operation,
+            "nobody else begins an operation meanwhile"
+        );
         let request = PutRequest {
             name: self.name(key),
             seen: ContextToken::default(),
             operation: operation_id(operation),
             content,
             unchanged_since: None,
-            options: PutOptions { quorum, n_val: None, flushed: false },
+            options: PutOptions {
+                quorum,
+                n_val: None,
+                flushed: false,
+            },
             return_object: self.random.chance(300_000),
             explain: self.random.chance(50_000),
         };
-        (operation, ClientPut { request, context: context.map(|context| context.sealed.clone()).unwrap_or_default() })
+        (
+            operation,
+            ClientPut {
+                request,
+                context: context
+                    .map(|context| context.sealed.clone())
+                    .unwrap_or_default(),
+            },
+        )
     }
 
     fn content(&mut self, key: usize, operation: usize, draft: &Draft) -> Content {
@@ -295,35 +415,70 @@ impl Client {
             return Content::Tombstone;
         }
         let large = self.plan().does(OperationClass::LargeValues) && self.random.chance(100_000);
-        let filler_bytes = if large { self.random.index(20_000) } else { self.random.index(60) };
+        let filler_bytes = if large {
+            self.random.index(20_000)
+        } else {
+            self.random.index(60)
+        };
         let mut items = draft.items.clone();
         if draft.adds_own {
             items.insert(u64::try_from(operation).expect("counts fit"));
         }
-        let value = Value { operation, client: self.number, key, items, filler_bytes };
-        Content::Value { bytes: value.encode(), metadata: Vec::new() }
+        let value = Value {
+            operation,
+            client: self.number,
+            key,
+            items,
+            filler_bytes,
+        };
+        Content::Value {
+            bytes: value.encode(),
+            metadata: Vec::new(),
+        }
     }
 
-    fn begin(&self, key: usize, workload: Workload, kind: Kind, node: usize, write: Option<Write>) -> usize {
+    fn begin(
+        &self,
+        key: usize,
+        workload: Workload,
+        kind: Kind,
+        node: usize,
+        write: Option<Write>,
+    ) -> usize {
         let around = self.cluster.around();
         let mut books = around.books.lock();
         books.now_us = around.executor.now_us();
         let called_us = books.now_us;
-        let operation = books.begin(Operation { client: self.number, key, workload, kind, called_us, returned_us: None, outcome: None, write });
+        let operation = books.begin(Operation {
+            client: self.number,
+            key,
+            workload,
+            kind,
+            called_us,
+            returned_us: None,
+            outcome: None,
+            write,
+        });
         drop(books);
-        around.trace.event(Who::Client(self.number), "begin", || format!("operation {operation}: {kind} key {key} ({workload}) at n{node}"));
+        around.trace.event(Who::Client(self.number), "begin", || {
+            format!("operation {operation}: {kind} key {key} ({workload}) at n{node}")
+        });
         operation
     }
 
     fn end(&self, operation: usize, outcome: Outcome, node: usize) {
         let around = self.cluster.around();
-        around.trace.event(Who::Client(self.number), "end", || format!("operation {operation}: {outcome:?} at n{node}"));
+        around.trace.event(Who::Client(self.number), "end", || {
+            format!("operation {operation}: {outcome:?} at n{node}")
+        });
         match &outcome {
             Outcome::Unknown => around.rare.hit(Rare::PutUnknown),
             Outcome::NotStarted => around.rare.hit(Rare::PutNotStarted),
             Outcome::Read | Outcome::Acknowledged(_) | Outcome::Rejected => {}
         }
-        around.executor.note(u64::try_from(operation).unwrap_or(u64::MAX));
+        around
+            .executor
+            .note(u64::try_from(operation).unwrap_or(u64::MAX));
         let mut books = around.books.lock();
         books.now_us = around.executor.now_us();
         books.end(operation, outcome);
@@ -332,13 +487,21 @@ impl Client {
     /// One request to one node; none without a reply.
     async fn ask(&mut self, node: usize, operation: usize, request: &Request) -> Option<Reply> {
         let impatient = self.plan().does(OperationClass::Impatience) && self.random.chance(200_000);
-        let timeout_us = if impatient { self.random.between(2_000, 80_000) } else { self.random.between(1_000_000, 4_000_000) };
+        let timeout_us = if impatient {
+            self.random.between(2_000, 80_000)
+        } else {
+            self.random.between(1_000_000, 4_000_000)
+        };
         let executor = self.cluster.around().executor.clone();
         let deadline_us = executor.now_us() + timeout_us;
         let host = self.plan().nodes + self.number;
         let present: Option<Presence> = self.cluster.presence(node);
         let patience_us = i18_every_operation_ends::GRACE_US;
-        let call = self.cluster.network().call(host, node, request, deadline_us, patience_us).ok()?;
+        let call = self
+            .cluster
+            .network()
+            .call(host, node, request, deadline_us, patience_us)
+            .ok()?;
         let reply = call.await.ok();
         let overdue = reply.is_none() && executor.now_us() >= deadline_us + patience_us;
         if overdue && present.is_some() && self.cluster.presence(node) == present {
@@ -367,7 +530,14 @@ impl Client {
             return (PutSpec::default(), flushed);
         }
         let count = Count::Exact(self.some_replicas());
-        (PutSpec { w: count, dw: count, ..PutSpec::default() }, true)
+        (
+            PutSpec {
+                w: count,
+                dw: count,
+                ..PutSpec::default()
+            },
+            true,
+        )
     }
 
     fn some_replicas(&mut self) -> u32 {
@@ -400,5 +570,9 @@ fn worse(before: &Outcome, now: Outcome) -> Outcome {
 }
 
 fn scope(name: &ObjectName) -> TokenScope<'_> {
-    TokenScope { bucket_type: &name.bucket_type, bucket: &name.bucket, key: &name.key }
+    TokenScope {
+        bucket_type: &name.bucket_type,
+        bucket: &name.bucket,
+        key: &name.key,
+    }
 }

@@ -33,7 +33,9 @@ impl WallClock {
         let now_us = reading.stopped_at_us.unwrap_or(now_us);
         let elapsed = i64::try_from(now_us).unwrap_or(i64::MAX);
         let gained = elapsed.saturating_mul(reading.drift_per_million) / 1_000_000;
-        WALL_START_US.saturating_add(now_us).saturating_add_signed(gained.saturating_add(reading.offset_us))
+        WALL_START_US
+            .saturating_add(now_us)
+            .saturating_add_signed(gained.saturating_add(reading.offset_us))
     }
 
     pub fn set_drift(&self, per_million: i64) {
@@ -72,13 +74,24 @@ impl NodeEnvironment {
     #[must_use]
     pub fn new(executor: Executor, group: Group, wall: WallClock, random: SharedRandom) -> Self {
         let start_us = random.lock().below(1 << 40);
-        Self { executor, group, wall, random, start_us }
+        Self {
+            executor,
+            group,
+            wall,
+            random,
+            start_us,
+        }
     }
 }
 
 impl Environment for NodeEnvironment {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.executor.spawn(self.group, task);
+    }
+
+    fn spawn_vital(&self, task: BoxFuture<'static, ()>) {
+        // A panic of any task ends the run.
+        self.spawn(task);
     }
 
     fn now_us(&self) -> u64 {
@@ -90,7 +103,10 @@ impl Environment for NodeEnvironment {
     }
 
     fn sleep_until(&self, until_us: u64) -> BoxFuture<'static, ()> {
-        Box::pin(self.executor.sleep_until(until_us.saturating_sub(self.start_us)))
+        Box::pin(
+            self.executor
+                .sleep_until(until_us.saturating_sub(self.start_us)),
+        )
     }
 
     fn random(&self) -> u128 {

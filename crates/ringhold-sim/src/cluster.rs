@@ -82,10 +82,17 @@ impl Cluster {
     #[must_use]
     pub fn new(around: Surroundings, plan: Plan) -> Self {
         let mut random = Random::of(plan.seed, "identities");
-        let ids: Vec<NodeId> = (0..plan.nodes).map(|_| NodeId(random.next_u128())).collect();
+        let ids: Vec<NodeId> = (0..plan.nodes)
+            .map(|_| NodeId(random.next_u128()))
+            .collect();
         let document = found(ClusterId(random.next_u128()), &ids, &plan);
         let ring = Ring::new(document.clone()).expect("a founded ring is valid");
-        let Surroundings { executor, trace, books, rare } = around.clone();
+        let Surroundings {
+            executor,
+            trace,
+            books,
+            rare,
+        } = around.clone();
         let network_random = SharedRandom::new(Random::of(plan.seed, "network"));
         let network = Network::new(
             executor.clone(),
@@ -99,12 +106,32 @@ impl Cluster {
         );
         let machine = |(node, id): (usize, &NodeId)| {
             let random = SharedRandom::new(Random::of(plan.seed, &format!("disk {node}")));
-            let disk = Disk::new(node, executor.clone(), trace.clone(), books.clone(), Arc::clone(&rare), random);
-            Machine { id: *id, disk, clock: WallClock::default(), process: Mutex::new(None) }
+            let disk = Disk::new(
+                node,
+                executor.clone(),
+                trace.clone(),
+                books.clone(),
+                Arc::clone(&rare),
+                random,
+            );
+            Machine {
+                id: *id,
+                disk,
+                clock: WallClock::default(),
+                process: Mutex::new(None),
+            }
         };
         let machines = ids.iter().enumerate().map(machine).collect();
         let random = SharedRandom::new(Random::of(plan.seed, "nodes"));
-        Self(Arc::new(Shared { around, plan, ring: Arc::new(ring), document, network, machines, random }))
+        Self(Arc::new(Shared {
+            around,
+            plan,
+            ring: Arc::new(ring),
+            document,
+            network,
+            machines,
+            random,
+        }))
     }
 
     #[must_use]
@@ -146,7 +173,9 @@ impl Cluster {
     #[must_use]
     pub fn primaries(&self, name: &ObjectName) -> Vec<usize> {
         let list = self.0.ring.preference_list(name.position());
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful").min(list.len());
+        let n = usize::try_from(self.0.plan.replicas)
+            .expect("a handful")
+            .min(list.len());
         let number = |id: &NodeId| self.0.machines.iter().position(|machine| machine.id == *id);
         list[..n].iter().filter_map(number).collect()
     }
@@ -159,15 +188,22 @@ impl Cluster {
     /// Whether a node takes requests and goes about them.
     #[must_use]
     pub fn is_serving(&self, node: usize) -> bool {
-        self.process(node).as_ref().is_some_and(|process| process.node.is_some() && !process.paused)
+        self.process(node)
+            .as_ref()
+            .is_some_and(|process| process.node.is_some() && !process.paused)
     }
 
     /// None while it does not serve.
     #[must_use]
     pub fn presence(&self, node: usize) -> Option<Presence> {
         let process = self.process(node);
-        let process = process.as_ref().filter(|process| process.node.is_some() && !process.paused)?;
-        Some(Presence { group: process.group, pauses: process.pauses })
+        let process = process
+            .as_ref()
+            .filter(|process| process.node.is_some() && !process.paused)?;
+        Some(Presence {
+            group: process.group,
+            pauses: process.pauses,
+        })
     }
 
     #[must_use]
@@ -187,9 +223,18 @@ impl Cluster {
                 Self(shared).crash_at(node, point);
             }
         });
-        *self.process(node) = Some(Process { group, trips: trips.clone(), node: None, paused: false, pauses: 0 });
+        *self.process(node) = Some(Process {
+            group,
+            trips: trips.clone(),
+            node: None,
+            paused: false,
+            pauses: 0,
+        });
         let cluster = self.clone();
-        self.0.around.executor.spawn(group, Box::pin(async move { cluster.live(node, group, trips).await }));
+        self.0.around.executor.spawn(
+            group,
+            Box::pin(async move { cluster.live(node, group, trips).await }),
+        );
     }
 
     /// The life of a process.
@@ -197,7 +242,13 @@ impl Cluster {
         let (files, engine) = self.disk(node).mount(trips.clone());
         let random = self.0.random.clone();
         let mut draw = move || random.lock().next_u128();
-        let opened = Store::open(Arc::new(files), Box::new(engine), self.store_options(), &mut draw).await;
+        let opened = Store::open(
+            Arc::new(files),
+            Box::new(engine),
+            self.store_options(),
+            &mut draw,
+        )
+        .await;
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => return self.did_not_open(node, &error),
@@ -212,7 +263,15 @@ impl Cluster {
             process.node = Some(Arc::clone(&started));
         }
         self.0.network.disconnect(node);
-        self.0.network.set_serving(node, Some(Serving { node: started, group, environment, trips }));
+        self.0.network.set_serving(
+            node,
+            Some(Serving {
+                node: started,
+                group,
+                environment,
+                trips,
+            }),
+        );
         for other in (0..self.0.plan.nodes).filter(|other| *other != node) {
             let task = keep_connected(self.0.network.clone(), node, other);
             self.0.around.executor.spawn(group, Box::pin(task));
@@ -220,13 +279,32 @@ impl Cluster {
         self.watch(node, group, &store).await;
     }
 
-    fn start_node(&self, node: usize, group: Group, opened: Opened) -> (Arc<Node>, Arc<NodeEnvironment>) {
-        let Opened { store, writers, flusher, .. } = opened;
+    fn start_node(
+        &self,
+        node: usize,
+        group: Group,
+        opened: Opened,
+    ) -> (Arc<Node>, Arc<NodeEnvironment>) {
+        let Opened {
+            store,
+            writers,
+            flusher,
+            ..
+        } = opened;
         let executor = self.0.around.executor.clone();
         executor.spawn(group, Box::pin(flusher));
-        let environment = NodeEnvironment::new(executor, group, self.clock(node).clone(), self.0.random.clone());
+        let environment = NodeEnvironment::new(
+            executor,
+            group,
+            self.clock(node).clone(),
+            self.0.random.clone(),
+        );
         let environment = Arc::new(environment);
-        let peers = SimPeers::new(self.0.network.clone(), node, Arc::clone(&environment) as Arc<dyn Environment>);
+        let peers = SimPeers::new(
+            self.0.network.clone(),
+            node,
+            Arc::clone(&environment) as Arc<dyn Environment>,
+        );
         let parts = Parts {
             id: self.0.machines[node].id,
             ring: Arc::clone(&self.0.ring),
@@ -243,11 +321,21 @@ impl Cluster {
 
     /// Looks at a process from outside until it ends: a poisoned store is the end of it.
     async fn watch(&self, node: usize, group: Group, store: &Arc<Store>) {
-        let Surroundings { executor, trace, books, rare } = self.around();
+        let Surroundings {
+            executor,
+            trace,
+            books,
+            rare,
+        } = self.around();
         loop {
             executor.sleep(WATCH_US).await;
             let figures = store.figures();
-            let bounded = i16_bounded::check_process(node, executor.tasks(group), &figures, self.0.plan.segment_bytes);
+            let bounded = i16_bounded::check_process(
+                node,
+                executor.tasks(group),
+                &figures,
+                self.0.plan.segment_bytes,
+            );
             if let Err(violation) = bounded {
                 books.lock().fail(violation);
             }
@@ -262,10 +350,19 @@ impl Cluster {
     }
 
     fn did_not_open(&self, node: usize, error: &OpenError) {
-        self.0.around.trace.event(Who::Node(node), "no start", || error.to_string());
-        let excusable = matches!(error, OpenError::Files(_) | OpenError::Engine(_) | OpenError::JobLost);
+        self.0
+            .around
+            .trace
+            .event(Who::Node(node), "no start", || error.to_string());
+        let excusable = matches!(
+            error,
+            OpenError::Files(_) | OpenError::Engine(_) | OpenError::JobLost
+        );
         if !excusable {
-            let violation = Violation::new("I20", format!("the store of n{node} refuses to open: {error}"));
+            let violation = Violation::new(
+                "I20",
+                format!("the store of n{node} refuses to open: {error}"),
+            );
             self.0.around.books.lock().fail(violation);
         }
         self.kill(node);
@@ -273,7 +370,9 @@ impl Cluster {
     }
 
     fn note_report(&self, node: usize, report: &OpenReport) {
-        let Surroundings { trace, rare, books, .. } = self.around();
+        let Surroundings {
+            trace, rare, books, ..
+        } = self.around();
         trace.event(Who::Node(node), "start", || format!("{report:?}"));
         if report.torn_bytes > 0 {
             rare.hit(Rare::TornTail);
@@ -287,7 +386,10 @@ impl Cluster {
         rare.hit(Rare::HistoryDoubted);
         if !self.disk(node).has_failed() {
             // No other fault of a run damages what the log had flushed.
-            books.lock().fail(Violation::new("I20", format!("n{node} doubts its history: {:?}", report.doubts)));
+            books.lock().fail(Violation::new(
+                "I20",
+                format!("n{node} doubts its history: {:?}", report.doubts),
+            ));
         }
     }
 
@@ -343,7 +445,10 @@ impl Cluster {
     }
 
     fn crash_at(&self, node: usize, point: CrashPoint) {
-        self.0.around.trace.event(Who::Node(node), "power cut", || point.to_string());
+        self.0
+            .around
+            .trace
+            .event(Who::Node(node), "power cut", || point.to_string());
         self.0.around.rare.hit(Rare::CrashPoint);
         self.cut_power(node);
         self.start_later(node, 400_000);
@@ -351,7 +456,11 @@ impl Cluster {
 
     /// Closes the store and ends the process.
     pub fn stop(&self, node: usize) {
-        let Some((group, started)) = self.process(node).as_ref().map(|process| (process.group, process.node.clone())) else {
+        let Some((group, started)) = self
+            .process(node)
+            .as_ref()
+            .map(|process| (process.group, process.node.clone()))
+        else {
             return;
         };
         let Some(started) = started else {
@@ -360,12 +469,15 @@ impl Cluster {
         self.0.network.set_serving(node, None);
         self.0.network.disconnect(node);
         let cluster = self.clone();
-        self.0.around.executor.spawn(group, Box::pin(async move {
-            // A store that can't be closed cleanly ends uncleanly.
-            started.store().close().await.ok();
-            drop(started);
-            cluster.kill(node);
-        }));
+        self.0.around.executor.spawn(
+            group,
+            Box::pin(async move {
+                // A store that can't be closed cleanly ends uncleanly.
+                started.store().close().await.ok();
+                drop(started);
+                cluster.kill(node);
+            }),
+        );
     }
 
     /// Arms a trip wire of the process that runs, if one does.
@@ -419,7 +531,9 @@ impl Cluster {
     /// Adds what the living processes have counted to the run's counts. Once, at the end of a run.
     pub fn harvest(&self) {
         (0..self.0.plan.nodes).for_each(|node| {
-            self.node(node).iter().for_each(|node| self.harvest_node(node));
+            self.node(node)
+                .iter()
+                .for_each(|node| self.harvest_node(node));
         });
     }
 
@@ -448,7 +562,10 @@ impl Cluster {
     }
 
     fn process(&self, node: usize) -> MutexGuard<'_, Option<Process>> {
-        self.0.machines[node].process.lock().expect("no holder of this lock panics")
+        self.0.machines[node]
+            .process
+            .lock()
+            .expect("no holder of this lock panics")
     }
 
     fn store_options(&self) -> StoreOptions {
@@ -467,25 +584,40 @@ impl Cluster {
             n_val: plan.replicas,
             last_write_wins: plan.last_write_wins,
             allow_mult: !plan.last_write_wins,
-            durability: if plan.buffered { Durability::Buffered } else { Durability::Flushed },
+            durability: if plan.buffered {
+                Durability::Buffered
+            } else {
+                Durability::Flushed
+            },
             ..Properties::default()
         };
-        Tuning { default_properties, ..Tuning::default() }
+        Tuning {
+            default_properties,
+            ..Tuning::default()
+        }
     }
 }
 
 fn place_of(store: &Store, name: &ObjectName) -> StorageKey {
-    let ObjectName { bucket_type, bucket, key } = name;
+    let ObjectName {
+        bucket_type,
+        bucket,
+        key,
+    } = name;
     let print = fingerprint(store.identity().fingerprint_key, bucket_type, bucket, key);
     StorageKey::new(name.position().0, print)
 }
 
 fn read_record(store: &Store, name: &ObjectName) -> Result<Object, String> {
-    let bytes = store.get(Keyspace::Objects, &place_of(store, name)).map_err(|error| error.to_string())?;
+    let bytes = store
+        .get(Keyspace::Objects, &place_of(store, name))
+        .map_err(|error| error.to_string())?;
     let Some(bytes) = bytes else {
         return Ok(Object::new());
     };
-    Record::decode(bytes).map(|record| record.object).map_err(|error| error.to_string())
+    Record::decode(bytes)
+        .map(|record| record.object)
+        .map_err(|error| error.to_string())
 }
 
 fn found(cluster_id: ClusterId, ids: &[NodeId], plan: &Plan) -> RingDocument {
@@ -500,5 +632,6 @@ fn found(cluster_id: ClusterId, ids: &[NodeId], plan: &Plan) -> RingDocument {
     };
     let members = ids.iter().enumerate().map(member).collect();
     let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
-    RingDocument::found(cluster_id, members, partitions, 5).expect("equal members make a valid ring")
+    RingDocument::found(cluster_id, members, partitions, 5)
+        .expect("equal members make a valid ring")
 }

@@ -42,7 +42,11 @@ impl DotTable {
             return Ok(number);
         }
         let known = self.named[number];
-        if known == named { Ok(number) } else { Err(known) }
+        if known == named {
+            Ok(number)
+        } else {
+            Err(known)
+        }
     }
 
     #[must_use]
@@ -72,8 +76,15 @@ impl DotTable {
     }
 
     /// The dots on a key that a context covers.
-    pub fn covered<'a>(&'a self, key: usize, context: &'a Context) -> impl Iterator<Item = DotNumber> + 'a {
-        self.of_key(key).iter().copied().filter(|&number| context.covers(self.named[number].dot))
+    pub fn covered<'a>(
+        &'a self,
+        key: usize,
+        context: &'a Context,
+    ) -> impl Iterator<Item = DotNumber> + 'a {
+        self.of_key(key)
+            .iter()
+            .copied()
+            .filter(|&number| context.covers(self.named[number].dot))
     }
 }
 
@@ -92,7 +103,9 @@ impl DotSet {
 
     #[must_use]
     pub fn contains(&self, number: DotNumber) -> bool {
-        self.0.get(number / 64).is_some_and(|word| word & (1 << (number % 64)) != 0)
+        self.0
+            .get(number / 64)
+            .is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
     pub fn join(&mut self, other: &Self) {
@@ -112,9 +125,19 @@ mod tests {
     use ringhold_core::version::{Actor, KeyEpoch};
 
     fn named(counter: u64, operation: usize) -> Named {
-        let actor = Actor { incarnation: Incarnation(1), epoch: KeyEpoch(1) };
+        let actor = Actor {
+            incarnation: Incarnation(1),
+            epoch: KeyEpoch(1),
+        };
         let (hash, timestamp) = (ContentHash(5), Timestamp(1));
-        Named { dot: Dot { actor, counter }, key: 3, operation, hash, timestamp, is_tombstone: false }
+        Named {
+            dot: Dot { actor, counter },
+            key: 3,
+            operation,
+            hash,
+            timestamp,
+            is_tombstone: false,
+        }
     }
 
     #[test]

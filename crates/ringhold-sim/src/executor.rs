@@ -123,7 +123,10 @@ impl Executor {
             polls_at_this_moment: 0,
             trace_hash: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)), ready: Arc::default() }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            ready: Arc::default(),
+        }
     }
 
     /// Microseconds since the beginning of the run.
@@ -164,14 +167,24 @@ impl Executor {
             return drop(task);
         }
         let slot = state.free.pop().unwrap_or_else(|| {
-            state.slots.push(Slot { generation: 0, group, task: None, waker: None });
+            state.slots.push(Slot {
+                generation: 0,
+                group,
+                task: None,
+                waker: None,
+            });
             state.slots.len() - 1
         });
         let entry = &mut state.slots[slot];
         entry.generation += 1;
         entry.group = group;
         entry.task = Some(task);
-        let waker = TaskWaker { slot, generation: entry.generation, queued: AtomicBool::new(false), ready: Arc::clone(&self.ready) };
+        let waker = TaskWaker {
+            slot,
+            generation: entry.generation,
+            queued: AtomicBool::new(false),
+            ready: Arc::clone(&self.ready),
+        };
         let waker = Arc::new(waker);
         entry.waker = Some(Arc::clone(&waker));
         drop(state);
@@ -188,7 +201,11 @@ impl Executor {
     /// Ends at a moment.
     #[must_use]
     pub fn sleep_until(&self, at_us: u64) -> Sleep {
-        Sleep { executor: self.clone(), at_us, timer: None }
+        Sleep {
+            executor: self.clone(),
+            at_us,
+            timer: None,
+        }
     }
 
     #[must_use]
@@ -215,7 +232,9 @@ impl Executor {
     pub fn kill(&self, group: Group) {
         self.change(group, GroupState::Killed);
         let mut state = self.lock();
-        let slots: Vec<usize> = (0..state.slots.len()).filter(|&slot| state.slots[slot].group == group && state.slots[slot].waker.is_some()).collect();
+        let slots: Vec<usize> = (0..state.slots.len())
+            .filter(|&slot| state.slots[slot].group == group && state.slots[slot].waker.is_some())
+            .collect();
         let dropped: Vec<Option<Task>> = slots.into_iter().map(|slot| state.vacate(slot)).collect();
         drop(state);
         drop(dropped);
@@ -234,7 +253,11 @@ impl Executor {
     /// Tasks of a group that have not ended.
     #[must_use]
     pub fn tasks(&self, group: Group) -> usize {
-        self.lock().slots.iter().filter(|slot| slot.group == group && slot.waker.is_some()).count()
+        self.lock()
+            .slots
+            .iter()
+            .filter(|slot| slot.group == group && slot.waker.is_some())
+            .count()
     }
 
     /// Goes one event on, but not past a moment; false if there is nothing to do until then.
@@ -254,7 +277,10 @@ impl Executor {
             let parked = std::mem::take(&mut state.parked);
             let slots = std::mem::take(&mut state.slots);
             state.free.clear();
-            state.groups.iter_mut().for_each(|group| *group = GroupState::Killed);
+            state
+                .groups
+                .iter_mut()
+                .for_each(|group| *group = GroupState::Killed);
             drop(state);
             let ready = std::mem::take(&mut *self.ready.lock());
             if timers.is_empty() && slots.is_empty() && ready.is_empty() {
@@ -271,7 +297,11 @@ impl Executor {
         if ready.is_empty() {
             return None;
         }
-        let at = if ready.len() == 1 { 0 } else { state.random.index(ready.len()) };
+        let at = if ready.len() == 1 {
+            0
+        } else {
+            state.random.index(ready.len())
+        };
         Some(ready.swap_remove(at))
     }
 
@@ -286,13 +316,19 @@ impl Executor {
         }
         waker.queued.store(false, Ordering::Relaxed);
         let slot = waker.slot;
-        let mut task = state.slots[slot].task.take().expect("a task that is not being polled is in its slot");
+        let mut task = state.slots[slot]
+            .task
+            .take()
+            .expect("a task that is not being polled is in its slot");
         state.count(slot);
         drop(state);
 
         let generation = waker.generation;
         let waker = Waker::from(waker);
-        let ended = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let ended = task
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready();
 
         let mut state = self.lock();
         let entry = &mut state.slots[slot];
@@ -313,7 +349,11 @@ impl Executor {
 
     fn fire(&self, until_us: u64) -> bool {
         let mut state = self.lock();
-        let Some(entry) = state.timers.first_entry().filter(|entry| entry.key().0 <= until_us) else {
+        let Some(entry) = state
+            .timers
+            .first_entry()
+            .filter(|entry| entry.key().0 <= until_us)
+        else {
             if until_us < u64::MAX {
                 state.now_us = state.now_us.max(until_us);
             }
@@ -373,13 +413,19 @@ impl State {
     fn count(&mut self, slot: usize) {
         self.events += 1;
         self.polls_at_this_moment += 1;
-        assert!(self.polls_at_this_moment < POLLS_AT_ONE_MOMENT_MAX, "tasks wake each other for ever at {} µs", self.now_us);
+        assert!(
+            self.polls_at_this_moment < POLLS_AT_ONE_MOMENT_MAX,
+            "tasks wake each other for ever at {} µs",
+            self.now_us
+        );
         let fact = self.now_us ^ u64::try_from(slot).unwrap_or(u64::MAX).rotate_left(40);
         self.note(fact);
     }
 
     fn note(&mut self, fact: u64) {
-        self.trace_hash = (self.trace_hash ^ fact).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.trace_hash = (self.trace_hash ^ fact)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
     }
 }
 
@@ -404,7 +450,9 @@ impl Future for Sleep {
             Some(timer) => *timer = Timer::Wake(context.waker().clone()),
             None => {
                 let key = state.timer_key(self.at_us);
-                state.timers.insert(key, Timer::Wake(context.waker().clone()));
+                state
+                    .timers
+                    .insert(key, Timer::Wake(context.waker().clone()));
                 self.timer = Some(key);
             }
         }
@@ -429,7 +477,13 @@ mod tests {
         while executor.step(u64::MAX) {}
     }
 
-    fn writes(executor: &Executor, group: Group, log: &Arc<Mutex<Vec<(u64, u32)>>>, name: u32, at_us: u64) {
+    fn writes(
+        executor: &Executor,
+        group: Group,
+        log: &Arc<Mutex<Vec<(u64, u32)>>>,
+        name: u32,
+        at_us: u64,
+    ) {
         let (clock, log) = (executor.clone(), Arc::clone(log));
         executor.spawn(
             group,
@@ -462,7 +516,10 @@ mod tests {
             (order, executor.trace_hash())
         };
         assert_eq!(order(1), order(1));
-        assert!((2..9).any(|seed| order(seed).0 != order(1).0), "the seed makes no difference");
+        assert!(
+            (2..9).any(|seed| order(seed).0 != order(1).0),
+            "the seed makes no difference"
+        );
     }
 
     #[test]
@@ -486,7 +543,11 @@ mod tests {
         assert_eq!(executor.tasks(killed), 0);
         writes(&executor, killed, &log, 3, 60);
         run(&executor);
-        assert_eq!(log.lock().unwrap().len(), 1, "nothing starts in a killed group");
+        assert_eq!(
+            log.lock().unwrap().len(),
+            1,
+            "nothing starts in a killed group"
+        );
     }
 
     #[test]
@@ -494,11 +555,14 @@ mod tests {
         let executor = Executor::new(Random::new(1));
         let group = executor.new_group();
         let own = executor.clone();
-        executor.spawn(group, Box::pin(async move {
-            own.kill(group);
-            own.sleep(1).await;
-            unreachable!("its group is dead");
-        }));
+        executor.spawn(
+            group,
+            Box::pin(async move {
+                own.kill(group);
+                own.sleep(1).await;
+                unreachable!("its group is dead");
+            }),
+        );
         run(&executor);
         assert!(!executor.is_alive(group));
     }

@@ -31,7 +31,13 @@ impl Adversary {
     pub fn new(cluster: Cluster) -> Self {
         let mut random = Random::of(cluster.plan().seed, "faults");
         let victim = random.index(cluster.plan().nodes);
-        Self { cluster, random, victim, done: BTreeMap::new(), rotten: Vec::new() }
+        Self {
+            cluster,
+            random,
+            victim,
+            done: BTreeMap::new(),
+            rotten: Vec::new(),
+        }
     }
 
     /// Does its worst until a moment of the run; returns itself, to heal what it did.
@@ -60,7 +66,10 @@ impl Adversary {
     /// Takes back everything, restarts everybody, and has damaged records removed, as an operator would.
     pub fn heal(&mut self) {
         let cluster = self.cluster.clone();
-        cluster.around().trace.event(Who::World, "heal", || "all faults end".to_owned());
+        cluster
+            .around()
+            .trace
+            .event(Who::World, "heal", || "all faults end".to_owned());
         cluster.network().heal();
         for node in 0..cluster.plan().nodes {
             cluster.disk(node).heal();
@@ -87,11 +96,15 @@ impl Adversary {
     fn commit(&mut self, fault: FaultClass) -> bool {
         use FaultClass as F;
         match fault {
-            F::Loss | F::Duplication | F::Reordering | F::Spikes | F::Reset | F::Corruption => self.change_weather(fault),
+            F::Loss | F::Duplication | F::Reordering | F::Spikes | F::Reset | F::Corruption => {
+                self.change_weather(fault)
+            }
             F::Partition => self.partition(),
             F::Isolation => self.isolate(),
             F::SlowLink => self.slow_link(),
-            F::Pause | F::Kill | F::Stop | F::PowerCut | F::Blackout | F::CrashPoint => self.strike(fault),
+            F::Pause | F::Kill | F::Stop | F::PowerCut | F::Blackout | F::CrashPoint => {
+                self.strike(fault)
+            }
             F::FailedFlush | F::ReadError | F::SlowDisk => self.worsen_disk(fault),
             F::BitRot | F::Forget | F::Wipe => return self.destroy(fault),
             F::Skew => self.set_skew(),
@@ -130,7 +143,11 @@ impl Adversary {
         let mut cut = Vec::new();
         for from in 0..nodes {
             for to in (0..nodes).filter(|to| *to != from) {
-                let apart = if halves { left[from] != left[to] && (both_ways || left[from]) } else { self.random.chance(share) };
+                let apart = if halves {
+                    left[from] != left[to] && (both_ways || left[from])
+                } else {
+                    self.random.chance(share)
+                };
                 if apart {
                     cut.push((from, to));
                     if both_ways {
@@ -145,23 +162,35 @@ impl Adversary {
     fn isolate(&mut self) {
         let nodes = self.cluster.plan().nodes;
         let alone = self.random.index(nodes);
-        let both = (0..nodes).filter(|other| *other != alone).flat_map(|other| [(alone, other), (other, alone)]);
+        let both = (0..nodes)
+            .filter(|other| *other != alone)
+            .flat_map(|other| [(alone, other), (other, alone)]);
         self.block(both.collect());
     }
 
     fn block(&mut self, cut: Vec<(usize, usize)>) {
-        self.say("partition", || cut.iter().map(|(from, to)| format!("{from}→{to}")).collect::<Vec<_>>().join(" "));
+        self.say("partition", || {
+            cut.iter()
+                .map(|(from, to)| format!("{from}→{to}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
         for &(from, to) in &cut {
             self.cluster.network().set_blocked(from, to, true);
         }
-        self.later(move |cluster| cut.iter().for_each(|&(from, to)| cluster.network().set_blocked(from, to, false)));
+        self.later(move |cluster| {
+            cut.iter()
+                .for_each(|&(from, to)| cluster.network().set_blocked(from, to, false))
+        });
     }
 
     fn slow_link(&mut self) {
         let nodes = self.cluster.plan().nodes;
         let (from, to) = (self.random.index(nodes), self.random.index(nodes));
         let factor = self.random.between(10, 1_000);
-        self.say("slow link", || format!("{from}→{to} takes {factor} times as long"));
+        self.say("slow link", || {
+            format!("{from}→{to} takes {factor} times as long")
+        });
         self.cluster.network().set_slowness(from, to, factor);
         self.later(move |cluster| cluster.network().set_slowness(from, to, 1));
     }
@@ -276,7 +305,8 @@ impl Adversary {
             return self.later(move |cluster| cluster.clock(node).go_on());
         }
         let most_us: u64 = *self.random.pick(&[100_000, 30_000_000, 86_400_000_000]);
-        let by_us = i64::try_from(self.random.below(2 * most_us)).expect("two days fit") - i64::try_from(most_us).expect("a day fits");
+        let by_us = i64::try_from(self.random.below(2 * most_us)).expect("two days fit")
+            - i64::try_from(most_us).expect("a day fits");
         clock.jump(by_us);
     }
 
@@ -289,6 +319,9 @@ impl Adversary {
     }
 
     fn say(&self, what: &str, particulars: impl FnOnce() -> String) {
-        self.cluster.around().trace.event(Who::World, what, particulars);
+        self.cluster
+            .around()
+            .trace
+            .event(Who::World, what, particulars);
     }
 }

@@ -189,9 +189,39 @@ impl Profile {
     #[must_use]
     pub fn faults(self) -> Vec<FaultClass> {
         use FaultClass as F;
-        let network = [F::Loss, F::Duplication, F::Reordering, F::Spikes, F::Partition, F::Isolation, F::SlowLink, F::Reset, F::Corruption, F::Pause];
-        let disk = [F::Kill, F::Stop, F::PowerCut, F::Blackout, F::CrashPoint, F::FailedFlush, F::ReadError, F::BitRot, F::SlowDisk, F::Wipe, F::Forget];
-        let clock = [F::Skew, F::Jump, F::StoppedClock, F::Spikes, F::Partition, F::Kill];
+        let network = [
+            F::Loss,
+            F::Duplication,
+            F::Reordering,
+            F::Spikes,
+            F::Partition,
+            F::Isolation,
+            F::SlowLink,
+            F::Reset,
+            F::Corruption,
+            F::Pause,
+        ];
+        let disk = [
+            F::Kill,
+            F::Stop,
+            F::PowerCut,
+            F::Blackout,
+            F::CrashPoint,
+            F::FailedFlush,
+            F::ReadError,
+            F::BitRot,
+            F::SlowDisk,
+            F::Wipe,
+            F::Forget,
+        ];
+        let clock = [
+            F::Skew,
+            F::Jump,
+            F::StoppedClock,
+            F::Spikes,
+            F::Partition,
+            F::Kill,
+        ];
         match self {
             Self::Network => network.to_vec(),
             Self::Disk => disk.to_vec(),
@@ -233,7 +263,10 @@ impl Plan {
         let mut random = Random::of(seed, "plan");
         let faults = some_of(&profile.faults(), &mut random);
         let mut operations = some_of(OperationClass::ALL, &mut random);
-        if !Workload::ALL.iter().any(|workload| operations.contains(&workload.class())) {
+        if !Workload::ALL
+            .iter()
+            .any(|workload| operations.contains(&workload.class()))
+        {
             operations.insert(random.pick(&Workload::ALL).class());
         }
         let replicas = *random.pick(&[3, 3, 3, 2]);
@@ -274,7 +307,9 @@ impl Plan {
     /// The workloads that are on.
     #[must_use]
     pub fn workloads(&self) -> Vec<Workload> {
-        let on = Workload::ALL.into_iter().filter(|workload| self.does(workload.class()));
+        let on = Workload::ALL
+            .into_iter()
+            .filter(|workload| self.does(workload.class()));
         if self.last_write_wins {
             // Sets and carts make no sense where one write wins.
             return vec![Workload::Register, Workload::Blind, Workload::Deletes];
@@ -292,14 +327,36 @@ impl Plan {
 /// Each class with the chance of one half; one seed in twelve has them all.
 fn some_of<T: Copy + Ord>(classes: &[T], random: &mut Random) -> BTreeSet<T> {
     let share = *random.pick(&[150_000, 300_000, 500_000, 500_000, 700_000, 1_000_000]);
-    classes.iter().copied().filter(|_| random.chance(share)).collect()
+    classes
+        .iter()
+        .copied()
+        .filter(|_| random.chance(share))
+        .collect()
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
-        let Self { seed, profile, nodes, replicas, clients, keys, .. } = self;
-        writeln!(f, "seed {seed}, profile {profile}: {nodes} nodes, N = {replicas}, {clients} clients, {keys} keys, {} s", self.load_us / 1_000_000)?;
+        let list = |names: Vec<String>| {
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(" ")
+            }
+        };
+        let Self {
+            seed,
+            profile,
+            nodes,
+            replicas,
+            clients,
+            keys,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "seed {seed}, profile {profile}: {nodes} nodes, N = {replicas}, {clients} clients, {keys} keys, {} s",
+            self.load_us / 1_000_000
+        )?;
         writeln!(
             f,
             "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}",
@@ -307,11 +364,23 @@ impl fmt::Display for Plan {
             self.writer_groups,
             self.segment_bytes,
             self.epoch_lease,
-            if self.last_write_wins { ", last write wins" } else { "" },
+            if self.last_write_wins {
+                ", last write wins"
+            } else {
+                ""
+            },
             if self.buffered { ", buffered" } else { "" }
         )?;
-        writeln!(f, "  faults: {}", list(self.faults.iter().map(ToString::to_string).collect()))?;
-        write!(f, "  operations: {}", list(self.operations.iter().map(ToString::to_string).collect()))
+        writeln!(
+            f,
+            "  faults: {}",
+            list(self.faults.iter().map(ToString::to_string).collect())
+        )?;
+        write!(
+            f,
+            "  operations: {}",
+            list(self.operations.iter().map(ToString::to_string).collect())
+        )
     }
 }
 
@@ -322,12 +391,18 @@ mod tests {
     #[test]
     fn seeds_differ_and_repeat() {
         assert_eq!(Plan::draw(3, Profile::All), Plan::draw(3, Profile::All));
-        let plans: Vec<Plan> = (0..200).map(|seed| Plan::draw(seed, Profile::All)).collect();
+        let plans: Vec<Plan> = (0..200)
+            .map(|seed| Plan::draw(seed, Profile::All))
+            .collect();
         for &fault in FaultClass::ALL {
             let on = plans.iter().filter(|plan| plan.has(fault)).count();
             assert!((40..160).contains(&on), "{fault} is on in {on} of 200 runs");
         }
-        assert!(plans.iter().all(|plan| !plan.workloads().is_empty() && plan.nodes >= 2));
+        assert!(
+            plans
+                .iter()
+                .all(|plan| !plan.workloads().is_empty() && plan.nodes >= 2)
+        );
     }
 
     #[test]

@@ -18,7 +18,12 @@ pub enum CrashPoint {
 }
 
 impl CrashPoint {
-    pub const ALL: [Self; 4] = [Self::AfterAppend, Self::AfterFlush, Self::AfterSend, Self::BeforeReply];
+    pub const ALL: [Self; 4] = [
+        Self::AfterAppend,
+        Self::AfterFlush,
+        Self::AfterSend,
+        Self::BeforeReply,
+    ];
 }
 
 impl fmt::Display for CrashPoint {
@@ -42,7 +47,10 @@ pub struct Trips {
 impl Trips {
     #[must_use]
     pub fn new(crash: impl Fn(CrashPoint) + Send + Sync + 'static) -> Self {
-        Self { armed: Arc::default(), crash: Arc::new(crash) }
+        Self {
+            armed: Arc::default(),
+            crash: Arc::new(crash),
+        }
     }
 
     /// The process is to crash when it passes a point for the so many-th time from now; 1 is the next time.

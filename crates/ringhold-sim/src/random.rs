@@ -20,13 +20,17 @@ impl Random {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut at = seed;
-        Self { state: std::array::from_fn(|_| split_mix(&mut at)) }
+        Self {
+            state: std::array::from_fn(|_| split_mix(&mut at)),
+        }
     }
 
     /// The stream of one part of a run.
     #[must_use]
     pub fn of(seed: u64, part: &str) -> Self {
-        let name = part.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let name = part.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self::new(seed ^ name)
     }
 
@@ -83,7 +87,9 @@ impl Random {
 
 /// The quantiles 0, 1/16 … 1 of a log-normal distribution with σ = 1, in percent of its median; the ends
 /// cut off at one in a thousand.
-const LOG_NORMAL: [u64; 17] = [5, 22, 32, 41, 51, 61, 73, 85, 100, 117, 138, 163, 196, 243, 316, 464, 2_200];
+const LOG_NORMAL: [u64; 17] = [
+    5, 22, 32, 41, 51, 61, 73, 85, 100, 117, 138, 163, 196, 243, 316, 464, 2_200,
+];
 
 fn split_mix(at: &mut u64) -> u64 {
     *at = at.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -104,7 +104,10 @@ impl RareCounts {
     }
 
     fn of(&self, rare: Rare) -> &AtomicU64 {
-        let at = Rare::ALL.iter().position(|known| *known == rare).expect("all are listed");
+        let at = Rare::ALL
+            .iter()
+            .position(|known| *known == rare)
+            .expect("all are listed");
         &self.0[at]
     }
 }

@@ -20,9 +20,9 @@ use crate::plan::{FaultClass, Plan};
 use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
 use crate::trace::{Listener, Trace, Who};
+use bytes::Bytes;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use ringhold_core::version::{Content, ContextToken, Object};
-use bytes::Bytes;
 use ringhold_wire::message::peer::{ClientPut, Reply, Request};
 use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
 use std::collections::BTreeMap;
@@ -65,7 +65,12 @@ pub fn run(plan: &Plan, listener: Option<Listener>) -> Report {
     let books = SharedBooks::default();
     let rare = Arc::new(RareCounts::default());
     let trace = Trace::new(executor.clone(), listener);
-    let around = Surroundings { executor, trace, books, rare };
+    let around = Surroundings {
+        executor,
+        trace,
+        books,
+        rare,
+    };
     let cluster = Cluster::new(around.clone(), plan.clone());
     open_books(&cluster);
 
@@ -79,7 +84,9 @@ pub fn run(plan: &Plan, listener: Option<Listener>) -> Report {
         Err(cause) => Some(Violation::new("panic", words_of(&*cause))),
     };
     if let Some(violation) = &violation {
-        around.trace.event(Who::World, "violation", || violation.to_string());
+        around
+            .trace
+            .event(Who::World, "violation", || violation.to_string());
     }
     let report = report(&cluster, plan, violation, &stage, panicked);
     if !panicked {
@@ -98,7 +105,11 @@ struct Stage {
 fn open_books(cluster: &Cluster) {
     let plan = cluster.plan();
     let mut books = cluster.around().books.lock();
-    books.rules = Rules { last_write_wins: plan.last_write_wins, buffered: plan.buffered, replicas: plan.replicas };
+    books.rules = Rules {
+        last_write_wins: plan.last_write_wins,
+        buffered: plan.buffered,
+        replicas: plan.replicas,
+    };
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
         let workload = workload_of(key, plan);
@@ -128,7 +139,12 @@ fn go_on(around: &Surroundings, stage: &Stage, plan: &Plan) -> Option<Violation>
         }
     }
     let violation = around.books.lock().violation.clone();
-    let stuck = || Violation::new("I17", format!("the run has not ended after {} s", limit_us / 1_000_000));
+    let stuck = || {
+        Violation::new(
+            "I17",
+            format!("the run has not ended after {} s", limit_us / 1_000_000),
+        )
+    };
     violation.or_else(|| (!stage.ended.load(Ordering::Relaxed)).then(stuck))
 }
 
@@ -171,7 +187,10 @@ fn send_clients(cluster: &Cluster, until_us: u64) -> Arc<AtomicUsize> {
             client.work(until_us).await;
             left.fetch_sub(1, Ordering::Relaxed);
         };
-        cluster.around().executor.spawn(Group::WORLD, Box::pin(task));
+        cluster
+            .around()
+            .executor
+            .spawn(Group::WORLD, Box::pin(task));
     }
     working
 }
@@ -225,8 +244,18 @@ async fn sweep(cluster: &Cluster) -> Result<(), Violation> {
 
 async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation> {
     let name = cluster.around().books.lock().names[key].clone();
-    let quorum = GetSpec { r: Count::All, ..GetSpec::default() };
-    let request = Request::Get(GetRequest { name: name.clone(), options: GetOptions { quorum, n_val: None }, explain: false });
+    let quorum = GetSpec {
+        r: Count::All,
+        ..GetSpec::default()
+    };
+    let request = Request::Get(GetRequest {
+        name: name.clone(),
+        options: GetOptions {
+            quorum,
+            n_val: None,
+        },
+        explain: false,
+    });
     let node = key % cluster.plan().nodes;
     let answered = |reply: &Reply| matches!(reply, Reply::Got(Ok(_)));
     match persist(cluster, node, &request, answered).await {
@@ -244,7 +273,10 @@ fn copies(cluster: &Cluster, key: usize) -> Result<Vec<(usize, Object)>, Violati
     let name = cluster.around().books.lock().names[key].clone();
     let held = |node: usize| match cluster.held(node, &name) {
         Ok(object) => Ok((node, object)),
-        Err(error) => Err(Violation::new("I5", format!("key {key} can't be read at n{node}: {error}"))),
+        Err(error) => Err(Violation::new(
+            "I5",
+            format!("key {key} can't be read at n{node}: {error}"),
+        )),
     };
     cluster.primaries(&name).into_iter().map(held).collect()
 }
@@ -268,37 +300,83 @@ fn check_end(cluster: &Cluster) -> Result<(), Violation> {
 async fn probe(cluster: &Cluster) -> Result<(), Violation> {
     let mut random = Random::of(cluster.plan().seed, "probes");
     for node in 0..cluster.plan().nodes {
-        let name = ObjectName { bucket_type: "default".into(), bucket: "probes".into(), key: format!("of n{node}").into() };
+        let name = ObjectName {
+            bucket_type: "default".into(),
+            bucket: "probes".into(),
+            key: format!("of n{node}").into(),
+        };
         let put = PutRequest {
             name: name.clone(),
             seen: ContextToken::default(),
             operation: ringhold_core::id::OperationId(random.next_u128()),
-            content: Content::Value { bytes: "there".into(), metadata: Vec::new() },
+            content: Content::Value {
+                bytes: "there".into(),
+                metadata: Vec::new(),
+            },
             unchanged_since: None,
-            options: PutOptions { quorum: PutSpec { w: Count::All, ..PutSpec::default() }, n_val: None, flushed: false },
+            options: PutOptions {
+                quorum: PutSpec {
+                    w: Count::All,
+                    ..PutSpec::default()
+                },
+                n_val: None,
+                flushed: false,
+            },
             return_object: false,
             explain: false,
         };
         let stored = |reply: &Reply| matches!(reply, Reply::Coordinated(Ok(_)));
-        if persist(cluster, node, &Request::Put(ClientPut { request: put, context: Bytes::new() }), stored).await.is_none() {
-            return Err(i17_liveness::silent("a put", node, usize::MAX, ATTEMPTS_MAX));
+        if persist(
+            cluster,
+            node,
+            &Request::Put(ClientPut {
+                request: put,
+                context: Bytes::new(),
+            }),
+            stored,
+        )
+        .await
+        .is_none()
+        {
+            return Err(i17_liveness::silent(
+                "a put",
+                node,
+                usize::MAX,
+                ATTEMPTS_MAX,
+            ));
         }
-        let get = Request::Get(GetRequest { name, options: GetOptions::default(), explain: false });
+        let get = Request::Get(GetRequest {
+            name,
+            options: GetOptions::default(),
+            explain: false,
+        });
         let found = |reply: &Reply| matches!(reply, Reply::Got(Ok(answer)) if answer.answer.object.has_value());
         if persist(cluster, node, &get, found).await.is_none() {
-            return Err(i17_liveness::silent("a get", node, usize::MAX, ATTEMPTS_MAX));
+            return Err(i17_liveness::silent(
+                "a get",
+                node,
+                usize::MAX,
+                ATTEMPTS_MAX,
+            ));
         }
     }
     Ok(())
 }
 
 /// Asks until the reply is as it should be, or often enough.
-async fn persist(cluster: &Cluster, node: usize, request: &Request, good: impl Fn(&Reply) -> bool) -> Option<Reply> {
+async fn persist(
+    cluster: &Cluster,
+    node: usize,
+    request: &Request,
+    good: impl Fn(&Reply) -> bool,
+) -> Option<Reply> {
     let executor = &cluster.around().executor;
     let host = cluster.plan().nodes;
     for _ in 0..ATTEMPTS_MAX {
         let deadline_us = executor.now_us() + 1_000_000;
-        let sent = cluster.network().call(host, node, request, deadline_us, 100_000);
+        let sent = cluster
+            .network()
+            .call(host, node, request, deadline_us, 100_000);
         if let Ok(call) = sent
             && let Ok(reply) = call.await
             && good(&reply)
@@ -310,8 +388,19 @@ async fn persist(cluster: &Cluster, node: usize, request: &Request, good: impl F
     None
 }
 
-fn report(cluster: &Cluster, plan: &Plan, violation: Option<Violation>, stage: &Stage, panicked: bool) -> Report {
-    let Surroundings { executor, books, rare, .. } = cluster.around();
+fn report(
+    cluster: &Cluster,
+    plan: &Plan,
+    violation: Option<Violation>,
+    stage: &Stage,
+    panicked: bool,
+) -> Report {
+    let Surroundings {
+        executor,
+        books,
+        rare,
+        ..
+    } = cluster.around();
     let mut report = Report {
         plan: plan.clone(),
         violation,
@@ -330,19 +419,32 @@ fn report(cluster: &Cluster, plan: &Plan, violation: Option<Violation>, stage: &
     }
     cluster.harvest();
     let books = books.lock();
-    let acknowledged = books.operations.iter().filter(|operation| matches!(operation.outcome, Some(crate::books::Outcome::Acknowledged(_))));
+    let acknowledged = books.operations.iter().filter(|operation| {
+        matches!(
+            operation.outcome,
+            Some(crate::books::Outcome::Acknowledged(_))
+        )
+    });
     report.acknowledged = acknowledged.count() as u64;
     report.operations = books.operations.len() as u64;
     report.trace_hash = executor.trace_hash();
     report.events = executor.events();
     report.simulated_us = executor.now_us();
     report.messages = cluster.network().messages();
-    report.faults = stage.faults.lock().expect("no holder of this lock panics").clone();
-    report.rare = Rare::ALL.iter().map(|&event| (event, rare.count(event))).collect();
+    report.faults = stage
+        .faults
+        .lock()
+        .expect("no holder of this lock panics")
+        .clone();
+    report.rare = Rare::ALL
+        .iter()
+        .map(|&event| (event, rare.count(event)))
+        .collect();
     report
 }
 
 fn words_of(cause: &(dyn std::any::Any + Send)) -> String {
     let text = cause.downcast_ref::<String>().cloned();
-    text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "without words".to_owned())
+    text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "without words".to_owned())
 }

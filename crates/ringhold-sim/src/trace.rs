@@ -45,7 +45,10 @@ pub struct Trace {
 impl Trace {
     #[must_use]
     pub fn new(executor: Executor, listener: Option<Listener>) -> Self {
-        Self { executor, listener: listener.map(|listener| Arc::new(Mutex::new(listener))) }
+        Self {
+            executor,
+            listener: listener.map(|listener| Arc::new(Mutex::new(listener))),
+        }
     }
 
     /// Says that something happened.

@@ -38,10 +38,13 @@ pub fn operation_of(id: OperationId) -> Option<usize> {
 /// The operations whose ids stand in these bytes.
 pub fn operations_in(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let mark = OPERATION_MARK.to_be_bytes();
-    bytes.windows(16).filter(move |window| window[0] == mark[0] && window[..8] == mark).filter_map(|window| {
-        let number: [u8; 8] = window[8..].try_into().expect("16 bytes have two halves");
-        usize::try_from(u64::from_be_bytes(number)).ok()
-    })
+    bytes
+        .windows(16)
+        .filter(move |window| window[0] == mark[0] && window[..8] == mark)
+        .filter_map(|window| {
+            let number: [u8; 8] = window[8..].try_into().expect("16 bytes have two halves");
+            usize::try_from(u64::from_be_bytes(number)).ok()
+        })
 }
 
 /// What a value says.
@@ -64,7 +67,8 @@ impl Value {
         bytes.put_u32(u32::try_from(self.key).expect("a run has few keys"));
         bytes.put_u32(u32::try_from(self.items.len()).expect("fewer than operations"));
         self.items.iter().for_each(|item| bytes.put_u64(*item));
-        let filler = (0..self.filler_bytes).map(|at| u8::try_from((self.operation * 31 + at * 7) % 251).expect("below 251"));
+        let filler = (0..self.filler_bytes)
+            .map(|at| u8::try_from((self.operation * 31 + at * 7) % 251).expect("below 251"));
         bytes.extend(filler);
         bytes.into()
     }
@@ -77,8 +81,16 @@ impl Value {
         let client = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
         let key = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
         let count = bytes.try_get_u32().ok()?;
-        let items = (0..count).map(|_| bytes.try_get_u64().ok()).collect::<Option<_>>()?;
-        Some(Self { operation, client, key, items, filler_bytes: bytes.len() })
+        let items = (0..count)
+            .map(|_| bytes.try_get_u64().ok())
+            .collect::<Option<_>>()?;
+        Some(Self {
+            operation,
+            client,
+            key,
+            items,
+            filler_bytes: bytes.len(),
+        })
     }
 }
 
@@ -88,7 +100,13 @@ mod tests {
 
     #[test]
     fn values_read_back() {
-        let value = Value { operation: 9, client: 2, key: 5, items: BTreeSet::from([1, 77]), filler_bytes: 40 };
+        let value = Value {
+            operation: 9,
+            client: 2,
+            key: 5,
+            items: BTreeSet::from([1, 77]),
+            filler_bytes: 40,
+        };
         assert_eq!(Value::decode(&value.encode()), Some(value.clone()));
         assert_eq!(Value::decode(b"something else"), None);
         assert_eq!(Value::decode(&value.encode()[..20]), None);

@@ -29,7 +29,14 @@ pub enum Workload {
 }
 
 impl Workload {
-    pub const ALL: [Self; 6] = [Self::Set, Self::Cart, Self::Counter, Self::Register, Self::Blind, Self::Deletes];
+    pub const ALL: [Self; 6] = [
+        Self::Set,
+        Self::Cart,
+        Self::Counter,
+        Self::Register,
+        Self::Blind,
+        Self::Deletes,
+    ];
 
     /// Whether its values are sets of items that only grow by the operations on it.
     #[must_use]

@@ -27,6 +27,8 @@ mod error;
 mod figures;
 pub mod files;
 mod key;
+#[cfg(feature = "known-bad")]
+pub mod known_bad;
 mod lease;
 mod log;
 mod meta;

@@ -36,8 +36,9 @@ use bytes::{Bytes, BytesMut};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// No frame is longer, its length field included.
-pub const FRAME_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// No frame is longer, its length field included. Room for the merge of several objects, each as large
+/// as an object may be: replicas that wrote apart must be able to send each other what they have.
+pub const FRAME_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 /// No frame of a stranger is longer.
 pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 8 * 1_024;
 /// How much room [`FrameDecoder::space`] makes for what a socket may have.

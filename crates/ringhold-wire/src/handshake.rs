@@ -105,6 +105,8 @@ pub struct NodeCard {
     /// The epoch of the ring document that it holds.
     pub epoch: u64,
     pub placement_number: u64,
+    /// The hash of that document: two that were founded from different lists must not mix.
+    pub ring: [u8; 16],
     /// For people; at most [`NAME_BYTES_MAX`].
     pub name: Bytes,
 }
@@ -176,6 +178,8 @@ pub enum TurnedAway {
     RemovedNode { epoch: u64 },
     /// The dialer does not have the cluster's secret.
     NotAuthentic,
+    /// The dialer holds another ring document of the same epoch.
+    RingMismatch { epoch: u64 },
 }
 
 impl fmt::Display for TurnedAway {
@@ -196,6 +200,12 @@ impl fmt::Display for TurnedAway {
                 )
             }
             Self::NotAuthentic => f.write_str("the dialer does not have the cluster's secret"),
+            Self::RingMismatch { epoch } => {
+                write!(
+                    f,
+                    "the node holds another ring of epoch {epoch}: they were founded from different lists"
+                )
+            }
         }
     }
 }
@@ -321,6 +331,9 @@ fn admit(
         return Err(TurnedAway::WrongNode { node: own.node });
     }
     match standing_of(card.node) {
+        Standing::Member if card.epoch == own.epoch && card.ring != own.ring => {
+            Err(TurnedAway::RingMismatch { epoch: own.epoch })
+        }
         Standing::Member => Ok(()),
         Standing::Unknown => Err(TurnedAway::UnknownNode),
         Standing::Removed { epoch } => Err(TurnedAway::RemovedNode { epoch }),

@@ -36,15 +36,12 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// What the search minimises. A fault outweighs a few moves but not a whole ring of them, or
-    /// the search would never leave the first valley that it finds.
-    fn energy(&self) -> usize {
-        8 * self.node_conflicts + 3 * self.misplaced_shares + 4 * self.zone_conflicts + self.moves
+    /// What the search minimises, with a fault weighed as so many moves.
+    fn energy(&self, fault: usize) -> usize {
+        let faults = 2 * self.node_conflicts + self.misplaced_shares + self.zone_conflicts;
+        fault * faults + self.moves
     }
 }
-
-/// The threshold at the start: about one fault.
-const FIRST_THRESHOLD: usize = 6;
 
 /// What is asked: members are numbers into the goal's shares.
 #[derive(Debug, Clone, Copy)]
@@ -211,6 +208,8 @@ pub(super) struct Search<'a> {
     now: Arrangement<'a>,
     best_rank: Rank,
     best_owners: Vec<usize>,
+    /// How many moves a fault weighs.
+    fault: usize,
     random: Random,
     /// The change that is being tried: positions, and the owners they had.
     tried: Vec<(usize, usize)>,
@@ -220,13 +219,15 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Searches of different rounds take different ways.
-    pub(super) fn new(start: Arrangement<'a>, round: u64) -> Self {
+    /// Later rounds take other ways, and would rather move more than leave a fault. A fault never
+    /// outweighs a whole ring of moves, or the search could not leave the first valley it finds.
+    pub(super) fn new(start: Arrangement<'a>, round: u32) -> Self {
         let rows = start.owners.len();
         Self {
             best_rank: start.task.rank(start.cost),
             best_owners: start.owners.clone(),
             now: start,
+            fault: 4 << round.min(4),
             random: Random::new(round),
             tried: Vec::new(),
             taken_in: vec![0; rows],
@@ -244,16 +245,18 @@ impl<'a> Search<'a> {
             zone_conflicts: accepted,
             ..Cost::default()
         };
+        // At first as much as one fault and a half is put up with.
+        let first_threshold = self.fault * 3 / 2;
         let mut spent = 0;
         while spent < effort && self.best_rank > task.rank(perfect) {
             let threshold = self
                 .random
-                .below(FIRST_THRESHOLD * (effort - spent) / effort + 1);
-            let energy = self.now.cost.energy();
+                .below(first_threshold * (effort - spent) / effort + 1);
+            let energy = self.now.cost.energy(self.fault);
             self.tried.clear();
             self.try_change();
             spent += 1 + self.tried.len();
-            if self.now.cost.energy() > energy + threshold {
+            if self.now.cost.energy(self.fault) > energy + threshold {
                 self.take_back();
             }
             let rank = task.rank(self.now.cost);
@@ -370,9 +373,9 @@ struct Random {
 }
 
 impl Random {
-    fn new(round: u64) -> Self {
+    fn new(round: u32) -> Self {
         Self {
-            state: 0x9E37_79B9_7F4A_7C15 ^ round.wrapping_mul(0xD1B5_4A32_D192_ED03),
+            state: 0x9E37_79B9_7F4A_7C15 ^ u64::from(round).wrapping_mul(0xD1B5_4A32_D192_ED03),
         }
     }
 

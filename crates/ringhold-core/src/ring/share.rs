@@ -4,7 +4,7 @@
 //!
 //! **How wide can windows be?** With w the width, no node may come back within w partitions, so
 //! a node owns at most ⌊Q/w⌋ of them, and S nodes can fill the ring only if S·⌊Q/w⌋ ≥ Q. That is
-//! also enough: [`super::spread`] builds such a ring for every set of quotas within that cap. So
+//! also enough: `spread` builds such a ring for every set of quotas within that cap. So
 //! [`node_window`] is exact: the widest window, up to the target, that can be distinct everywhere,
 //! the wrap-around included. (A ring of 16 with 5 nodes allows 4, with 6 nodes 5; three nodes on
 //! a power of two allow only 2, since 3 does not divide it.)
@@ -76,6 +76,12 @@ impl Share {
     /// The share rounded up: the most partitions that are right for the member.
     pub fn at_most(&self) -> usize {
         self.whole + usize::from(self.remainder > 0)
+    }
+
+    /// The share in thousandths of a partition, rounded down: to show, and to add up.
+    pub fn thousandths(&self) -> usize {
+        let fraction = self.remainder * 1_000 / self.divisor;
+        self.whole * 1_000 + usize::try_from(fraction).expect("a remainder is below its divisor")
     }
 
     /// Orders the fractional parts.

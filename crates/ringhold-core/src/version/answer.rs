@@ -16,7 +16,9 @@ impl Object {
     pub fn siblings(&self) -> Vec<&Version> {
         let mut shown: Vec<&Version> = Vec::with_capacity(self.versions().len());
         for version in self.versions().iter().rev() {
-            let twin = |other: &&&Version| other.operation == version.operation && other.hash == version.hash;
+            let twin = |other: &&&Version| {
+                other.operation == version.operation && other.hash == version.hash
+            };
             if shown.iter().find(twin).is_none() {
                 shown.push(version);
             }
@@ -30,17 +32,26 @@ impl Object {
     /// counters, so covering a version covers none that is later.
     #[must_use]
     pub fn replaced_by(&self, mut seen: Context, hidden: usize) -> Context {
-        let unseen = self.versions().iter().filter(|version| !seen.covers(version.dot));
-        let mut unseen: Vec<_> = unseen.map(|version| (version.timestamp, version.dot)).collect();
+        let unseen = self
+            .versions()
+            .iter()
+            .filter(|version| !seen.covers(version.dot));
+        let mut unseen: Vec<_> = unseen
+            .map(|version| (version.timestamp, version.dot))
+            .collect();
         unseen.sort_unstable();
         let older = unseen.len().saturating_sub(hidden);
-        unseen[..older].iter().for_each(|(_, dot)| seen.observe(*dot));
+        unseen[..older]
+            .iter()
+            .for_each(|(_, dot)| seen.observe(*dot));
         seen
     }
 
     /// The one version that wins by the greatest timestamp, then the greatest dot.
     #[must_use]
     pub fn last_write(&self) -> Option<&Version> {
-        self.versions().iter().max_by_key(|version| (version.timestamp, version.dot))
+        self.versions()
+            .iter()
+            .max_by_key(|version| (version.timestamp, version.dot))
     }
 }

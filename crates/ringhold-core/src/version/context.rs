@@ -67,13 +67,18 @@ impl Context {
     /// Whether everything `other` has seen was seen here too.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
-        other.entries.iter().all(|&(actor, counter)| self.counter(actor) >= counter)
+        other
+            .entries
+            .iter()
+            .all(|&(actor, counter)| self.counter(actor) >= counter)
     }
 
     /// The newest entry of an incarnation: its highest epoch, and the counter in it.
     #[must_use]
     pub fn newest_of(&self, incarnation: Incarnation) -> Option<(Actor, u64)> {
-        let end = self.entries.partition_point(|(actor, _)| actor.incarnation <= incarnation);
+        let end = self
+            .entries
+            .partition_point(|(actor, _)| actor.incarnation <= incarnation);
         let newest = *self.entries[..end].last()?;
         (newest.0.incarnation == incarnation).then_some(newest)
     }
@@ -93,7 +98,10 @@ impl Context {
             return;
         }
         let mut joined = Vec::with_capacity(self.entries.len().max(other.entries.len()));
-        let (mut ours, mut theirs) = (self.entries.iter().peekable(), other.entries.iter().peekable());
+        let (mut ours, mut theirs) = (
+            self.entries.iter().peekable(),
+            other.entries.iter().peekable(),
+        );
         loop {
             let next = match (ours.peek(), theirs.peek()) {
                 (Some(&&a), Some(&&b)) if a.0 == b.0 => {
@@ -132,13 +140,19 @@ mod tests {
     use super::*;
 
     fn actor(incarnation: u128, epoch: u64) -> Actor {
-        Actor { incarnation: Incarnation(incarnation), epoch: KeyEpoch(epoch) }
+        Actor {
+            incarnation: Incarnation(incarnation),
+            epoch: KeyEpoch(epoch),
+        }
     }
 
     fn context(entries: &[(u128, u64, u64)]) -> Context {
         let mut context = Context::new();
         for &(incarnation, epoch, counter) in entries {
-            context.observe(Dot { actor: actor(incarnation, epoch), counter });
+            context.observe(Dot {
+                actor: actor(incarnation, epoch),
+                counter,
+            });
         }
         context
     }
@@ -147,8 +161,16 @@ mod tests {
     fn join_takes_the_larger_counter_of_each_actor() {
         let rows: &[(&[_], &[_], &[_])] = &[
             (&[], &[(1, 1, 1)], &[(1, 1, 1)]),
-            (&[(1, 1, 3)], &[(1, 1, 2), (2, 1, 1)], &[(1, 1, 3), (2, 1, 1)]),
-            (&[(1, 2, 1), (3, 1, 9)], &[(1, 1, 5), (2, 1, 1)], &[(1, 1, 5), (1, 2, 1), (2, 1, 1), (3, 1, 9)]),
+            (
+                &[(1, 1, 3)],
+                &[(1, 1, 2), (2, 1, 1)],
+                &[(1, 1, 3), (2, 1, 1)],
+            ),
+            (
+                &[(1, 2, 1), (3, 1, 9)],
+                &[(1, 1, 5), (2, 1, 1)],
+                &[(1, 1, 5), (1, 2, 1), (2, 1, 1), (3, 1, 9)],
+            ),
         ];
         for (left, right, want) in rows {
             let mut joined = context(left);

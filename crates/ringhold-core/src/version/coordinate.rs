@@ -50,9 +50,19 @@ pub fn coordinate(
     fresh_epoch: impl FnOnce() -> KeyEpoch,
 ) -> Coordinated {
     let hash = write.content.hash();
-    let known = object.versions().iter().rev().find(|v| v.operation == write.operation && v.hash == hash);
+    let known = object
+        .versions()
+        .iter()
+        .rev()
+        .find(|v| v.operation == write.operation && v.hash == hash);
     if let Some(dot) = known.map(|version| version.dot) {
-        return Coordinated { dot, live, repeated: true, epoch_restarted: false, own_dot_ahead: false };
+        return Coordinated {
+            dot,
+            live,
+            repeated: true,
+            epoch_restarted: false,
+            own_dot_ahead: false,
+        };
     }
 
     let ours = object.context().newest_of(store.incarnation);
@@ -63,13 +73,33 @@ pub fn coordinate(
         Some(live) => (live.epoch, live.counter + 1),
         None => (fresh_epoch(), 1),
     };
-    let dot = Dot { actor: Actor { incarnation: store.incarnation, epoch }, counter };
-    let timestamp = Timestamp::after(write.wall_us, write.seen_timestamp, object.greatest_timestamp());
-    let version = Version { dot, timestamp, operation: write.operation, hash, content: write.content };
+    let dot = Dot {
+        actor: Actor {
+            incarnation: store.incarnation,
+            epoch,
+        },
+        counter,
+    };
+    let timestamp = Timestamp::after(
+        write.wall_us,
+        write.seen_timestamp,
+        object.greatest_timestamp(),
+    );
+    let version = Version {
+        dot,
+        timestamp,
+        operation: write.operation,
+        hash,
+        content: write.content,
+    };
     object.supersede(&write.seen, version);
     Coordinated {
         dot,
-        live: Some(LiveEpoch { life: store.life, epoch, counter }),
+        live: Some(LiveEpoch {
+            life: store.life,
+            epoch,
+            counter,
+        }),
         repeated: false,
         epoch_restarted: extended.is_none() && (ours.is_some() || theirs.is_some()),
         own_dot_ahead,
@@ -79,12 +109,17 @@ pub fn coordinate(
 /// The mark to keep after a merge: merging never grants the right to count on, and takes it away
 /// when the merged context knows a newer entry of this store than the mark.
 #[must_use]
-pub fn live_after_merge(merged: &Object, live: Option<LiveEpoch>, store: StoreIdentity) -> Option<LiveEpoch> {
+pub fn live_after_merge(
+    merged: &Object,
+    live: Option<LiveEpoch>,
+    store: StoreIdentity,
+) -> Option<LiveEpoch> {
     live.filter(|live| may_extend(*live, merged.context().newest_of(store.incarnation), store))
 }
 
 /// The live-epoch rule.
 fn may_extend(live: LiveEpoch, newest: Option<(Actor, u64)>, store: StoreIdentity) -> bool {
     live.life == store.life
-        && newest.is_some_and(|(actor, counter)| actor.epoch == live.epoch && counter == live.counter)
+        && newest
+            .is_some_and(|(actor, counter)| actor.epoch == live.epoch && counter == live.counter)
 }

@@ -21,7 +21,10 @@ pub struct MetadataField {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    Value { bytes: Bytes, metadata: Vec<MetadataField> },
+    Value {
+        bytes: Bytes,
+        metadata: Vec<MetadataField>,
+    },
     /// A delete. A version like any other: it merges, replicates and is repaired.
     Tombstone,
 }
@@ -113,12 +116,18 @@ impl Object {
     /// Whether there is something to read: a version that is no tombstone.
     #[must_use]
     pub fn has_value(&self) -> bool {
-        self.versions.iter().any(|version| !version.content.is_tombstone())
+        self.versions
+            .iter()
+            .any(|version| !version.content.is_tombstone())
     }
 
     #[must_use]
     pub fn greatest_timestamp(&self) -> Timestamp {
-        self.versions.iter().map(|version| version.timestamp).max().unwrap_or_default()
+        self.versions
+            .iter()
+            .map(|version| version.timestamp)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Joins what another replica knows of the key.
@@ -141,9 +150,18 @@ impl Object {
                 (None, None) => break,
             };
             match order {
-                Ordering::Less => merged.extend(ours.next().filter(|v| !other.context.covers(v.dot))),
-                Ordering::Greater => merged.extend(theirs.next().filter(|v| !self.context.covers(v.dot)).cloned()),
-                Ordering::Equal => merged.extend(ours.next().zip(theirs.next()).map(|(a, b)| same_dot(a, b))),
+                Ordering::Less => {
+                    merged.extend(ours.next().filter(|v| !other.context.covers(v.dot)))
+                }
+                Ordering::Greater => merged.extend(
+                    theirs
+                        .next()
+                        .filter(|v| !self.context.covers(v.dot))
+                        .cloned(),
+                ),
+                Ordering::Equal => {
+                    merged.extend(ours.next().zip(theirs.next()).map(|(a, b)| same_dot(a, b)))
+                }
             }
         }
         self.versions = merged;
@@ -168,6 +186,9 @@ impl Object {
 /// One dot names one write, so both sides have the same version. If a store has broken that,
 /// every replica keeps the same one of the two: the greater hash.
 fn same_dot(ours: Version, theirs: &Version) -> Version {
-    let (left, right) = ((ours.hash, ours.timestamp, ours.operation), (theirs.hash, theirs.timestamp, theirs.operation));
+    let (left, right) = (
+        (ours.hash, ours.timestamp, ours.operation),
+        (theirs.hash, theirs.timestamp, theirs.operation),
+    );
     if right > left { theirs.clone() } else { ours }
 }

@@ -13,7 +13,11 @@ impl Timestamp {
     /// The timestamp of a new write.
     #[must_use]
     pub fn after(wall_us: u64, seen: Self, on_key: Self) -> Self {
-        Self(wall_us.max(seen.0.saturating_add(1)).max(on_key.0.saturating_add(1)))
+        Self(
+            wall_us
+                .max(seen.0.saturating_add(1))
+                .max(on_key.0.saturating_add(1)),
+        )
     }
 
     /// Whole seconds since 1970.
@@ -29,9 +33,17 @@ mod tests {
 
     #[test]
     fn a_write_is_later_than_what_it_saw_and_what_is_there() {
-        let rows = [(100, 0, 0, 100), (100, 250, 0, 251), (100, 0, 300, 301), (0, u64::MAX, 0, u64::MAX)];
+        let rows = [
+            (100, 0, 0, 100),
+            (100, 250, 0, 251),
+            (100, 0, 300, 301),
+            (0, u64::MAX, 0, u64::MAX),
+        ];
         for (wall, seen, on_key, want) in rows {
-            assert_eq!(Timestamp::after(wall, Timestamp(seen), Timestamp(on_key)), Timestamp(want));
+            assert_eq!(
+                Timestamp::after(wall, Timestamp(seen), Timestamp(on_key)),
+                Timestamp(want)
+            );
         }
     }
 }

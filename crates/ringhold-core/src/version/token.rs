@@ -46,8 +46,12 @@ impl std::fmt::Display for TokenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Malformed => f.write_str("the context is not one that this store gives out"),
-            Self::UnknownVersion(version) => write!(f, "the context has the unknown format version {version}"),
-            Self::NotAuthentic => f.write_str("the context was not given out by this cluster for this key"),
+            Self::UnknownVersion(version) => {
+                write!(f, "the context has the unknown format version {version}")
+            }
+            Self::NotAuthentic => {
+                f.write_str("the context was not given out by this cluster for this key")
+            }
         }
     }
 }
@@ -78,14 +82,19 @@ impl std::fmt::Debug for TokenKey {
 impl TokenKey {
     #[must_use]
     pub fn new(cluster_secret: &[u8; 32], previous_secret: Option<&[u8; 32]>) -> Self {
-        let derive = |secret: &[u8; 32]| blake3::derive_key("ringhold context token, version 1", secret);
-        Self { current: derive(cluster_secret), previous: previous_secret.map(derive) }
+        let derive =
+            |secret: &[u8; 32]| blake3::derive_key("ringhold context token, version 1", secret);
+        Self {
+            current: derive(cluster_secret),
+            previous: previous_secret.map(derive),
+        }
     }
 
     #[must_use]
     pub fn seal(&self, scope: TokenScope<'_>, token: &ContextToken) -> Vec<u8> {
         let entries = token.context.entries();
-        let count = u16::try_from(entries.len()).expect("puts are refused long before a context has 65,536 entries");
+        let count = u16::try_from(entries.len())
+            .expect("puts are refused long before a context has 65,536 entries");
         let mut bytes = Vec::with_capacity(HEADER_BYTES + entries.len() * ENTRY_BYTES + HASH_BYTES);
         bytes.push(VERSION);
         bytes.extend_from_slice(&token.timestamp.0.to_be_bytes());
@@ -111,7 +120,8 @@ impl TokenKey {
             return Err(TokenError::UnknownVersion(sealed[0]));
         }
         let (body, hash) = sealed.split_at(sealed.len() - HASH_BYTES);
-        let genuine = |key: &[u8; 32]| same(&keyed_hash(key, scope, body).as_bytes()[..HASH_BYTES], hash);
+        let genuine =
+            |key: &[u8; 32]| same(&keyed_hash(key, scope, body).as_bytes()[..HASH_BYTES], hash);
         if !genuine(&self.current) && !self.previous.as_ref().is_some_and(genuine) {
             return Err(TokenError::NotAuthentic);
         }
@@ -130,7 +140,12 @@ fn keyed_hash(key: &[u8; 32], scope: TokenScope<'_>, body: &[u8]) -> blake3::Has
 }
 
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .fold(0, |difference, (a, b)| difference | (a ^ b))
+            == 0
 }
 
 fn parse(body: &[u8]) -> Option<ContextToken> {
@@ -139,9 +154,15 @@ fn parse(body: &[u8]) -> Option<ContextToken> {
     if entries.len() != usize::from(u16::from_be_bytes(*count)) * ENTRY_BYTES {
         return None;
     }
-    let entries = entries.chunks_exact(ENTRY_BYTES).map(parse_entry).collect::<Option<Vec<_>>>()?;
+    let entries = entries
+        .chunks_exact(ENTRY_BYTES)
+        .map(parse_entry)
+        .collect::<Option<Vec<_>>>()?;
     let context = Context::from_sorted(entries).ok()?;
-    Some(ContextToken { context, timestamp: Timestamp(u64::from_be_bytes(*timestamp)) })
+    Some(ContextToken {
+        context,
+        timestamp: Timestamp(u64::from_be_bytes(*timestamp)),
+    })
 }
 
 fn parse_entry(bytes: &[u8]) -> Option<(Actor, u64)> {
@@ -149,5 +170,11 @@ fn parse_entry(bytes: &[u8]) -> Option<(Actor, u64)> {
     let (epoch, rest) = rest.split_first_chunk::<8>()?;
     let counter = u64::from_be_bytes(*rest.first_chunk::<8>()?);
     let incarnation = Incarnation(u128::from_be_bytes(*incarnation));
-    Some((Actor { incarnation, epoch: KeyEpoch(u64::from_be_bytes(*epoch)) }, counter))
+    Some((
+        Actor {
+            incarnation,
+            epoch: KeyEpoch(u64::from_be_bytes(*epoch)),
+        },
+        counter,
+    ))
 }

@@ -26,14 +26,24 @@ pub fn truncate(object: &mut Object, keep: usize) -> usize {
         .context()
         .entries()
         .iter()
-        .filter(|(actor, _)| object.versions().iter().all(|version| version.dot.actor != *actor))
+        .filter(|(actor, _)| {
+            object
+                .versions()
+                .iter()
+                .all(|version| version.dot.actor != *actor)
+        })
         .map(|&(actor, counter)| {
-            let newest = object.context().newest_of(actor.incarnation).is_some_and(|(a, _)| a == actor);
+            let newest = object
+                .context()
+                .newest_of(actor.incarnation)
+                .is_some_and(|(a, _)| a == actor);
             (newest, actor.epoch, counter, actor)
         })
         .collect();
     candidates.sort_unstable();
     candidates.truncate(excess);
-    object.context_mut().retain(|(actor, _)| candidates.iter().all(|(.., gone)| gone != actor));
+    object
+        .context_mut()
+        .retain(|(actor, _)| candidates.iter().all(|(.., gone)| gone != actor));
     candidates.len()
 }

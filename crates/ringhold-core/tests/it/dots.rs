@@ -134,7 +134,10 @@ impl Run {
             0..=2 => self.put(at, faults),
             3 => {
                 let Replica { object, seen, .. } = &self.replicas[at];
-                self.read = Read { context: object.context().clone(), seen: seen.clone() };
+                self.read = Read {
+                    context: object.context().clone(),
+                    seen: seen.clone(),
+                };
             }
             4 | 5 => {
                 let from = self.random.replica(REPLICAS);
@@ -148,7 +151,11 @@ impl Run {
     fn put(&mut self, at: usize, faults: Faults) {
         self.events += 1;
         let event = self.events;
-        let read = if self.random.below(2) == 0 { self.read.clone() } else { Read::default() };
+        let read = if self.random.below(2) == 0 {
+            self.read.clone()
+        } else {
+            Read::default()
+        };
         let tail_is_lost = faults.lost_tail && self.random.below(5) == 0;
         let before = self.replicas[at].clone();
         let dot = self.coordinate(at, &read.context, event);
@@ -168,8 +175,14 @@ impl Run {
 
     /// The identity that the store of a replica acts under; the wrong variant never changes its life.
     fn identity(&self, at: usize) -> StoreIdentity {
-        let Store { incarnation, life, .. } = self.stores[at];
-        let life = if self.rule == Rule::LiveEpochForEver { FIRST_LIFE } else { life };
+        let Store {
+            incarnation, life, ..
+        } = self.stores[at];
+        let life = if self.rule == Rule::LiveEpochForEver {
+            FIRST_LIFE
+        } else {
+            life
+        };
         StoreIdentity { incarnation, life }
     }
 
@@ -180,7 +193,10 @@ impl Run {
             seen: seen.clone(),
             seen_timestamp: Timestamp(0),
             operation: OperationId(u128::from(event)),
-            content: Content::Value { bytes: event.to_be_bytes().to_vec().into(), metadata: vec![] },
+            content: Content::Value {
+                bytes: event.to_be_bytes().to_vec().into(),
+                metadata: vec![],
+            },
             wall_us: event,
         };
         if matches!(self.rule, Rule::LiveEpoch | Rule::LiveEpochForEver) {
@@ -232,23 +248,39 @@ impl Replica {
 /// The dots that the wrong rules make.
 fn wrong_dot(rule: Rule, store: &mut Store, object: &Object, seen: &Context) -> Dot {
     let incarnation = store.incarnation;
-    let only = Actor { incarnation, epoch: KeyEpoch(0) };
+    let only = Actor {
+        incarnation,
+        epoch: KeyEpoch(0),
+    };
     match rule {
         Rule::RecordCounter => {
             let counter = object.context().counter(only).max(seen.counter(only)) + 1;
-            Dot { actor: only, counter }
+            Dot {
+                actor: only,
+                counter,
+            }
         }
         Rule::StoreCounter => {
             store.counter = store.counter.max(seen.counter(only)) + 1;
-            Dot { actor: only, counter: store.counter }
+            Dot {
+                actor: only,
+                counter: store.counter,
+            }
         }
         Rule::EpochWhenNotFound => {
             let ours = object.context().newest_of(incarnation);
             match ours {
-                Some((actor, counter)) if seen.newest_of(incarnation) <= ours => {
-                    Dot { actor, counter: counter + 1 }
-                }
-                _ => Dot { actor: Actor { incarnation, epoch: store.fresh_epoch() }, counter: 1 },
+                Some((actor, counter)) if seen.newest_of(incarnation) <= ours => Dot {
+                    actor,
+                    counter: counter + 1,
+                },
+                _ => Dot {
+                    actor: Actor {
+                        incarnation,
+                        epoch: store.fresh_epoch(),
+                    },
+                    counter: 1,
+                },
             }
         }
         Rule::LiveEpoch | Rule::LiveEpochForEver => unreachable!("those go through `coordinate`"),
@@ -264,7 +296,13 @@ fn supersede_without_checks(old: &Object, seen: &Context, dot: Dot, write: NewVe
     let mut versions: Vec<Version> = old.versions().iter().filter(survives).cloned().collect();
     let (operation, timestamp) = (write.operation, Timestamp(write.wall_us));
     let hash = write.content.hash();
-    versions.push(Version { dot, timestamp, operation, hash, content: write.content });
+    versions.push(Version {
+        dot,
+        timestamp,
+        operation,
+        hash,
+        content: write.content,
+    });
     versions.sort_by_key(|version| version.dot);
     Object::from_parts(context, versions).expect("sorted, and covered by the context")
 }
@@ -277,10 +315,22 @@ fn run(seed: u64, rule: Rule, faults: Faults) -> Verdict {
     run.verdict()
 }
 
-const NO_FAULTS: Faults = Faults { forget: false, lost_tail: false };
-const FORGET: Faults = Faults { forget: true, lost_tail: false };
-const LOST_TAIL: Faults = Faults { forget: false, lost_tail: true };
-const BOTH: Faults = Faults { forget: true, lost_tail: true };
+const NO_FAULTS: Faults = Faults {
+    forget: false,
+    lost_tail: false,
+};
+const FORGET: Faults = Faults {
+    forget: true,
+    lost_tail: false,
+};
+const LOST_TAIL: Faults = Faults {
+    forget: false,
+    lost_tail: true,
+};
+const BOTH: Faults = Faults {
+    forget: true,
+    lost_tail: true,
+};
 
 #[test]
 fn the_live_epoch_rule_loses_nothing_in_100_000_runs() {
@@ -300,7 +350,10 @@ fn without_faults_every_rule_is_right() {
         Rule::StoreCounter,
         Rule::RecordCounter,
     ];
-    for (rule, seed) in wrong.into_iter().flat_map(|rule| (0..5_000).map(move |s| (rule, s))) {
+    for (rule, seed) in wrong
+        .into_iter()
+        .flat_map(|rule| (0..5_000).map(move |s| (rule, s)))
+    {
         assert_eq!(run(seed, rule, NO_FAULTS).lost, 0, "{rule:?}, seed {seed}");
     }
 }
@@ -318,7 +371,12 @@ fn the_same_runs_catch_the_four_wrong_rules() {
         (Rule::LiveEpochForEver, LOST_TAIL, 500),
     ];
     for (rule, faults, at_least) in rows {
-        let found = (0..20_000).filter(|&seed| run(seed, rule, faults).lost > 0).count();
-        assert!(found >= at_least, "{rule:?} under {faults:?}: only {found} of 20,000");
+        let found = (0..20_000)
+            .filter(|&seed| run(seed, rule, faults).lost > 0)
+            .count();
+        assert!(
+            found >= at_least,
+            "{rule:?} under {faults:?}: only {found} of 20,000"
+        );
     }
 }

@@ -11,7 +11,10 @@ use ringhold_core::version::{
     StoreIdentity, Timestamp, TokenKey, Version, coordinate,
 };
 
-const STORE: StoreIdentity = StoreIdentity { incarnation: Incarnation(2), life: Life(2) };
+const STORE: StoreIdentity = StoreIdentity {
+    incarnation: Incarnation(2),
+    life: Life(2),
+};
 
 /// One dot names one write, so its version follows from it; every fifth is a delete, and few
 /// operation ids and values occur, so that retries' twins do.
@@ -21,7 +24,10 @@ fn version_of(dot: Dot) -> Version {
     let content = if number.is_multiple_of(5) {
         Content::Tombstone
     } else {
-        Content::Value { bytes, metadata: Vec::new() }
+        Content::Value {
+            bytes,
+            metadata: Vec::new(),
+        }
     };
     Version {
         dot,
@@ -40,7 +46,10 @@ fn any_object() -> impl Strategy<Value = Object> {
         let mut versions = Vec::new();
         let mut alive = alive.into_iter();
         for ((incarnation, epoch), counter) in entries {
-            let actor = Actor { incarnation: Incarnation(incarnation), epoch: KeyEpoch(epoch) };
+            let actor = Actor {
+                incarnation: Incarnation(incarnation),
+                epoch: KeyEpoch(epoch),
+            };
             context.observe(Dot { actor, counter });
             let dots = (1..=counter).map(|counter| Dot { actor, counter });
             versions.extend(dots.filter(|_| alive.next() == Some(true)).map(version_of));

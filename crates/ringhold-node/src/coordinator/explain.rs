@@ -17,7 +17,12 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn start(environment: Arc<dyn Environment>, wanted: bool, coordinator: NodeId, placement: &Placement) -> Self {
+    pub(crate) fn start(
+        environment: Arc<dyn Environment>,
+        wanted: bool,
+        coordinator: NodeId,
+        placement: &Placement,
+    ) -> Self {
         let started_us = environment.now_us();
         let explanation = wanted.then(|| {
             let position = placement.name.position();
@@ -32,7 +37,11 @@ impl Notes {
                 met_after_us: None,
             })
         });
-        Self { environment, started_us, explanation }
+        Self {
+            environment,
+            started_us,
+            explanation,
+        }
     }
 
     pub(crate) fn require_get(&mut self, quorum: &GetQuorum) {
@@ -56,7 +65,11 @@ impl Notes {
 
     fn require(&mut self, required: &[(Requirement, u32)]) {
         if let Some(explanation) = &mut self.explanation {
-            explanation.required = required.iter().filter(|(_, count)| *count > 0).copied().collect();
+            explanation.required = required
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .copied()
+                .collect();
         }
     }
 
@@ -66,11 +79,22 @@ impl Notes {
         }
     }
 
-    pub(crate) fn reply(&mut self, target: Target, outcome: &'static str, dots: impl FnOnce() -> Vec<Dot>) {
+    pub(crate) fn reply(
+        &mut self,
+        target: Target,
+        outcome: &'static str,
+        dots: impl FnOnce() -> Vec<Dot>,
+    ) {
         let after_us = self.elapsed_us();
         if let Some(explanation) = &mut self.explanation {
             let outcome = Bytes::from_static(outcome.as_bytes());
-            let note = ReplyNote { node: target.node, kind: target.kind, after_us, outcome, dots: dots() };
+            let note = ReplyNote {
+                node: target.node,
+                kind: target.kind,
+                after_us,
+                outcome,
+                dots: dots(),
+            };
             explanation.replies.push(note);
         }
     }

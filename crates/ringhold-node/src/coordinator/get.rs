@@ -10,8 +10,12 @@ use super::plan::Placement;
 use super::views::{Views, dots_of};
 use crate::env::{CallError, Deadline};
 use crate::gather::{Arrival, Gather};
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::node::Node;
-use ringhold_core::quorum::{FailureKind, GetOutcome, GetReply, GetTally, Requirement, Shortfall, Status, Target};
+use ringhold_core::quorum::{
+    FailureKind, GetOutcome, GetReply, GetTally, Shortfall, Status, Target,
+};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{GetAnswer, GetError, GetRequest};
 use std::sync::Arc;
@@ -23,7 +27,11 @@ impl Node {
     ///
     /// # Errors
     /// If too few replicas answer in time. Nothing is changed by that.
-    pub async fn get(self: &Arc<Self>, request: GetRequest, deadline: Deadline) -> Result<GetAnswer, GetError> {
+    pub async fn get(
+        self: &Arc<Self>,
+        request: GetRequest,
+        deadline: Deadline,
+    ) -> Result<GetAnswer, GetError> {
         let started_us = self.environment.now_us();
         let answer = self.read(request, deadline).await;
         let elapsed_us = self.environment.now_us().saturating_sub(started_us);
@@ -34,12 +42,26 @@ impl Node {
         answer
     }
 
-    async fn read(self: &Arc<Self>, request: GetRequest, deadline: Deadline) -> Result<GetAnswer, GetError> {
+    async fn read(
+        self: &Arc<Self>,
+        request: GetRequest,
+        deadline: Deadline,
+    ) -> Result<GetAnswer, GetError> {
         let name = request.name;
-        let properties = self.properties.of(&name.bucket_type, &name.bucket).ok_or(GetError::UnknownBucketType)?;
+        let properties = self
+            .properties
+            .of(&name.bucket_type, &name.bucket)
+            .ok_or(GetError::UnknownBucketType)?;
         let placement = self.placement(name, request.options.n_val.unwrap_or(properties.n_val));
-        let quorum = placement.get_quorum(&request.options, &properties).map_err(GetError::Violation)?;
-        let mut notes = Notes::start(Arc::clone(&self.environment), request.explain, self.id, &placement);
+        let quorum = placement
+            .get_quorum(&request.options, &properties)
+            .map_err(GetError::Violation)?;
+        let mut notes = Notes::start(
+            Arc::clone(&self.environment),
+            request.explain,
+            self.id,
+            &placement,
+        );
         notes.require_get(&quorum);
 
         let mut reading = Reading {
@@ -48,16 +70,28 @@ impl Node {
             spares: placement.targets.iter().copied().collect(),
             calls: Gather::until(Arc::clone(&self.environment), deadline),
             tally: GetTally::new(quorum, placement.targets.iter().copied()),
+            replies: Vec::new(),
             views: Views::default(),
             notes: &mut notes,
             deadline,
         };
-        reading.gather_quorum().await?;
-        reading.fetch_differing().await?;
+        reading.ask_first();
+        loop {
+            reading.gather_quorum().await?;
+            let silent = reading.fetch_differing().await;
+            if silent.is_empty() {
+                break;
+            }
+            // Who said that it differs and then did not send its object counts as one that failed.
+            reading.withdraw(&silent);
+        }
         let (object, stale) = reading.views.finish();
 
         self.repair(&placement, &object, &stale);
-        Ok(GetAnswer { object, explanation: notes.met() })
+        Ok(GetAnswer {
+            object,
+            explanation: notes.met(),
+        })
     }
 }
 
@@ -69,20 +103,29 @@ struct Reading<'a> {
     spares: std::collections::VecDeque<Target>,
     calls: Calls,
     tally: GetTally,
+    /// What was counted, to count anew if one of them has to be taken back.
+    replies: Vec<GetReply>,
     views: Views,
     notes: &'a mut Notes,
     deadline: Deadline,
 }
 
 impl Reading<'_> {
-    /// Asks until the quorum is met by replicas of which one has sent its object.
-    async fn gather_quorum(&mut self) -> Result<(), GetError> {
+    /// As many as the quorum needs: the nearest for its object, the others for digests.
+    fn ask_first(&mut self) {
         let quorum = *self.tally.quorum();
-        let first = quorum.replies_required().max(quorum.pr).max(quorum.node_confirms);
+        let first = quorum
+            .replies_required()
+            .max(quorum.pr)
+            .max(quorum.node_confirms);
         self.ask_next(true);
         for _ in 1..first {
             self.ask_next(false);
         }
+    }
+
+    /// Takes replies until the quorum is met by replicas of which one has sent its object.
+    async fn gather_quorum(&mut self) -> Result<(), GetError> {
         while !(self.tally.status() == Status::Met && self.views.has_whole()) {
             if let Status::Impossible(shortfall) = self.tally.status() {
                 return Err(self.not_met(shortfall));
@@ -100,47 +143,55 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Gets the objects of the replicas that hold something else, until none differs.
-    async fn fetch_differing(&mut self) -> Result<(), GetError> {
+    /// Gets the objects of the replicas that hold something else, until none differs. Returns those that
+    /// did not send theirs.
+    async fn fetch_differing(&mut self) -> Vec<Target> {
         loop {
             let differing = self.views.differing();
+            #[cfg(feature = "known-bad")]
+            let differing = if known_bad::is(Variant::IgnoresDifferingDigests) {
+                Vec::new()
+            } else {
+                differing
+            };
             if differing.is_empty() {
-                return Ok(());
+                return Vec::new();
             }
             let mut fetches = Gather::until(Arc::clone(&self.node.environment), self.deadline);
             for target in differing {
-                fetches.ask(target, self.node.call(target.node, Request::Fetch(self.placement.name.clone()), self.deadline));
+                let request = Request::Fetch(self.placement.name.clone());
+                fetches.ask(target, self.node.call(target.node, request, self.deadline));
             }
+            let mut silent = Vec::new();
             while let Some((target, reply)) = fetches.next().await {
                 match reply {
                     Ok(Reply::Fetched(object)) => {
                         self.views.whole(target, object);
                     }
-                    _ => self.views.withdraw(target),
+                    _ => silent.push(target),
                 }
             }
-            // Whoever said that it differs and then fell silent does not count.
-            let silent: Vec<Target> = fetches.outstanding().copied().collect();
-            silent.into_iter().for_each(|target| self.views.withdraw(target));
-            self.replace_withdrawn().await?;
+            silent.extend(fetches.outstanding().copied());
+            if !silent.is_empty() {
+                return silent;
+            }
         }
     }
 
-    /// Brings in further primaries until as many replicas as R are in the answer again.
-    async fn replace_withdrawn(&mut self) -> Result<(), GetError> {
-        let required = self.tally.quorum().replies_required();
-        loop {
-            let obtained = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
-            if obtained >= required {
-                return Ok(());
+    /// Counts anew without these, and asks further primaries in their place.
+    fn withdraw(&mut self, silent: &[Target]) {
+        self.tally = GetTally::new(*self.tally.quorum(), self.placement.targets.iter().copied());
+        for reply in &mut self.replies {
+            if silent.iter().any(|target| target.node == reply.node) {
+                reply.outcome = GetOutcome::Failed(FailureKind::TimedOut);
             }
-            if self.calls.outstanding().next().is_none() && !self.ask_next(true) {
-                return Err(GetError::QuorumNotMet(Shortfall { requirement: Requirement::R, required, obtained }));
-            }
-            match self.calls.next_within(None).await {
-                Arrival::Reply(target, reply) => self.take(target, reply),
-                Arrival::Silence | Arrival::Nothing => return Err(GetError::TimedOut),
-            }
+        }
+        for target in silent {
+            self.views.withdraw(*target);
+            self.ask_next(true);
+        }
+        for reply in &self.replies {
+            self.tally.record(*reply);
         }
     }
 
@@ -148,9 +199,14 @@ impl Reading<'_> {
     fn ask_next(&mut self, whole: bool) -> bool {
         while let Some(target) = self.spares.pop_front() {
             let name = self.placement.name.clone();
-            let request = if whole { Request::Fetch(name) } else { Request::Digest(name) };
+            let request = if whole {
+                Request::Fetch(name)
+            } else {
+                Request::Digest(name)
+            };
             if self.node.is_reachable(target.node) {
-                self.calls.ask(target, self.node.call(target.node, request, self.deadline));
+                self.calls
+                    .ask(target, self.node.call(target.node, request, self.deadline));
                 return true;
             }
             self.fail(target, FailureKind::Unreachable, "unreachable");
@@ -180,7 +236,12 @@ impl Reading<'_> {
         self.ask_for_object_if_none_will_come();
     }
 
-    fn count(&mut self, target: Target, outcome: GetOutcome, dots: impl FnOnce() -> Vec<ringhold_core::version::Dot>) {
+    fn count(
+        &mut self,
+        target: Target,
+        outcome: GetOutcome,
+        dots: impl FnOnce() -> Vec<ringhold_core::version::Dot>,
+    ) {
         let word = match outcome {
             GetOutcome::Found => "found",
             GetOutcome::Deleted => "deleted",
@@ -192,21 +253,42 @@ impl Reading<'_> {
         if absent_fails {
             self.ask_next(false);
         }
-        self.tally.record(GetReply { node: target.node, kind: target.kind, outcome });
+        self.record(GetReply {
+            node: target.node,
+            kind: target.kind,
+            outcome,
+        });
+    }
+
+    fn record(&mut self, reply: GetReply) {
+        self.replies.push(reply);
+        self.tally.record(reply);
     }
 
     fn fail(&mut self, target: Target, kind: FailureKind, word: &'static str) {
         self.notes.reply(target, word, Vec::new);
-        let outcome = if word == "rebuilding" { GetOutcome::Unknown } else { GetOutcome::Failed(kind) };
-        self.tally.record(GetReply { node: target.node, kind: target.kind, outcome });
+        let outcome = if word == "rebuilding" {
+            GetOutcome::Unknown
+        } else {
+            GetOutcome::Failed(kind)
+        };
+        self.record(GetReply {
+            node: target.node,
+            kind: target.kind,
+            outcome,
+        });
     }
 
     /// Where the quorum is met by digests alone and nobody is left to send the object, one of them is asked to.
     fn ask_for_object_if_none_will_come(&mut self) {
         let settled = self.tally.status() == Status::Met && !self.views.has_whole();
-        if settled && self.calls.outstanding().next().is_none() && let Some(&target) = self.views.differing().first() {
+        if settled
+            && self.calls.outstanding().next().is_none()
+            && let Some(&target) = self.views.differing().first()
+        {
             let request = Request::Fetch(self.placement.name.clone());
-            self.calls.ask(target, self.node.call(target.node, request, self.deadline));
+            self.calls
+                .ask(target, self.node.call(target.node, request, self.deadline));
         }
     }
 

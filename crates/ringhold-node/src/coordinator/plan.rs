@@ -7,7 +7,9 @@
 use crate::env::Peers;
 use crate::properties::{Durability, Properties};
 use ringhold_core::id::NodeId;
-use ringhold_core::quorum::{Count, GetQuorum, PutQuorum, PutSpec, QuorumViolation, ReplicaKind, Target};
+use ringhold_core::quorum::{
+    Count, GetQuorum, PutQuorum, PutSpec, QuorumViolation, ReplicaKind, Target,
+};
 use ringhold_core::ring::Ring;
 use ringhold_wire::message::{GetOptions, ObjectName, PutOptions};
 use std::sync::Arc;
@@ -26,29 +28,62 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    pub(crate) fn new(ring: Arc<Ring>, me: NodeId, peers: &dyn Peers, name: ObjectName, n_val: u32) -> Self {
+    pub(crate) fn new(
+        ring: Arc<Ring>,
+        me: NodeId,
+        peers: &dyn Peers,
+        name: ObjectName,
+        n_val: u32,
+    ) -> Self {
         let list = ring.preference_list(name.position());
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
         let mut primaries = list[..n].to_vec();
         // Stable, so that equally near nodes stay in ring order.
         primaries.sort_by_key(|&node| (node != me, !peers.reachable(node), peers.latency_us(node)));
-        let targets = primaries.iter().map(|&node| Target { node, kind: ReplicaKind::Primary }).collect();
+        let targets = primaries
+            .iter()
+            .map(|&node| Target {
+                node,
+                kind: ReplicaKind::Primary,
+            })
+            .collect();
         let n = u32::try_from(n).expect("a ring has fewer than 2^32 members");
         let is_here = primaries.first() == Some(&me);
-        Self { ring, name, n, targets, is_here }
+        Self {
+            ring,
+            name,
+            n,
+            targets,
+            is_here,
+        }
     }
 
-    pub(crate) fn get_quorum(&self, options: &GetOptions, properties: &Properties) -> Result<GetQuorum, QuorumViolation> {
+    pub(crate) fn get_quorum(
+        &self,
+        options: &GetOptions,
+        properties: &Properties,
+    ) -> Result<GetQuorum, QuorumViolation> {
         options.quorum.resolve(self.n, &properties.get)
     }
 
     /// The counts of a put, and whether acknowledgements wait for a flush. In a buffered bucket nothing
     /// is durable when it is acknowledged, so DW is asked for only by a request that names it, and that request
     /// flushes.
-    pub(crate) fn put_quorum(&self, options: &PutOptions, properties: &Properties) -> Result<(PutQuorum, bool), QuorumViolation> {
+    pub(crate) fn put_quorum(
+        &self,
+        options: &PutOptions,
+        properties: &Properties,
+    ) -> Result<(PutQuorum, bool), QuorumViolation> {
         let names_dw = !matches!(options.quorum.dw, Count::Default | Count::Exact(0));
         let flushed = properties.durability == Durability::Flushed || options.flushed || names_dw;
-        let bucket = if flushed { properties.put } else { PutSpec { dw: Count::Exact(0), ..properties.put } };
+        let bucket = if flushed {
+            properties.put
+        } else {
+            PutSpec {
+                dw: Count::Exact(0),
+                ..properties.put
+            }
+        };
         let quorum = options.quorum.resolve(self.n, &bucket)?;
         Ok((quorum, flushed))
     }

@@ -15,10 +15,14 @@ use super::plan::Placement;
 use super::views::dots_of;
 use crate::env::{CallError, Deadline};
 use crate::gather::{Arrival, Gather, until};
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
 use ringhold_core::id::NodeId;
-use ringhold_core::quorum::{FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, Status, Target};
+use ringhold_core::quorum::{
+    FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, Status, Target,
+};
 use ringhold_wire::message::peer::{MergeRequest, Refusal, Reply, Request};
 use ringhold_wire::message::{NotStarted, PutAnswer, PutError, PutRequest, Rejection, Uncertain};
 use std::sync::Arc;
@@ -31,7 +35,11 @@ impl Node {
     ///
     /// # Errors
     /// Each says what is known of the write; see [`PutError`].
-    pub async fn put(self: &Arc<Self>, request: PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+    pub async fn put(
+        self: &Arc<Self>,
+        request: PutRequest,
+        deadline: Deadline,
+    ) -> Result<PutAnswer, PutError> {
         let started_us = self.environment.now_us();
         let answer = self.route(request, deadline).await;
         let elapsed_us = self.environment.now_us().saturating_sub(started_us);
@@ -45,14 +53,23 @@ impl Node {
     }
 
     /// Coordinates here if this node is a primary of the key, else has a primary do it.
-    async fn route(self: &Arc<Self>, request: PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+    async fn route(
+        self: &Arc<Self>,
+        request: PutRequest,
+        deadline: Deadline,
+    ) -> Result<PutAnswer, PutError> {
         let name = &request.name;
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(PutError::Rejected(Rejection::UnknownBucketType))?;
-        let placement = self.placement(name.clone(), request.options.n_val.unwrap_or(properties.n_val));
+        let placement = self.placement(
+            name.clone(),
+            request.options.n_val.unwrap_or(properties.n_val),
+        );
         // A request that can't be met anywhere is refused where it arrives.
         let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
-        placement.put_quorum(&request.options, &properties).map_err(violation)?;
+        placement
+            .put_quorum(&request.options, &properties)
+            .map_err(violation)?;
         if !placement.is_here {
             return self.forward(&placement, &request, deadline).await;
         }
@@ -66,20 +83,35 @@ impl Node {
     }
 
     /// Has the nearest primary coordinate; tries the next only while none can have started.
-    async fn forward(self: &Arc<Self>, placement: &Placement, request: &PutRequest, deadline: Deadline) -> Result<PutAnswer, PutError> {
+    async fn forward(
+        self: &Arc<Self>,
+        placement: &Placement,
+        request: &PutRequest,
+        deadline: Deadline,
+    ) -> Result<PutAnswer, PutError> {
         let mut not_started = NotStarted::NoReplica;
-        let others = placement.targets.iter().filter(|target| target.node != self.id && self.is_reachable(target.node));
+        let others = placement
+            .targets
+            .iter()
+            .filter(|target| target.node != self.id && self.is_reachable(target.node));
         for target in others {
             if deadline.has_passed(&*self.environment) {
                 return Err(PutError::NotStarted(NotStarted::TimedOut));
             }
             self.metrics.puts_forwarded.add(1);
-            match self.call(target.node, Request::Coordinate(request.clone()), deadline).await {
+            match self
+                .call(target.node, Request::Coordinate(request.clone()), deadline)
+                .await
+            {
                 Ok(Reply::Coordinated(Err(PutError::NotStarted(reason)))) => not_started = reason,
                 Ok(Reply::Coordinated(answer)) => return answer,
                 Err(CallError::NotSent) => {}
+                #[cfg(feature = "known-bad")]
+                Err(CallError::NoAnswer) if known_bad::is(Variant::ForwardsAfterSilence) => {}
                 Ok(Reply::Refused(Refusal::Overloaded)) => not_started = NotStarted::Overloaded,
-                Ok(_) | Err(CallError::NoAnswer) => return Err(PutError::Unknown(Uncertain::Interrupted)),
+                Ok(_) | Err(CallError::NoAnswer) => {
+                    return Err(PutError::Unknown(Uncertain::Interrupted));
+                }
             }
         }
         Err(PutError::NotStarted(not_started))
@@ -95,7 +127,16 @@ impl Node {
     ) -> Result<PutAnswer, PutError> {
         let (sender, answer) = oneshot::channel();
         let node = Arc::clone(self);
-        self.environment.spawn(Box::pin(async move { node.carry_out(request, forwarded_by, deadline, sender).await }));
+        self.environment.spawn(Box::pin(async move {
+            node.carry_out(request, forwarded_by, deadline, sender)
+                .await
+        }));
+        #[cfg(feature = "known-bad")]
+        let deadline = if known_bad::is(Variant::DeadlineIgnored) {
+            Deadline { at_us: u64::MAX }
+        } else {
+            deadline
+        };
         match until(&*self.environment, deadline, answer).await {
             Some(answer) => answer.unwrap_or(Err(PutError::Unknown(Uncertain::Interrupted))),
             None => Err(PutError::Unknown(Uncertain::TimedOut)),
@@ -103,38 +144,64 @@ impl Node {
     }
 
     /// The put itself: write here, send to the others, answer at the quorum, see the rest through.
-    async fn carry_out(self: Arc<Self>, request: PutRequest, forwarded_by: Option<NodeId>, deadline: Deadline, answer: Answer) {
+    async fn carry_out(
+        self: Arc<Self>,
+        request: PutRequest,
+        forwarded_by: Option<NodeId>,
+        deadline: Deadline,
+        answer: Answer,
+    ) {
         let wants_object = request.return_object;
         let mut putting = match self.begin(&request, forwarded_by) {
             Ok(putting) => putting,
             Err(error) => return finish(answer, Err(error)),
         };
-        let written = match self.write_here(request, putting.hidden_versions, putting.flushed, deadline).await {
+        let written = match self
+            .write_here(request, putting.hidden_versions, putting.flushed, deadline)
+            .await
+        {
             Ok(written) => written,
             Err(error) => return finish(answer, Err(error)),
         };
         putting.replicate(&written);
         let outcome = putting.wait_for_quorum(deadline).await;
-        finish(answer, outcome.map(|()| PutAnswer {
-            dot: written.dot,
-            counts: putting.tally.counts(),
-            object: wants_object.then_some(written.object),
-            explanation: putting.notes.met(),
-        }));
+        finish(
+            answer,
+            outcome.map(|()| PutAnswer {
+                dot: written.dot,
+                counts: putting.tally.counts(),
+                object: wants_object.then_some(written.object),
+                explanation: putting.notes.met(),
+            }),
+        );
         putting.see_through().await;
     }
 
     /// What is decided before anything is written.
-    fn begin(self: &Arc<Self>, request: &PutRequest, forwarded_by: Option<NodeId>) -> Result<Putting, PutError> {
+    fn begin(
+        self: &Arc<Self>,
+        request: &PutRequest,
+        forwarded_by: Option<NodeId>,
+    ) -> Result<Putting, PutError> {
         let name = &request.name;
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(PutError::Rejected(Rejection::UnknownBucketType))?;
-        let placement = self.placement(name.clone(), request.options.n_val.unwrap_or(properties.n_val));
+        let placement = self.placement(
+            name.clone(),
+            request.options.n_val.unwrap_or(properties.n_val),
+        );
         let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
-        let (quorum, flushed) = placement.put_quorum(&request.options, &properties).map_err(violation)?;
+        let (quorum, flushed) = placement
+            .put_quorum(&request.options, &properties)
+            .map_err(violation)?;
         self.check_reachable(&placement, &quorum)?;
 
-        let mut notes = Notes::start(Arc::clone(&self.environment), request.explain, self.id, &placement);
+        let mut notes = Notes::start(
+            Arc::clone(&self.environment),
+            request.explain,
+            self.id,
+            &placement,
+        );
         notes.require_put(&quorum);
         notes.forwarded_by(forwarded_by);
         // Replicas are given as long as any put may take, whatever the client's patience.
@@ -156,11 +223,22 @@ impl Node {
         if !placement.is_here {
             return Err(PutError::NotStarted(NotStarted::NoReplica));
         }
-        let obtained = placement.targets.iter().filter(|target| self.is_reachable(target.node)).count();
+        let obtained = placement
+            .targets
+            .iter()
+            .filter(|target| self.is_reachable(target.node))
+            .count();
         let obtained = u32::try_from(obtained).unwrap_or(u32::MAX);
-        let required = quorum.acknowledgements_required().max(quorum.pw).max(quorum.dw).max(quorum.node_confirms);
+        let required = quorum
+            .acknowledgements_required()
+            .max(quorum.pw)
+            .max(quorum.dw)
+            .max(quorum.node_confirms);
         if obtained < required {
-            return Err(PutError::NotStarted(NotStarted::TooFewPrimaries { required, obtained }));
+            return Err(PutError::NotStarted(NotStarted::TooFewPrimaries {
+                required,
+                obtained,
+            }));
         }
         Ok(())
     }
@@ -172,12 +250,20 @@ impl Node {
         flushed: bool,
         deadline: Deadline,
     ) -> Result<Coordinated, PutError> {
-        let job = CoordinateJob { request, hidden_versions, flushed, limits: self.tuning.limits };
-        self.replica.coordinate(job, deadline).await.map_err(|error| match error {
-            CoordinateError::Refused(refusal) => PutError::NotStarted(not_started(refusal)),
-            CoordinateError::Rejected(rejection) => PutError::Rejected(rejection),
-            CoordinateError::Unknown => PutError::Unknown(Uncertain::Interrupted),
-        })
+        let job = CoordinateJob {
+            request,
+            hidden_versions,
+            flushed,
+            limits: self.tuning.limits,
+        };
+        self.replica
+            .coordinate(job, deadline)
+            .await
+            .map_err(|error| match error {
+                CoordinateError::Refused(refusal) => PutError::NotStarted(not_started(refusal)),
+                CoordinateError::Rejected(rejection) => PutError::Rejected(rejection),
+                CoordinateError::Unknown => PutError::Unknown(Uncertain::Interrupted),
+            })
     }
 }
 
@@ -198,7 +284,11 @@ impl Putting {
     fn replicate(&mut self, written: &Coordinated) {
         for target in self.placement.targets.clone() {
             if target.node == self.node.id {
-                let outcome = if written.durable { PutOutcome::Durable } else { PutOutcome::InMemory };
+                let outcome = if written.durable {
+                    PutOutcome::Durable
+                } else {
+                    PutOutcome::InMemory
+                };
                 self.count(target, outcome, || dots_of(&written.object));
             } else if self.node.is_reachable(target.node) {
                 let request = Request::Merge(MergeRequest {
@@ -206,24 +296,37 @@ impl Putting {
                     object: written.object.clone(),
                     flushed: self.flushed,
                 });
-                self.calls.ask(target, self.node.call(target.node, request, self.tail));
+                self.calls
+                    .ask(target, self.node.call(target.node, request, self.tail));
             } else {
-                self.count(target, PutOutcome::Failed(FailureKind::Unreachable), Vec::new);
+                self.count(
+                    target,
+                    PutOutcome::Failed(FailureKind::Unreachable),
+                    Vec::new,
+                );
             }
         }
     }
 
     async fn wait_for_quorum(&mut self, deadline: Deadline) -> Result<(), PutError> {
         loop {
+            #[cfg(feature = "known-bad")]
+            if known_bad::is(Variant::QuorumOfOne) {
+                return Ok(());
+            }
             match self.tally.status() {
                 Status::Met => return Ok(()),
-                Status::Impossible(shortfall) => return Err(PutError::Unknown(Uncertain::QuorumNotMet(shortfall))),
+                Status::Impossible(shortfall) => {
+                    return Err(PutError::Unknown(Uncertain::QuorumNotMet(shortfall)));
+                }
                 Status::Pending => {}
             }
             let left_us = deadline.left_us(&*self.node.environment);
             match self.calls.next_within(Some(left_us)).await {
                 Arrival::Reply(target, reply) => self.take(target, &reply),
-                Arrival::Silence | Arrival::Nothing => return Err(PutError::Unknown(Uncertain::TimedOut)),
+                Arrival::Silence | Arrival::Nothing => {
+                    return Err(PutError::Unknown(Uncertain::TimedOut));
+                }
             }
         }
     }
@@ -242,6 +345,14 @@ impl Putting {
     fn take(&mut self, target: Target, reply: &Result<Reply, CallError>) {
         let outcome = match reply {
             Ok(Reply::Merged { durable: true }) => PutOutcome::Durable,
+            #[cfg(feature = "known-bad")]
+            Ok(Reply::Merged { .. }) if known_bad::is(Variant::MemoryCountsAsDurable) => {
+                PutOutcome::Durable
+            }
+            #[cfg(feature = "known-bad")]
+            Err(CallError::NoAnswer) if known_bad::is(Variant::SilenceIsConsent) => {
+                PutOutcome::Durable
+            }
             Ok(Reply::Merged { durable: false }) => PutOutcome::InMemory,
             Ok(Reply::Refused(Refusal::Overloaded)) => PutOutcome::Failed(FailureKind::Overloaded),
             Ok(_) => PutOutcome::Failed(FailureKind::Error),
@@ -251,7 +362,12 @@ impl Putting {
         self.count(target, outcome, Vec::new);
     }
 
-    fn count(&mut self, target: Target, outcome: PutOutcome, dots: impl FnOnce() -> Vec<ringhold_core::version::Dot>) {
+    fn count(
+        &mut self,
+        target: Target,
+        outcome: PutOutcome,
+        dots: impl FnOnce() -> Vec<ringhold_core::version::Dot>,
+    ) {
         let word = match outcome {
             PutOutcome::Durable => "stored durably",
             PutOutcome::InMemory => "stored in memory",
@@ -261,7 +377,22 @@ impl Putting {
             PutOutcome::Failed(FailureKind::Error) => "refused",
         };
         self.notes.reply(target, word, dots);
-        self.tally.record(PutReply { node: target.node, kind: target.kind, outcome });
+        #[cfg(feature = "known-bad")]
+        if let Some(node) = known_bad::another(
+            target.node,
+            self.placement.targets.iter().map(|target| target.node),
+        ) {
+            self.tally.record(PutReply {
+                node,
+                kind: target.kind,
+                outcome,
+            });
+        }
+        self.tally.record(PutReply {
+            node: target.node,
+            kind: target.kind,
+            outcome,
+        });
     }
 }
 

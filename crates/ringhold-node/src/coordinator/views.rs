@@ -34,8 +34,15 @@ impl Views {
 
     pub(crate) fn digest(&mut self, target: Target, digest: ObjectDigest) -> GetOutcome {
         let is_absent = digest.context.is_empty() && digest.versions.is_empty();
-        let outcome = outcome_of(is_absent, digest.versions.iter().any(|(_, tombstone, _)| !tombstone));
-        if self.views.iter().all(|(known, _)| known.node != target.node) {
+        let outcome = outcome_of(
+            is_absent,
+            digest.versions.iter().any(|(_, tombstone, _)| !tombstone),
+        );
+        if self
+            .views
+            .iter()
+            .all(|(known, _)| known.node != target.node)
+        {
             self.views.push((target, View::Digest(digest)));
         }
         outcome
@@ -50,17 +57,16 @@ impl Views {
     pub(crate) fn differing(&self) -> Vec<Target> {
         let known = ObjectDigest::of(&self.merged);
         let differs = |view: &View| matches!(view, View::Digest(digest) if *digest != known);
-        self.views.iter().filter(|(_, view)| differs(view)).map(|(target, _)| *target).collect()
+        self.views
+            .iter()
+            .filter(|(_, view)| differs(view))
+            .map(|(target, _)| *target)
+            .collect()
     }
 
     /// Takes back the reply of a replica that said it differs and then did not send its object.
     pub(crate) fn withdraw(&mut self, target: Target) {
         self.views.retain(|(known, _)| known.node != target.node);
-    }
-
-    /// How many replicas' knowledge is in the merged object.
-    pub(crate) fn len(&self) -> usize {
-        self.views.len()
     }
 
     /// The merge of all objects, and the replicas that hold something else.
@@ -70,13 +76,22 @@ impl Views {
             View::Whole(object) => *object != self.merged,
             View::Digest(digest) => *digest != known,
         };
-        let stale = self.views.iter().filter(|(_, view)| stale(view)).map(|(target, _)| *target).collect();
+        let stale = self
+            .views
+            .iter()
+            .filter(|(_, view)| stale(view))
+            .map(|(target, _)| *target)
+            .collect();
         (self.merged, stale)
     }
 }
 
 pub(crate) fn dots_of(object: &Object) -> Vec<Dot> {
-    object.versions().iter().map(|version| version.dot).collect()
+    object
+        .versions()
+        .iter()
+        .map(|version| version.dot)
+        .collect()
 }
 
 fn outcome_of(is_absent: bool, has_value: bool) -> GetOutcome {
@@ -92,17 +107,34 @@ mod tests {
     use super::*;
     use ringhold_core::id::{Incarnation, NodeId, OperationId};
     use ringhold_core::quorum::ReplicaKind;
-    use ringhold_core::version::{Content, Context, KeyEpoch, Life, NewVersion, StoreIdentity, Timestamp, coordinate};
+    use ringhold_core::version::{
+        Content, Context, KeyEpoch, Life, NewVersion, StoreIdentity, Timestamp, coordinate,
+    };
 
     fn target(node: u128) -> Target {
-        Target { node: NodeId(node), kind: ReplicaKind::Primary }
+        Target {
+            node: NodeId(node),
+            kind: ReplicaKind::Primary,
+        }
     }
 
     fn written(mut object: Object, incarnation: u128) -> Object {
-        let store = StoreIdentity { incarnation: Incarnation(incarnation), life: Life(1) };
-        let content = Content::Value { bytes: "v".into(), metadata: Vec::new() };
+        let store = StoreIdentity {
+            incarnation: Incarnation(incarnation),
+            life: Life(1),
+        };
+        let content = Content::Value {
+            bytes: "v".into(),
+            metadata: Vec::new(),
+        };
         let (seen, operation) = (Context::new(), OperationId(incarnation));
-        let write = NewVersion { seen, seen_timestamp: Timestamp(0), operation, content, wall_us: 1 };
+        let write = NewVersion {
+            seen,
+            seen_timestamp: Timestamp(0),
+            operation,
+            content,
+            wall_us: 1,
+        };
         coordinate(&mut object, None, store, write, || KeyEpoch(1));
         object
     }
@@ -111,7 +143,10 @@ mod tests {
     fn equal_digests_need_no_objects() {
         let object = written(Object::new(), 1);
         let mut views = Views::default();
-        assert_eq!(views.digest(target(2), ObjectDigest::of(&object)), GetOutcome::Found);
+        assert_eq!(
+            views.digest(target(2), ObjectDigest::of(&object)),
+            GetOutcome::Found
+        );
         assert!(!views.has_whole());
         assert_eq!(views.whole(target(1), object.clone()), GetOutcome::Found);
         assert!(views.differing().is_empty());
@@ -124,13 +159,20 @@ mod tests {
         let mut views = Views::default();
         views.whole(target(1), here.clone());
         views.digest(target(2), ObjectDigest::of(&there));
-        assert_eq!(views.digest(target(3), ObjectDigest::of(&Object::new())), GetOutcome::NotFound);
+        assert_eq!(
+            views.digest(target(3), ObjectDigest::of(&Object::new())),
+            GetOutcome::NotFound
+        );
         assert_eq!(views.differing(), vec![target(2), target(3)]);
         views.whole(target(2), there);
         views.withdraw(target(3));
         assert!(views.differing().is_empty());
         let (merged, stale) = views.finish();
         assert_eq!(merged.versions().len(), 2);
-        assert_eq!(stale, vec![target(1), target(2)], "each lacks the other's version");
+        assert_eq!(
+            stale,
+            vec![target(1), target(2)],
+            "each lacks the other's version"
+        );
     }
 }

@@ -156,7 +156,9 @@ impl fmt::Display for Reason {
             Self::NotValidSyncParam => "not_valid_sync_param",
             Self::NotValidDurability => "not_valid_durability",
             Self::NotText => "not_text",
-            Self::ReplicasStay => "n_val can't be changed yet: keys would be where nobody looks for them",
+            Self::ReplicasStay => {
+                "n_val can't be changed yet: keys would be where nobody looks for them"
+            }
             Self::TooManyReplicas => "at most 16 replicas",
             Self::KeepsSiblings => "If last_write_wins is true, allow_mult must be false",
             Self::WriteOnceIsFixed => "cannot update write_once property",

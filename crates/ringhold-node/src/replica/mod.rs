@@ -11,6 +11,8 @@ pub(crate) mod operations;
 pub(crate) mod writer;
 
 use crate::env::{Deadline, Environment};
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::version::{Dot, Life, Object, StoreIdentity};
@@ -40,6 +42,8 @@ pub(crate) struct CoordinateJob {
 /// What an object may grow to.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectLimits {
+    /// One value with its metadata, of a native client.
+    pub value_bytes: usize,
     /// All siblings together, encoded.
     pub object_bytes: usize,
     pub siblings: usize,
@@ -47,7 +51,11 @@ pub struct ObjectLimits {
 
 impl Default for ObjectLimits {
     fn default() -> Self {
-        Self { object_bytes: 50 << 20, siblings: 100 }
+        Self {
+            value_bytes: 5 << 20,
+            object_bytes: 50 << 20,
+            siblings: 100,
+        }
     }
 }
 
@@ -87,7 +95,19 @@ impl Replica {
         checkpoint_due: &Arc<Notify>,
     ) -> Self {
         let known = store.identity();
-        let identity = StoreIdentity { incarnation: known.incarnation, life: Life(known.life) };
+        let identity = StoreIdentity {
+            incarnation: known.incarnation,
+            life: Life(known.life),
+        };
+        #[cfg(feature = "known-bad")]
+        let identity = if known_bad::is(Variant::LifeIgnored) {
+            StoreIdentity {
+                life: Life(0),
+                ..identity
+            }
+        } else {
+            identity
+        };
         let queues = writers.into_iter().map(|group| {
             let (sender, queue) = mpsc::channel(QUEUE_JOBS_MAX);
             let writer = Writer {
@@ -104,7 +124,11 @@ impl Replica {
             sender
         });
         let queues = queues.collect();
-        Self { store, queues, metrics }
+        Self {
+            store,
+            queues,
+            metrics,
+        }
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -115,7 +139,14 @@ impl Replica {
     /// read is a refusal, never an absence (T2).
     pub(crate) fn fetch(&self, name: &ObjectName) -> Result<Object, Refusal> {
         let key = self.key_of(name);
-        let bytes = self.store.get(Keyspace::Objects, &key).map_err(|error| {
+        let read = self.store.get(Keyspace::Objects, &key);
+        #[cfg(feature = "known-bad")]
+        let read = if known_bad::is(Variant::ReadErrorIsAbsence) {
+            Ok(read.unwrap_or(None))
+        } else {
+            read
+        };
+        let bytes = read.map_err(|error| {
             tracing::error!(%error, "a record can't be read");
             self.metrics.unreadable_records.add(1);
             Refusal::Unreadable
@@ -127,24 +158,52 @@ impl Replica {
     }
 
     /// Makes the dot of a write and keeps the result, once.
-    pub(crate) async fn coordinate(&self, job: CoordinateJob, deadline: Deadline) -> Result<Coordinated, CoordinateError> {
+    pub(crate) async fn coordinate(
+        &self,
+        job: CoordinateJob,
+        deadline: Deadline,
+    ) -> Result<Coordinated, CoordinateError> {
         let key = self.key_of(&job.request.name);
         let (reply, answer) = oneshot::channel();
-        let queued = self.enqueue(key, Job::Coordinate { key, job: Box::new(job), deadline, reply });
+        let queued = self.enqueue(
+            key,
+            Job::Coordinate {
+                key,
+                job: Box::new(job),
+                deadline,
+                reply,
+            },
+        );
         queued.map_err(CoordinateError::Refused)?;
         answer.await.unwrap_or(Err(CoordinateError::Unknown))
     }
 
     /// Merges what another replica sent. Answers whether a flush covers the result.
-    pub(crate) async fn merge(&self, request: MergeRequest, deadline: Deadline) -> Result<bool, Refusal> {
+    pub(crate) async fn merge(
+        &self,
+        request: MergeRequest,
+        deadline: Deadline,
+    ) -> Result<bool, Refusal> {
         let key = self.key_of(&request.name);
         let (reply, answer) = oneshot::channel();
-        self.enqueue(key, Job::Merge { key, request, deadline, reply })?;
+        self.enqueue(
+            key,
+            Job::Merge {
+                key,
+                request,
+                deadline,
+                reply,
+            },
+        )?;
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 
     /// Keeps the overrides of one bucket, under a key of their own.
-    pub(crate) async fn keep_properties(&self, key: StorageKey, record: bytes::Bytes) -> Result<(), Refusal> {
+    pub(crate) async fn keep_properties(
+        &self,
+        key: StorageKey,
+        record: bytes::Bytes,
+    ) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(key, Job::KeepProperties { key, record, reply })?;
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
@@ -152,8 +211,17 @@ impl Replica {
 
     /// Position, then a fingerprint that only this store can compute.
     pub(crate) fn key_of(&self, name: &ObjectName) -> StorageKey {
-        let ObjectName { bucket_type, bucket, key } = name;
-        let fingerprint = fingerprint(self.store.identity().fingerprint_key, bucket_type, bucket, key);
+        let ObjectName {
+            bucket_type,
+            bucket,
+            key,
+        } = name;
+        let fingerprint = fingerprint(
+            self.store.identity().fingerprint_key,
+            bucket_type,
+            bucket,
+            key,
+        );
         StorageKey::new(name.position().0, fingerprint)
     }
 

@@ -10,12 +10,18 @@
 use super::operations::RecentOperations;
 use super::{CoordinateError, CoordinateJob, Coordinated, record_of};
 use crate::env::{Deadline, Environment};
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
+use ringhold_core::id::OperationId;
+#[cfg(feature = "known-bad")]
+use ringhold_core::version::Timestamp;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::{CONTEXT_ENTRIES_ALARM, CONTEXT_ENTRIES_MAX};
-use ringhold_core::id::OperationId;
-use ringhold_core::version::{ContentHash, Context, Dot, KeyEpoch, NewVersion, Object, StoreIdentity, coordinate};
+use ringhold_core::version::{
+    ContentHash, Context, Dot, KeyEpoch, NewVersion, Object, StoreIdentity, coordinate,
+};
 use ringhold_storage::{Change, Durability, GroupWriter, Keyspace, StorageKey, Store, Write};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, Rejection};
@@ -41,12 +47,19 @@ pub(crate) enum Job {
         deadline: Deadline,
         reply: oneshot::Sender<Result<bool, Refusal>>,
     },
-    KeepProperties { key: StorageKey, record: Bytes, reply: oneshot::Sender<Result<(), Refusal>> },
+    KeepProperties {
+        key: StorageKey,
+        record: Bytes,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
 }
 
 /// What waits for the commit, and what it is told then.
 enum Waiting {
-    Coordinated(Coordinated, oneshot::Sender<Result<Coordinated, CoordinateError>>),
+    Coordinated(
+        Coordinated,
+        oneshot::Sender<Result<Coordinated, CoordinateError>>,
+    ),
     Merged(oneshot::Sender<Result<bool, Refusal>>),
     PropertiesKept(oneshot::Sender<Result<(), Refusal>>),
 }
@@ -56,6 +69,26 @@ enum Waiting {
 struct Batch {
     waiting: Vec<Waiting>,
     flushed: bool,
+}
+
+#[cfg(feature = "known-bad")]
+impl Batch {
+    /// Those who are told before the commit, in variants that do so, are not there when it is done.
+    fn answered_early(mut self) -> Self {
+        let durable = self.flushed;
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting {
+                Waiting::Coordinated(done, reply) if known_bad::is(Variant::SendsBeforeCommit) => {
+                    answer(reply, Ok(Coordinated { durable, ..done }));
+                }
+                Waiting::Merged(reply) if known_bad::is(Variant::AcknowledgesBeforeCommit) => {
+                    answer(reply, Ok(durable))
+                }
+                other => self.waiting.push(other),
+            }
+        }
+        self
+    }
 }
 
 pub(crate) struct Writer {
@@ -86,7 +119,12 @@ impl Writer {
 
     async fn decide(&mut self, job: Job, batch: &mut Batch) {
         match job {
-            Job::Coordinate { key, job, deadline, reply } => {
+            Job::Coordinate {
+                key,
+                job,
+                deadline,
+                reply,
+            } => {
                 let flushed = job.flushed;
                 match self.coordinate(key, *job, deadline).await {
                     Ok(coordinated) => {
@@ -96,7 +134,12 @@ impl Writer {
                     Err(error) => answer(reply, Err(error)),
                 }
             }
-            Job::Merge { key, request, deadline, reply } => match self.merge(key, &request, deadline) {
+            Job::Merge {
+                key,
+                request,
+                deadline,
+                reply,
+            } => match self.merge(key, &request, deadline) {
                 Ok(()) => {
                     batch.flushed |= request.flushed;
                     batch.waiting.push(Waiting::Merged(reply));
@@ -105,7 +148,10 @@ impl Writer {
             },
             Job::KeepProperties { key, record, reply } => {
                 let change = Change::Put { key, value: record };
-                self.group.stage(Write { keyspace: Keyspace::Meta, change });
+                self.group.stage(Write {
+                    keyspace: Keyspace::Meta,
+                    change,
+                });
                 batch.flushed = true;
                 batch.waiting.push(Waiting::PropertiesKept(reply));
             }
@@ -116,8 +162,16 @@ impl Writer {
         if batch.waiting.is_empty() {
             return;
         }
-        let durability = if batch.flushed { Durability::Flushed } else { Durability::Buffered };
-        self.metrics.group_commit_batch_size.observe(batch.waiting.len() as u64);
+        #[cfg(feature = "known-bad")]
+        let batch = batch.answered_early();
+        let durability = if batch.flushed {
+            Durability::Flushed
+        } else {
+            Durability::Buffered
+        };
+        self.metrics
+            .group_commit_batch_size
+            .observe(batch.waiting.len() as u64);
         let committed = self.group.commit(durability).await.is_ok();
         if !committed {
             // The store has failed and takes nothing any more.
@@ -126,7 +180,13 @@ impl Writer {
         for waiting in batch.waiting {
             match waiting {
                 Waiting::Coordinated(done, reply) if committed => {
-                    answer(reply, Ok(Coordinated { durable: batch.flushed, ..done }));
+                    answer(
+                        reply,
+                        Ok(Coordinated {
+                            durable: batch.flushed,
+                            ..done
+                        }),
+                    );
                 }
                 Waiting::Coordinated(_, reply) => answer(reply, Err(CoordinateError::Unknown)),
                 Waiting::Merged(reply) if committed => answer(reply, Ok(batch.flushed)),
@@ -141,29 +201,72 @@ impl Writer {
     }
 
     /// Adds a write to the record and stages the result.
-    async fn coordinate(&mut self, key: StorageKey, job: CoordinateJob, deadline: Deadline) -> Result<Coordinated, CoordinateError> {
-        if deadline.has_passed(&*self.environment) {
-            return Err(CoordinateError::Refused(Refusal::Expired));
-        }
+    async fn coordinate(
+        &mut self,
+        key: StorageKey,
+        job: CoordinateJob,
+        deadline: Deadline,
+    ) -> Result<Coordinated, CoordinateError> {
+        self.check_admission(deadline)
+            .map_err(CoordinateError::Refused)?;
         let epoch = self.spare_epoch().await.map_err(CoordinateError::Refused)?;
-        let CoordinateJob { request, hidden_versions, limits, .. } = job;
-        let Record { name, live, mut object } = self.record(key, request.name).map_err(CoordinateError::Refused)?;
+        let CoordinateJob {
+            request,
+            hidden_versions,
+            limits,
+            ..
+        } = job;
+        let Record {
+            name,
+            live,
+            mut object,
+        } = self
+            .record(key, request.name)
+            .map_err(CoordinateError::Refused)?;
         // A retry comes first: whatever has changed since its first try, its answer stands (T6).
         let hash = request.content.hash();
         if let Some(dot) = self.dot_of_retry(key, &object, request.operation, hash) {
             self.metrics.operations_repeated.add(1);
-            self.stage(key, Record { name, live, object: object.clone() });
-            return Ok(Coordinated { dot, object, durable: false });
+            self.stage(
+                key,
+                Record {
+                    name,
+                    live,
+                    object: object.clone(),
+                },
+            );
+            return Ok(Coordinated {
+                dot,
+                object,
+                durable: false,
+            });
         }
-        if request.unchanged_since.is_some_and(|seen| !seen.includes(object.context())) {
+        if request
+            .unchanged_since
+            .is_some_and(|seen| !seen.includes(object.context()))
+        {
             return Err(CoordinateError::Rejected(Rejection::Modified));
         }
         let seen = request.seen.context;
-        let seen = hidden_versions.map_or_else(|| seen.clone(), |hidden| object.replaced_by(seen.clone(), hidden));
+        #[cfg(feature = "known-bad")]
+        let seen = known_bad::seen(seen, &object);
+        let seen = hidden_versions.map_or_else(
+            || seen.clone(),
+            |hidden| object.replaced_by(seen.clone(), hidden),
+        );
         check_growth(&object, &seen, limits.siblings).map_err(CoordinateError::Rejected)?;
+        let seen_timestamp = request.seen.timestamp;
+        #[cfg(feature = "known-bad")]
+        let seen_timestamp = if known_bad::is(Variant::SeenTimestampIgnored) {
+            Timestamp::default()
+        } else {
+            seen_timestamp
+        };
+        #[cfg(feature = "known-bad")]
+        let live = known_bad::live(&object, live, self.identity);
         let write = NewVersion {
             seen,
-            seen_timestamp: request.seen.timestamp,
+            seen_timestamp,
             operation: request.operation,
             content: request.content,
             wall_us: self.environment.wall_us(),
@@ -172,39 +275,88 @@ impl Writer {
             self.spare_epoch = None;
             KeyEpoch(epoch)
         });
-        let record = Record { name, live: done.live, object };
+        let record = Record {
+            name,
+            live: done.live,
+            object,
+        };
         let encoded = record.encode();
         if encoded.len() > limits.object_bytes {
             let (bytes, limit) = (encoded.len() as u64, limits.object_bytes as u64);
-            return Err(CoordinateError::Rejected(Rejection::ObjectTooLarge { bytes, limit }));
+            return Err(CoordinateError::Rejected(Rejection::ObjectTooLarge {
+                bytes,
+                limit,
+            }));
         }
         self.note(&record.object, done.epoch_restarted, done.own_dot_ahead);
         self.operations.note(request.operation, key, hash, done.dot);
         self.stage_encoded(key, encoded);
-        Ok(Coordinated { dot: done.dot, object: record.object, durable: false })
+        Ok(Coordinated {
+            dot: done.dot,
+            object: record.object,
+            durable: false,
+        })
+    }
+
+    /// Whether a job whose turn has come is still wanted, and there is room for what it writes.
+    fn check_admission(&self, deadline: Deadline) -> Result<(), Refusal> {
+        if deadline.has_passed(&*self.environment) {
+            return Err(Refusal::Expired);
+        }
+        if self.store.is_behind() {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(())
     }
 
     /// The dot of the first try, if this is a retry: among the living versions, or among the operations of late.
-    fn dot_of_retry(&self, key: StorageKey, object: &Object, operation: OperationId, hash: ContentHash) -> Option<Dot> {
+    fn dot_of_retry(
+        &self,
+        key: StorageKey,
+        object: &Object,
+        operation: OperationId,
+        hash: ContentHash,
+    ) -> Option<Dot> {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::ForgetsOperations) {
+            return None;
+        }
         let mut living = object.versions().iter().rev();
         let living = living.find(|version| version.operation == operation && version.hash == hash);
-        let known = || self.operations.dot_of(operation, key, hash).filter(|dot| object.context().covers(*dot));
+        let known = || {
+            self.operations
+                .dot_of(operation, key, hash)
+                .filter(|dot| object.context().covers(*dot))
+        };
         living.map(|version| version.dot).or_else(known)
     }
 
     /// Joins what another replica sent into the record and stages the result.
-    fn merge(&mut self, key: StorageKey, request: &MergeRequest, deadline: Deadline) -> Result<(), Refusal> {
-        if deadline.has_passed(&*self.environment) {
-            return Err(Refusal::Expired);
-        }
-        let Record { name, live, mut object } = match self.record(key, request.name.clone()) {
+    fn merge(
+        &mut self,
+        key: StorageKey,
+        request: &MergeRequest,
+        deadline: Deadline,
+    ) -> Result<(), Refusal> {
+        self.check_admission(deadline)?;
+        let Record {
+            name,
+            live,
+            mut object,
+        } = match self.record(key, request.name.clone()) {
             Ok(record) => record,
             // What can't be read is lost here; the others' copies heal it, and without its mark this store
             // starts a fresh epoch on the key.
-            Err(Refusal::Unreadable) => Record { name: request.name.clone(), live: None, object: Object::new() },
+            Err(Refusal::Unreadable) => Record {
+                name: request.name.clone(),
+                live: None,
+                object: Object::new(),
+            },
             Err(refusal) => return Err(refusal),
         };
         object.merge(&request.object);
+        #[cfg(feature = "known-bad")]
+        known_bad::merge(&mut object, &request.object);
         let live = live_after_merge(&object, live, self.identity);
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
         self.stage(key, Record { name, live, object });
@@ -213,14 +365,25 @@ impl Writer {
 
     /// The record as the jobs before this one leave it; empty if there is none.
     fn record(&self, key: StorageKey, name: ObjectName) -> Result<Record, Refusal> {
-        let bytes = self.group.read(Keyspace::Objects, &key).map_err(|error| {
+        let read = self.group.read(Keyspace::Objects, &key);
+        #[cfg(feature = "known-bad")]
+        let read = if known_bad::is(Variant::ReadErrorIsAbsence) {
+            Ok(read.unwrap_or(None))
+        } else {
+            read
+        };
+        let bytes = read.map_err(|error| {
             tracing::error!(%error, "a record can't be read");
             self.metrics.unreadable_records.add(1);
             Refusal::Unreadable
         })?;
         match bytes {
             Some(bytes) => record_of(&name, bytes, &self.metrics),
-            None => Ok(Record { name, live: None, object: Object::new() }),
+            None => Ok(Record {
+                name,
+                live: None,
+                object: Object::new(),
+            }),
         }
     }
 
@@ -229,7 +392,11 @@ impl Writer {
         if let Some(epoch) = self.spare_epoch {
             return Ok(epoch);
         }
-        let epoch = self.group.fresh_epoch().await.map_err(|_| Refusal::StoreFailed)?;
+        let epoch = self
+            .group
+            .fresh_epoch()
+            .await
+            .map_err(|_| Refusal::StoreFailed)?;
         self.spare_epoch = Some(epoch);
         Ok(epoch)
     }
@@ -239,7 +406,19 @@ impl Writer {
     }
 
     fn stage_encoded(&mut self, key: StorageKey, value: Bytes) {
-        self.group.stage(Write { keyspace: Keyspace::Objects, change: Change::Put { key, value } });
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::DeleteRemoves)
+            && Record::decode(value.clone()).is_ok_and(|record| !record.object.has_value())
+        {
+            return self.group.stage(Write {
+                keyspace: Keyspace::Objects,
+                change: Change::Remove { key },
+            });
+        }
+        self.group.stage(Write {
+            keyspace: Keyspace::Objects,
+            change: Change::Put { key, value },
+        });
     }
 
     fn note(&self, object: &Object, epoch_restarted: bool, own_dot_ahead: bool) {
@@ -251,7 +430,10 @@ impl Writer {
             self.metrics.own_dot_ahead.add(1);
         }
         if object.context().len() >= CONTEXT_ENTRIES_ALARM {
-            tracing::warn!(entries = object.context().len(), "a context has grown large");
+            tracing::warn!(
+                entries = object.context().len(),
+                "a context has grown large"
+            );
         }
     }
 }
@@ -263,9 +445,16 @@ fn check_growth(object: &Object, seen: &Context, siblings_max: usize) -> Result<
         let (entries, limit) = (small(entries), small(CONTEXT_ENTRIES_MAX));
         return Err(Rejection::ContextTooLarge { entries, limit });
     }
-    let kept = object.versions().iter().filter(|version| !seen.covers(version.dot)).count();
+    let kept = object
+        .versions()
+        .iter()
+        .filter(|version| !seen.covers(version.dot))
+        .count();
     if kept >= siblings_max {
-        return Err(Rejection::TooManySiblings { siblings: small(kept), limit: small(siblings_max) });
+        return Err(Rejection::TooManySiblings {
+            siblings: small(kept),
+            limit: small(siblings_max),
+        });
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Proble
     let seen = call.seen()?;
     let operation = call.operation()?;
     let clock = call.start().map_err(Problem::not_started)?;
-    let condition = guarded(call, clock).await?;
+    let condition = guarded(call, operation, clock).await?;
     let seen = match seen.or(condition.known) {
         Some(seen) => seen,
         None => seen_now(call, clock).await.map_err(Problem::not_started)?,

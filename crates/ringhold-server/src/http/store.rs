@@ -24,6 +24,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
 use hyper::{Response, StatusCode};
+use ringhold_core::id::OperationId;
 use ringhold_core::version::{Content, Context, ContextToken};
 use ringhold_wire::message::{PutAnswer, PutOptions, PutRequest};
 use ringhold_wire::metadata::Metadata;
@@ -49,7 +50,7 @@ pub(super) async fn put<D: Door>(
     let received = received.map_err(|error| error.problem(call.door).not_started())?;
     // The client's time for sending the body is not the node's time for writing it.
     let clock = call.start().map_err(Problem::not_started)?;
-    let condition = guarded(call, clock).await?;
+    let condition = guarded(call, operation, clock).await?;
     let request = PutRequest {
         name: call.name.clone(),
         seen: seen.or(condition.known).unwrap_or_default(),
@@ -97,6 +98,7 @@ pub(super) struct Condition {
 /// Judges the conditions of a write against a look at the object; without any there is no look.
 pub(super) async fn guarded<D: Door>(
     call: &Call<'_, D>,
+    operation: OperationId,
     clock: Clock,
 ) -> Result<Condition, Problem> {
     let conditions = Conditions::read(&call.request.headers);
@@ -113,6 +115,18 @@ pub(super) async fn guarded<D: Door>(
         .await
         .map_err(Problem::not_started)?;
     let object = &fetched.object;
+    // A retry of what has landed: its condition held then, and the replica answers as it did.
+    if object
+        .versions()
+        .iter()
+        .any(|version| version.operation == operation)
+    {
+        return Ok(Condition {
+            unchanged_since: None,
+            known: Some(token_of(object)),
+            modified: Problem::precondition_failed,
+        });
+    }
     if expected
         .as_ref()
         .is_some_and(|expected| expected.context != *object.context())

@@ -9,12 +9,14 @@ use ringhold_core::id::NodeId;
 use ringhold_node::Node;
 use ringhold_node::env::Deadline;
 use ringhold_wire::frame::{self, Frame, RequestHeader};
-use ringhold_wire::handshake::{self, Dialer, Handshake, NodeCard, ProtocolRange, Standing, TurnedAway};
+use ringhold_wire::handshake::{
+    self, Dialer, Handshake, NodeCard, ProtocolRange, Standing, TurnedAway,
+};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 /// A stranger has this long to say who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +40,11 @@ pub(crate) struct Serving {
 }
 
 /// Takes connections until told to stop.
-pub(crate) async fn serve(listener: TcpListener, serving: Arc<Serving>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    serving: Arc<Serving>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -66,13 +72,20 @@ pub(crate) async fn serve(listener: TcpListener, serving: Arc<Serving>, mut stop
     }
 }
 
-async fn serve_connection(stream: TcpStream, serving: Arc<Serving>, mut stop: watch::Receiver<bool>) -> StreamError {
+async fn serve_connection(
+    stream: TcpStream,
+    serving: Arc<Serving>,
+    mut stop: watch::Receiver<bool>,
+) -> StreamError {
     if let Err(error) = stream.set_nodelay(true) {
         return StreamError::Io(error);
     }
     let (reader, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(reader);
-    let greeting = tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome(&mut reader, &mut writer, &serving));
+    let greeting = tokio::time::timeout(
+        HANDSHAKE_TIMEOUT,
+        welcome(&mut reader, &mut writer, &serving),
+    );
     let from = match greeting.await {
         Ok(Ok(from)) => from,
         Ok(Err(error)) => return error,
@@ -84,9 +97,11 @@ async fn serve_connection(stream: TcpStream, serving: Arc<Serving>, mut stop: wa
         from,
         outbox: Outbox::default(),
         in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
+        stuck: Notify::new(),
     });
     tokio::select! {
-        error = write_all(&connection.outbox, &mut writer) => error,
+        error = write_all(&connection.outbox, &mut writer, || ()) => error,
+        () = connection.stuck.notified() => StreamError::Stuck,
         error = connection.read(&mut reader) => error,
         _ = stop.wait_for(|stop| *stop) => StreamError::Closed,
     }
@@ -107,9 +122,22 @@ async fn welcome(
         _ => return Err(StreamError::OutOfTurn),
     };
     let ring = Arc::clone(serving.node.ring());
-    let standing = |node| if ring.member(node).is_some() { Standing::Member } else { Standing::Unknown };
+    let standing = |node| {
+        if ring.member(node).is_some() {
+            Standing::Member
+        } else {
+            Standing::Unknown
+        }
+    };
     let mac = super::mac_with(&serving.secret);
-    let answer = handshake::answer(&serving.card, ProtocolRange::SPOKEN, standing, &hello, super::nonce(), &mac);
+    let answer = handshake::answer(
+        &serving.card,
+        ProtocolRange::SPOKEN,
+        standing,
+        &hello,
+        super::nonce(),
+        &mac,
+    );
     let welcome = match answer {
         Ok(welcome) => welcome,
         Err(reason) => return turn_away(writer, reason).await,
@@ -126,7 +154,10 @@ async fn welcome(
     Ok(caller)
 }
 
-async fn turn_away(writer: &mut tokio::net::tcp::OwnedWriteHalf, reason: TurnedAway) -> Result<Option<NodeId>, StreamError> {
+async fn turn_away(
+    writer: &mut tokio::net::tcp::OwnedWriteHalf,
+    reason: TurnedAway,
+) -> Result<Option<NodeId>, StreamError> {
     tracing::warn!(%reason, "a caller was turned away");
     send_handshake(writer, &Handshake::TurnedAway(reason)).await?;
     Err(StreamError::Closed)
@@ -139,13 +170,17 @@ struct Connection {
     from: Option<NodeId>,
     outbox: Outbox,
     in_flight: Arc<Semaphore>,
+    /// The other end doesn't take its answers.
+    stuck: Notify,
 }
 
 impl Connection {
     async fn read(self: &Arc<Self>, reader: &mut FrameReader) -> StreamError {
         loop {
             let taken = match reader.next().await {
-                Ok(Frame::Request { header, body }) => Request::decode(body).map(|request| (header, request)),
+                Ok(Frame::Request { header, body }) => {
+                    Request::decode(body).map(|request| (header, request))
+                }
                 Ok(_) => return StreamError::OutOfTurn,
                 Err(error) => return error,
             };
@@ -163,7 +198,10 @@ impl Connection {
         let node = &self.serving.node;
         let left_us = u64::from(header.remaining_ms) * 1_000;
         let deadline = Deadline::after(&**node.environment(), left_us);
-        if matches!(request, Request::Ping | Request::Fetch(_) | Request::Digest(_)) {
+        if matches!(
+            request,
+            Request::Ping | Request::Fetch(_) | Request::Digest(_)
+        ) {
             let reply = node.answer(self.from, request, deadline).await;
             return self.reply(header.id, &reply);
         }
@@ -183,18 +221,25 @@ impl Connection {
     fn may_ask(&self, request: &Request) -> bool {
         match request {
             Request::Ping | Request::Get(_) | Request::Put(_) => true,
-            Request::Coordinate(_) | Request::Merge(_) | Request::Fetch(_) | Request::Digest(_) | Request::Properties(_) => {
-                self.from.is_some()
-            }
+            Request::Coordinate(_)
+            | Request::Merge(_)
+            | Request::Fetch(_)
+            | Request::Digest(_)
+            | Request::Properties(_) => self.from.is_some(),
         }
     }
 
     fn reply(&self, id: u64, reply: &Reply) {
-        let taken = self.outbox.push(|out| frame::append_reply(out, id, reply));
-        if taken == Err(NotTaken::TooLarge) {
-            // Whoever asked must not wait for an answer that no frame can hold.
-            let refused = Reply::Refused(Refusal::Unreadable);
-            self.outbox.push(|out| frame::append_reply(out, id, &refused)).ok();
+        match self.outbox.push(|out| frame::append_reply(out, id, reply)) {
+            Ok(()) => {}
+            // Whoever asked must not wait for an answer that no frame can hold, nor for one that can't be sent.
+            Err(NotTaken::TooLarge) => {
+                let refused = Reply::Refused(Refusal::Unreadable);
+                self.outbox
+                    .push(|out| frame::append_reply(out, id, &refused))
+                    .ok();
+            }
+            Err(NotTaken::Full) => self.stuck.notify_one(),
         }
     }
 }

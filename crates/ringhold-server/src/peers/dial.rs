@@ -3,14 +3,16 @@
 //! Dial, shake hands, exchange frames until it breaks, wait a little, dial again. The member counts as
 //! reachable from the handshake until the connection breaks or is silent for too long with a heartbeat
 //! unanswered; a silent connection is kept, because the member may only be pausing, and counts again with its next sign
-//! of life.
+//! of life. Any part of a frame that arrives is one, and so is a large frame that keeps going out.
 
 use super::link::Link;
 use super::stream::{FrameReader, StreamError, send_handshake, write_all};
 use bytes::Bytes;
 use ringhold_node::env::Deadline;
 use ringhold_wire::frame::Frame;
-use ringhold_wire::handshake::{self, Dialer, Handshake, Hello, NodeCard, ProtocolRange, TurnedAway, WelcomeRefused};
+use ringhold_wire::handshake::{
+    self, Dialer, Handshake, Hello, NodeCard, ProtocolRange, TurnedAway, WelcomeRefused,
+};
 use ringhold_wire::message::peer::Reply;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub(crate) struct Dialling {
     pub(crate) secret: [u8; 32],
     pub(crate) connect: Duration,
     pub(crate) silence: Duration,
-    /// Called each time the member has been reached anew.
+    /// Called each time the member is reached anew: connected to, or heard again after a silence.
     pub(crate) greet: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -85,10 +87,14 @@ type Halves = (FrameReader, tokio::net::tcp::OwnedWriteHalf);
 
 async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
     let attempt = async {
-        let stream = TcpStream::connect(&dialling.address).await.map_err(StreamError::Io)?;
+        let stream = TcpStream::connect(&dialling.address)
+            .await
+            .map_err(StreamError::Io)?;
         shake_hands(dialling, stream).await
     };
-    tokio::time::timeout(dialling.connect, attempt).await.unwrap_or(Err(DialError::Stream(StreamError::TimedOut)))
+    tokio::time::timeout(dialling.connect, attempt)
+        .await
+        .unwrap_or(Err(DialError::Stream(StreamError::TimedOut)))
 }
 
 async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, DialError> {
@@ -98,7 +104,10 @@ async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, D
     let hello = Hello {
         protocols: ProtocolRange::SPOKEN,
         nonce: super::nonce(),
-        dialer: Dialer::Node { card: dialling.card.clone(), wanted: Some(dialling.link.member) },
+        dialer: Dialer::Node {
+            card: dialling.card.clone(),
+            wanted: Some(dialling.link.member),
+        },
         extensions: Bytes::new(),
     };
     send_handshake(&mut writer, &Handshake::Hello(hello.clone())).await?;
@@ -117,12 +126,16 @@ async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, D
 }
 
 /// Frames both ways until one of them fails.
-async fn exchange(dialling: &Dialling, mut reader: FrameReader, mut writer: tokio::net::tcp::OwnedWriteHalf) -> StreamError {
+async fn exchange(
+    dialling: &Dialling,
+    mut reader: FrameReader,
+    mut writer: tokio::net::tcp::OwnedWriteHalf,
+) -> StreamError {
     let link = &dialling.link;
-    let writing = write_all(&link.outbox, &mut writer);
+    let writing = write_all(&link.outbox, &mut writer, || link.heard());
     let reading = async {
         loop {
-            match receive(link, &mut reader).await {
+            match receive(dialling, &mut reader).await {
                 Ok(()) => {}
                 Err(error) => break error,
             }
@@ -136,13 +149,16 @@ async fn exchange(dialling: &Dialling, mut reader: FrameReader, mut writer: toki
     }
 }
 
-async fn receive(link: &Link, reader: &mut FrameReader) -> Result<(), StreamError> {
-    let Frame::Reply { id, body } = reader.next().await? else {
+async fn receive(dialling: &Dialling, reader: &mut FrameReader) -> Result<(), StreamError> {
+    let link = &dialling.link;
+    let Frame::Reply { id, body } = reader.next_while(|| link.heard()).await? else {
         return Err(StreamError::OutOfTurn);
     };
     let reply = Reply::decode(body)?;
-    link.heard();
-    link.set_reachable(true);
+    // A member that was silent and is back may have missed what members are told.
+    if link.set_reachable(true) {
+        (dialling.greet)();
+    }
     link.receive(id, reply);
     Ok(())
 }
@@ -170,7 +186,9 @@ async fn beat(link: &Link, silence: Duration) {
         if late > SILENT_TICKS_MAX {
             return;
         }
-        link.beat(Deadline { at_us: link.now_us().saturating_add(silence_us) });
+        link.beat(Deadline {
+            at_us: link.now_us().saturating_add(silence_us),
+        });
     }
 }
 

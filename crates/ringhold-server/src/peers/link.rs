@@ -39,7 +39,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(member: NodeId, environment: Arc<dyn Environment>, placement_number: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        member: NodeId,
+        environment: Arc<dyn Environment>,
+        placement_number: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             member,
             environment,
@@ -54,24 +58,42 @@ impl Link {
     }
 
     /// Puts a request on its way; `None` if it can't be.
-    pub(super) fn send(&self, request: &Request, deadline: Deadline) -> Option<oneshot::Receiver<Reply>> {
+    pub(super) fn send(
+        &self,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Option<oneshot::Receiver<Reply>> {
         if !self.reachable.load(Ordering::Relaxed) {
             return None;
         }
         self.put_in_outbox(request, deadline)
     }
 
-    fn put_in_outbox(&self, request: &Request, deadline: Deadline) -> Option<oneshot::Receiver<Reply>> {
+    fn put_in_outbox(
+        &self,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Option<oneshot::Receiver<Reply>> {
         let now_us = self.environment.now_us();
         let header = RequestHeader {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            remaining_ms: u32::try_from(deadline.at_us.saturating_sub(now_us).div_ceil(1_000)).unwrap_or(u32::MAX),
+            remaining_ms: u32::try_from(deadline.at_us.saturating_sub(now_us).div_ceil(1_000))
+                .unwrap_or(u32::MAX),
             placement_number: self.placement_number,
         };
         let (reply, answer) = oneshot::channel();
         // In the table before it is on its way: the reply may be faster than this thread.
-        self.table().insert(header.id, Waiting { reply, sent_us: now_us, deadline });
-        let taken = self.outbox.push(|out| frame::append_request(out, header, request));
+        self.table().insert(
+            header.id,
+            Waiting {
+                reply,
+                sent_us: now_us,
+                deadline,
+            },
+        );
+        let taken = self
+            .outbox
+            .push(|out| frame::append_request(out, header, request));
         if let Err(reason) = taken {
             tracing::debug!(member = %self.member, ?reason, "a request was not sent");
             self.table().remove(&header.id);
@@ -101,18 +123,24 @@ impl Link {
 
     /// Notes a sign of life.
     pub(super) fn heard(&self) {
-        self.heard_us.store(self.environment.now_us(), Ordering::Relaxed);
+        self.heard_us
+            .store(self.environment.now_us(), Ordering::Relaxed);
     }
 
     /// Microseconds since the last sign of life.
     pub(super) fn silent_us(&self) -> u64 {
-        self.environment.now_us().saturating_sub(self.heard_us.load(Ordering::Relaxed))
+        self.environment
+            .now_us()
+            .saturating_sub(self.heard_us.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_reachable(&self, reachable: bool) {
-        if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+    /// Says whether that is a change.
+    pub(super) fn set_reachable(&self, reachable: bool) -> bool {
+        let changed = self.reachable.swap(reachable, Ordering::Relaxed) != reachable;
+        if changed {
             tracing::info!(member = %self.member, reachable, "a member's reachability has changed");
         }
+        changed
     }
 
     pub(crate) fn is_reachable(&self) -> bool {
@@ -131,13 +159,18 @@ impl Link {
     /// Ends the calls whose deadline has passed.
     pub(super) fn expire(&self) {
         let now_us = self.environment.now_us();
-        self.table().retain(|_, waiting| waiting.deadline.at_us > now_us && !waiting.reply.is_closed());
+        self.table()
+            .retain(|_, waiting| waiting.deadline.at_us > now_us && !waiting.reply.is_closed());
     }
 
     /// An average that forgets. A race between two replies loses one of them, which does no harm.
     fn note_latency(&self, latency_us: u64) {
         let known = self.latency_us.load(Ordering::Relaxed);
-        let average = if known == 0 { latency_us } else { known - known / LATENCY_WINDOW + latency_us / LATENCY_WINDOW };
+        let average = if known == 0 {
+            latency_us
+        } else {
+            known - known / LATENCY_WINDOW + latency_us / LATENCY_WINDOW
+        };
         self.latency_us.store(average.max(1), Ordering::Relaxed);
     }
 
@@ -153,13 +186,23 @@ pub(crate) struct Links {
 
 impl Links {
     pub(crate) fn new(links: impl IntoIterator<Item = Arc<Link>>) -> Self {
-        Self { links: links.into_iter().map(|link| (link.member, link)).collect() }
+        Self {
+            links: links.into_iter().map(|link| (link.member, link)).collect(),
+        }
     }
 }
 
 impl Peers for Links {
-    fn call(&self, to: NodeId, request: Request, deadline: Deadline) -> BoxFuture<'static, Result<Reply, CallError>> {
-        let sent = self.links.get(&to).and_then(|link| link.send(&request, deadline));
+    fn call(
+        &self,
+        to: NodeId,
+        request: Request,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let sent = self
+            .links
+            .get(&to)
+            .and_then(|link| link.send(&request, deadline));
         Box::pin(async move {
             let answer = sent.ok_or(CallError::NotSent)?;
             answer.await.map_err(|_| CallError::NoAnswer)
@@ -167,7 +210,9 @@ impl Peers for Links {
     }
 
     fn reachable(&self, node: NodeId) -> bool {
-        self.links.get(&node).is_some_and(|link| link.is_reachable())
+        self.links
+            .get(&node)
+            .is_some_and(|link| link.is_reachable())
     }
 
     fn latency_us(&self, node: NodeId) -> Option<u64> {

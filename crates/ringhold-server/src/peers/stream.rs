@@ -32,16 +32,21 @@ pub(super) enum StreamError {
     OutOfTurn,
     /// The handshake took too long.
     TimedOut,
+    /// The other side asks and does not take its answers.
+    Stuck,
 }
 
 impl std::fmt::Display for StreamError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
-            Self::Decode(error) => write!(f, "the other side sent something that is no frame: {error}"),
+            Self::Decode(error) => {
+                write!(f, "the other side sent something that is no frame: {error}")
+            }
             Self::Closed => f.write_str("the other side closed the connection"),
             Self::OutOfTurn => f.write_str("the other side sent a frame out of turn"),
             Self::TimedOut => f.write_str("the handshake took too long"),
+            Self::Stuck => f.write_str("the other side does not take its answers"),
         }
     }
 }
@@ -74,7 +79,10 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Encodes one frame at the end of what waits.
-    pub(super) fn push(&self, encode: impl FnOnce(&mut BytesMut) -> Result<(), FrameTooLarge>) -> Result<(), NotTaken> {
+    pub(super) fn push(
+        &self,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), FrameTooLarge>,
+    ) -> Result<(), NotTaken> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() > OUTBOX_BYTES_MAX {
             return Err(NotTaken::Full);
@@ -90,7 +98,10 @@ impl Outbox {
 
     /// Drops what waits: it was meant for a connection that is gone.
     pub(super) fn clear(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Exchanges an empty buffer for everything that waits, once something does.
@@ -109,13 +120,26 @@ impl Outbox {
     }
 }
 
-/// Writes what comes into the outbox until the connection breaks.
-pub(super) async fn write_all(outbox: &Outbox, socket: &mut OwnedWriteHalf) -> StreamError {
+/// Writes what comes into the outbox until the connection breaks. `moving` is called while a large
+/// amount is on its way and the other side keeps taking it.
+pub(super) async fn write_all(
+    outbox: &Outbox,
+    socket: &mut OwnedWriteHalf,
+    moving: impl Fn(),
+) -> StreamError {
     let mut buffer = BytesMut::new();
     loop {
         buffer = outbox.take(buffer).await;
-        if let Err(error) = socket.write_all(&buffer).await {
-            return StreamError::Io(error);
+        let mut written = 0;
+        while written < buffer.len() {
+            match socket.write(&buffer[written..]).await {
+                Ok(0) => return StreamError::Closed,
+                Ok(bytes) => written += bytes,
+                Err(error) => return StreamError::Io(error),
+            }
+            if written < buffer.len() {
+                moving();
+            }
         }
         buffer.clear();
         if buffer.capacity() > BUFFER_BYTES_KEPT {
@@ -132,7 +156,10 @@ pub(super) struct FrameReader {
 
 impl FrameReader {
     pub(super) fn new(socket: OwnedReadHalf) -> Self {
-        Self { socket, decoder: FrameDecoder::new() }
+        Self {
+            socket,
+            decoder: FrameDecoder::new(),
+        }
     }
 
     /// The handshake is over: frames of any permitted size from here on.
@@ -141,6 +168,11 @@ impl FrameReader {
     }
 
     pub(super) async fn next(&mut self) -> Result<Frame, StreamError> {
+        self.next_while(|| ()).await
+    }
+
+    /// The next frame; `received` is called for each piece of it.
+    pub(super) async fn next_while(&mut self, received: impl Fn()) -> Result<Frame, StreamError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(frame);
@@ -148,6 +180,7 @@ impl FrameReader {
             if self.socket.read_buf(self.decoder.space()).await? == 0 {
                 return Err(StreamError::Closed);
             }
+            received();
         }
     }
 
@@ -160,7 +193,10 @@ impl FrameReader {
     }
 }
 
-pub(super) async fn send_handshake(socket: &mut OwnedWriteHalf, step: &Handshake) -> Result<(), StreamError> {
+pub(super) async fn send_handshake(
+    socket: &mut OwnedWriteHalf,
+    step: &Handshake,
+) -> Result<(), StreamError> {
     let mut out = BytesMut::new();
     frame::append_handshake(&mut out, step);
     Ok(socket.write_all(&out).await?)

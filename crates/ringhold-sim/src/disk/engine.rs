@@ -34,7 +34,12 @@ impl Engine for SimEngine {
         self.rows.get(keyspace, key)
     }
 
-    fn range(&self, keyspace: Keyspace, range: &KeyRange, limit: usize) -> Result<Vec<(StorageKey, Bytes)>, EngineError> {
+    fn range(
+        &self,
+        keyspace: Keyspace,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(StorageKey, Bytes)>, EngineError> {
         self.rows.range(keyspace, range, limit)
     }
 

@@ -33,7 +33,9 @@ impl SimFiles {
 
 impl Files for SimFiles {
     fn list(&self) -> BoxFuture<'static, io::Result<Vec<u64>>> {
-        self.queued(Queue::Log, READ_US, |disk| Ok(disk.lock().segments.keys().copied().collect()))
+        self.queued(Queue::Log, READ_US, |disk| {
+            Ok(disk.lock().segments.keys().copied().collect())
+        })
     }
 
     fn create(&self, segment: u64) -> BoxFuture<'static, io::Result<()>> {
@@ -48,29 +50,41 @@ impl Files for SimFiles {
     }
 
     fn append(&self, segment: u64, parts: Vec<Bytes>) -> BoxFuture<'static, io::Result<()>> {
-        self.queued(Queue::Log, APPEND_US, move |disk| disk.append(segment, &parts.concat()))
+        self.queued(Queue::Log, APPEND_US, move |disk| {
+            disk.append(segment, &parts.concat())
+        })
     }
 
     fn flush(&self, segment: u64) -> BoxFuture<'static, io::Result<()>> {
         let covers = self.disk.length(segment);
-        self.queued(Queue::Flush, FLUSH_US, move |disk| disk.flush(segment, covers))
+        self.queued(Queue::Flush, FLUSH_US, move |disk| {
+            disk.flush(segment, covers)
+        })
     }
 
-    fn append_flushed(&self, segment: u64, parts: Vec<Bytes>) -> BoxFuture<'static, io::Result<()>> {
+    fn append_flushed(
+        &self,
+        segment: u64,
+        parts: Vec<Bytes>,
+    ) -> BoxFuture<'static, io::Result<()>> {
         let appended = self.append(segment, parts);
         let flushed_at_us = self.disk.schedule(Queue::Log, FLUSH_US);
         let (disk, life) = (self.disk.clone(), self.life);
         Box::pin(async move {
             appended.await?;
             let covers = disk.length(segment);
-            disk.take_effect(life, flushed_at_us, move |disk| disk.flush(segment, covers)).await
+            disk.take_effect(life, flushed_at_us, move |disk| disk.flush(segment, covers))
+                .await
         })
     }
 
     fn read(&self, segment: u64) -> BoxFuture<'static, io::Result<Bytes>> {
         self.queued(Queue::Log, READ_US, move |disk| {
             let state = disk.lock();
-            let segment = state.segments.get(&segment).ok_or(io::ErrorKind::NotFound)?;
+            let segment = state
+                .segments
+                .get(&segment)
+                .ok_or(io::ErrorKind::NotFound)?;
             Ok(Bytes::copy_from_slice(segment.bytes()))
         })
     }
@@ -78,7 +92,10 @@ impl Files for SimFiles {
     fn quarantine(&self, segment: u64) -> BoxFuture<'static, io::Result<()>> {
         self.queued(Queue::Log, DIRECTORY_US, move |disk| {
             let mut state = disk.lock();
-            state.segments.remove(&segment).ok_or(io::ErrorKind::NotFound)?;
+            state
+                .segments
+                .remove(&segment)
+                .ok_or(io::ErrorKind::NotFound)?;
             state.quarantined.push(segment);
             Ok(())
         })
@@ -87,7 +104,9 @@ impl Files for SimFiles {
     fn remove(&self, segments: Vec<u64>) -> BoxFuture<'static, io::Result<()>> {
         self.queued(Queue::Log, DIRECTORY_US, move |disk| {
             let mut state = disk.lock();
-            segments.iter().for_each(|segment| drop(state.segments.remove(segment)));
+            segments
+                .iter()
+                .for_each(|segment| drop(state.segments.remove(segment)));
             Ok(())
         })
     }
@@ -99,7 +118,8 @@ impl Files for SimFiles {
         let (disk, life) = (self.disk.clone(), self.life);
         Box::pin(async move {
             applied.await;
-            disk.take_effect(life, flushed_at_us, finish_checkpoint).await;
+            disk.take_effect(life, flushed_at_us, finish_checkpoint)
+                .await;
         })
     }
 }
@@ -112,5 +132,9 @@ fn finish_checkpoint(disk: &Disk) {
     state.rows.flush().expect("memory can always be flushed");
     drop(state);
     disk.0.rare.hit(Rare::Checkpoint);
-    disk.0.trace.event(Who::Node(disk.0.node), "checkpoint", || "is in the engine".to_owned());
+    disk.0
+        .trace
+        .event(Who::Node(disk.0.node), "checkpoint", || {
+            "is in the engine".to_owned()
+        });
 }

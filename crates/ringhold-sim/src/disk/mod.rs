@@ -88,9 +88,27 @@ struct State {
 
 impl Disk {
     #[must_use]
-    pub fn new(node: usize, executor: Executor, trace: Trace, books: SharedBooks, rare: Arc<RareCounts>, random: SharedRandom) -> Self {
-        let state = Mutex::new(State { slowness: 1, ..State::default() });
-        Self(Arc::new(Shared { node, executor, trace, books, rare, random, state }))
+    pub fn new(
+        node: usize,
+        executor: Executor,
+        trace: Trace,
+        books: SharedBooks,
+        rare: Arc<RareCounts>,
+        random: SharedRandom,
+    ) -> Self {
+        let state = Mutex::new(State {
+            slowness: 1,
+            ..State::default()
+        });
+        Self(Arc::new(Shared {
+            node,
+            executor,
+            trace,
+            books,
+            rare,
+            random,
+            state,
+        }))
     }
 
     /// A process starts to use the disk.
@@ -102,7 +120,10 @@ impl Disk {
         let rows = state.rows.clone();
         let life = state.life;
         drop(state);
-        (SimFiles::new(self.clone(), life), SimEngine::new(self.clone(), life, rows))
+        (
+            SimFiles::new(self.clone(), life),
+            SimEngine::new(self.clone(), life, rows),
+        )
     }
 
     /// The process is gone; what it wrote is in the machine's cache.
@@ -149,10 +170,17 @@ impl Disk {
     /// A row of the engine disappears; false if it has none of this key.
     pub fn forget(&self, place: &StorageKey, key: usize) -> bool {
         let rows = self.lock().rows.clone();
-        let there = rows.get(Keyspace::Objects, place).is_ok_and(|row| row.is_some());
+        let there = rows
+            .get(Keyspace::Objects, place)
+            .is_ok_and(|row| row.is_some());
         if there {
-            let batch = Batch { removed: Vec::new(), changes: vec![(Keyspace::Objects, *place, None)] };
-            rows.apply(&batch).and_then(|()| rows.flush()).expect("memory takes every batch");
+            let batch = Batch {
+                removed: Vec::new(),
+                changes: vec![(Keyspace::Objects, *place, None)],
+            };
+            rows.apply(&batch)
+                .and_then(|()| rows.flush())
+                .expect("memory takes every batch");
             self.0.rare.hit(Rare::KeyForgotten);
             self.lost(Some(key), true);
         }
@@ -198,7 +226,11 @@ impl Disk {
     /// The segments there are, with their lengths: for whoever looks on.
     #[must_use]
     pub fn segments(&self) -> Vec<(u64, usize)> {
-        self.lock().segments.iter().map(|(number, segment)| (*number, segment.length())).collect()
+        self.lock()
+            .segments
+            .iter()
+            .map(|(number, segment)| (*number, segment.length()))
+            .collect()
     }
 
     /// When an operation that begins now, or when its queue is free, is done.
@@ -217,7 +249,12 @@ impl Disk {
     }
 
     /// Has an effect at the moment given, unless the process that asked for it is gone by then.
-    async fn take_effect<T: Send + 'static>(&self, life: u64, at_us: u64, effect: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+    async fn take_effect<T: Send + 'static>(
+        &self,
+        life: u64,
+        at_us: u64,
+        effect: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
         let outcome = Arc::new(Mutex::new(None));
         let (disk, slot) = (self.clone(), Arc::clone(&outcome));
         self.0.executor.call_at(at_us, move || {
@@ -228,7 +265,11 @@ impl Disk {
         });
         self.0.executor.sleep_until(at_us).await;
         loop {
-            if let Some(done) = outcome.lock().expect("no holder of this lock panics").take() {
+            if let Some(done) = outcome
+                .lock()
+                .expect("no holder of this lock panics")
+                .take()
+            {
                 return done;
             }
             // Either the call of this very moment is still to come, or the process is being killed.
@@ -243,13 +284,22 @@ impl Disk {
             state.failing = None;
             state.has_failed = true;
         }
-        let segment = state.segments.get_mut(&number).ok_or(io::ErrorKind::NotFound)?;
+        let segment = state
+            .segments
+            .get_mut(&number)
+            .ok_or(io::ErrorKind::NotFound)?;
         let kept = if failed { bytes.len() / 2 } else { bytes.len() };
         segment.append(&bytes[..kept]);
         drop(state);
-        self.0.trace.event(Who::Node(self.0.node), "append", || format!("{kept} bytes to segment {number}"));
+        self.0.trace.event(Who::Node(self.0.node), "append", || {
+            format!("{kept} bytes to segment {number}")
+        });
         self.trip(CrashPoint::AfterAppend);
-        if failed { Err(io::Error::other("the disk failed")) } else { Ok(()) }
+        if failed {
+            Err(io::Error::other("the disk failed"))
+        } else {
+            Ok(())
+        }
     }
 
     fn length(&self, number: u64) -> usize {
@@ -264,24 +314,36 @@ impl Disk {
             state.failing = None;
             state.has_failed = true;
         }
-        let segment = state.segments.get_mut(&number).ok_or(io::ErrorKind::NotFound)?;
+        let segment = state
+            .segments
+            .get_mut(&number)
+            .ok_or(io::ErrorKind::NotFound)?;
         if failed {
             segment.forget_unflushed();
             drop(state);
-            self.0.trace.event(Who::Node(self.0.node), "flush", || format!("segment {number} failed"));
+            self.0.trace.event(Who::Node(self.0.node), "flush", || {
+                format!("segment {number} failed")
+            });
             return Err(io::Error::other("the disk failed"));
         }
         let operations: Vec<usize> = operations_in(&segment.flush(covers)).collect();
         drop(state);
         self.0.books.lock().became_durable(self.0.node, operations);
-        self.0.trace.event(Who::Node(self.0.node), "flush", || format!("segment {number} to {covers} bytes"));
+        self.0.trace.event(Who::Node(self.0.node), "flush", || {
+            format!("segment {number} to {covers} bytes")
+        });
         self.trip(CrashPoint::AfterFlush);
         Ok(())
     }
 
     fn lost(&self, key: Option<usize>, flushed_too: bool) {
         let at_us = self.0.executor.now_us();
-        self.0.books.lock().lost(Loss { node: self.0.node, at_us, key, flushed_too });
+        self.0.books.lock().lost(Loss {
+            node: self.0.node,
+            at_us,
+            key,
+            flushed_too,
+        });
     }
 
     fn trip(&self, point: CrashPoint) {

@@ -30,7 +30,10 @@ pub fn check_erased(books: &Books, key: usize, object: &Object) -> Result<(), Vi
             let named = books.dots.named(number);
             Err(Violation::new(
                 NAME,
-                format!("key {key}: dot {} of operation {} is gone, and nothing that is there had seen it", named.dot, named.operation),
+                format!(
+                    "key {key}: dot {} of operation {} is gone, and nothing that is there had seen it",
+                    named.dot, named.operation
+                ),
             ))
         }
     }
@@ -40,13 +43,22 @@ pub fn check_erased(books: &Books, key: usize, object: &Object) -> Result<(), Vi
 fn winner(books: &Books, key: usize, object: &Object) -> Option<Timestamp> {
     let known = books.dots.covered(key, object.context());
     let greatest = || known.map(|number| books.dots.named(number).timestamp).max();
-    if books.rules.last_write_wins { greatest() } else { None }
+    if books.rules.last_write_wins {
+        greatest()
+    } else {
+        None
+    }
 }
 
 /// # Errors
 /// If an acknowledged write, or one that a surviving disk held, is unknown to the merge of all primaries.
 pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Violation> {
-    for (number, operation) in books.operations.iter().enumerate().filter(|(_, operation)| operation.key == key) {
+    for (number, operation) in books
+        .operations
+        .iter()
+        .enumerate()
+        .filter(|(_, operation)| operation.key == key)
+    {
         let Some(write) = &operation.write else {
             continue;
         };
@@ -54,12 +66,23 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
             && !merged.context().covers(dot)
             && !is_excused(books, key, operation.called_us, write.w)
         {
-            return Err(Violation::new(NAME, format!("key {key}: acknowledged operation {number}, dot {dot}, is lost")));
+            return Err(Violation::new(
+                NAME,
+                format!("key {key}: acknowledged operation {number}, dot {dot}, is lost"),
+            ));
         }
-        let known = write.dots.iter().any(|&dot| merged.context().covers(books.dots.named(dot).dot));
+        let known = write
+            .dots
+            .iter()
+            .any(|&dot| merged.context().covers(books.dots.named(dot).dot));
         let holder = (0..books.nodes()).find(|&node| books.is_durable(node, key, number));
-        if let Some(node) = holder.filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins) {
-            return Err(Violation::new(NAME, format!("key {key}: operation {number} was on the disk of n{node} and is lost")));
+        if let Some(node) =
+            holder.filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins)
+        {
+            return Err(Violation::new(
+                NAME,
+                format!("key {key}: operation {number} was on the disk of n{node} and is lost"),
+            ));
         }
     }
     Ok(())
@@ -69,8 +92,15 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
 #[must_use]
 pub fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bool {
     let counts = |loss: &&crate::books::Loss| {
-        loss.at_us >= since_us && loss.key.is_none_or(|lost| lost == key) && (loss.flushed_too || books.rules.buffered)
+        loss.at_us >= since_us
+            && loss.key.is_none_or(|lost| lost == key)
+            && (loss.flushed_too || books.rules.buffered)
     };
-    let nodes: BTreeSet<usize> = books.losses.iter().filter(counts).map(|loss| loss.node).collect();
+    let nodes: BTreeSet<usize> = books
+        .losses
+        .iter()
+        .filter(counts)
+        .map(|loss| loss.node)
+        .collect();
     u32::try_from(nodes.len()).unwrap_or(u32::MAX) >= w.max(1)
 }

@@ -12,7 +12,12 @@ const NAME: &str = "I2";
 /// # Errors
 /// If nobody wrote this version, or somebody wrote it elsewhere or otherwise.
 pub fn check(books: &Books, key: usize, version: &Version) -> Result<(), Violation> {
-    let invented = |why: &str| Err(Violation::new(NAME, format!("key {key}: dot {} {why}", version.dot)));
+    let invented = |why: &str| {
+        Err(Violation::new(
+            NAME,
+            format!("key {key}: dot {} {why}", version.dot),
+        ))
+    };
     let Some(number) = operation_of(version.operation) else {
         return invented("has an operation that no client made");
     };
@@ -23,10 +28,15 @@ pub fn check(books: &Books, key: usize, version: &Version) -> Result<(), Violati
         return invented(&format!("names operation {number}, which writes nothing"));
     };
     if operation.key != key {
-        return invented(&format!("names operation {number}, which is on key {}", operation.key));
+        return invented(&format!(
+            "names operation {number}, which is on key {}",
+            operation.key
+        ));
     }
     if write.hash != version.hash || version.content.hash() != version.hash {
-        return invented(&format!("has another content than operation {number} wrote"));
+        return invented(&format!(
+            "has another content than operation {number} wrote"
+        ));
     }
     Ok(())
 }

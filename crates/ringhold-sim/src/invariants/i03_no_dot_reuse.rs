@@ -7,7 +7,12 @@ use crate::dots::Named;
 /// The violation that a dot with two names is.
 #[must_use]
 pub fn reused(before: Named, now: Named) -> Violation {
-    let Named { dot, key, operation, .. } = before;
+    let Named {
+        dot,
+        key,
+        operation,
+        ..
+    } = before;
     let text = format!(
         "dot {dot} named operation {operation} on key {key}, and now names operation {} on key {} ({before:?} / {now:?})",
         now.operation, now.key

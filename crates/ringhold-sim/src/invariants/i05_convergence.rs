@@ -13,13 +13,21 @@ pub fn check(key: usize, copies: &[(usize, Object)]) -> Result<(), Violation> {
     match others.iter().find(|(_, object)| object != expected) {
         None => Ok(()),
         Some((other, object)) => {
-            let text = format!("key {key}: n{first} holds {} and n{other} {}", describe(expected), describe(object));
+            let text = format!(
+                "key {key}: n{first} holds {} and n{other} {}",
+                describe(expected),
+                describe(object)
+            );
             Err(Violation::new("I5", text))
         }
     }
 }
 
 fn describe(object: &Object) -> String {
-    let dots: Vec<String> = object.versions().iter().map(|version| version.dot.to_string()).collect();
+    let dots: Vec<String> = object
+        .versions()
+        .iter()
+        .map(|version| version.dot.to_string())
+        .collect();
     format!("[{}] of {} actors", dots.join(", "), object.context().len())
 }

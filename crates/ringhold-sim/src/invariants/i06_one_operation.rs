@@ -10,8 +10,15 @@ use std::collections::BTreeSet;
 /// If one operation is shown twice.
 pub fn check(_books: &Books, key: usize, object: &Object) -> Result<(), Violation> {
     let mut shown = BTreeSet::new();
-    match object.siblings().into_iter().find(|version| !shown.insert(version.operation)) {
+    match object
+        .siblings()
+        .into_iter()
+        .find(|version| !shown.insert(version.operation))
+    {
         None => Ok(()),
-        Some(version) => Err(Violation::new("I6", format!("key {key}: operation {} is shown twice", version.operation))),
+        Some(version) => Err(Violation::new(
+            "I6",
+            format!("key {key}: operation {} is shown twice", version.operation),
+        )),
     }
 }

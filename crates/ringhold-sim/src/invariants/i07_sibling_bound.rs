@@ -11,7 +11,11 @@ use ringhold_core::version::Object;
 /// # Errors
 /// If a version lives beside the knowledge of a write that replaced it.
 pub fn check(books: &Books, key: usize, object: &Object) -> Result<(), Violation> {
-    let alive: Vec<usize> = object.versions().iter().filter_map(|version| books.dots.number(version.dot)).collect();
+    let alive: Vec<usize> = object
+        .versions()
+        .iter()
+        .filter_map(|version| books.dots.number(version.dot))
+        .collect();
     if alive.is_empty() {
         return Ok(());
     }
@@ -22,7 +26,12 @@ pub fn check(books: &Books, key: usize, object: &Object) -> Result<(), Violation
         };
         if let Some(&replaced) = alive.iter().find(|&&version| write.saw.contains(version)) {
             let replaced = books.dots.named(replaced).operation;
-            return Err(Violation::new("I7", format!("key {key}: operation {replaced} lives although operation {operation} had seen it")));
+            return Err(Violation::new(
+                "I7",
+                format!(
+                    "key {key}: operation {replaced} lives although operation {operation} had seen it"
+                ),
+            ));
         }
     }
     Ok(())

@@ -14,10 +14,16 @@ pub fn check(document: &RingDocument) -> Result<(), Violation> {
     }
     let members: BTreeSet<_> = document.members.iter().map(|member| member.id).collect();
     for (partition, owner) in (0..).zip(&document.placement.owners) {
-        let list = preference_list(&document.placement.owners, &document.members, Partition(partition));
+        let list = preference_list(
+            &document.placement.owners,
+            &document.members,
+            Partition(partition),
+        );
         let listed: BTreeSet<_> = list.iter().copied().collect();
         if list.first() != Some(owner) || listed != members || list.len() != members.len() {
-            return broken(format!("the preference list of partition {partition} is not its owner and every other member once"));
+            return broken(format!(
+                "the preference list of partition {partition} is not its owner and every other member once"
+            ));
         }
     }
     Ok(())

@@ -10,13 +10,23 @@ const NAME: &str = "I12";
 /// # Errors
 /// If a version's content is not what its operation wrote.
 pub fn check(books: &Books, key: usize, object: &Object) -> Result<(), Violation> {
-    object.versions().iter().try_for_each(|version| check_version(books, key, version))
+    object
+        .versions()
+        .iter()
+        .try_for_each(|version| check_version(books, key, version))
 }
 
 fn check_version(books: &Books, key: usize, version: &Version) -> Result<(), Violation> {
     let operation = operation_of(version.operation);
-    let written = operation.and_then(|operation| books.write(operation)).map(|write| write.hash);
-    let damaged = |why: &str| Err(Violation::new(NAME, format!("key {key}: dot {} {why}", version.dot)));
+    let written = operation
+        .and_then(|operation| books.write(operation))
+        .map(|write| write.hash);
+    let damaged = |why: &str| {
+        Err(Violation::new(
+            NAME,
+            format!("key {key}: dot {} {why}", version.dot),
+        ))
+    };
     if written != Some(version.content.hash()) {
         return damaged("has a content that nobody wrote");
     }
@@ -32,5 +42,8 @@ fn check_version(books: &Books, key: usize, version: &Version) -> Result<(), Vio
 /// The violation that damage is which nobody noticed.
 #[must_use]
 pub fn unnoticed(what: &str) -> Violation {
-    Violation::new(NAME, format!("{what} was damaged on the way, and nobody noticed"))
+    Violation::new(
+        NAME,
+        format!("{what} was damaged on the way, and nobody noticed"),
+    )
 }

@@ -13,7 +13,12 @@ const NAME: &str = "I13";
 
 /// # Errors
 /// If a replica's disk lacks what it has just called durable.
-pub fn check_replica(books: &Books, node: usize, object: &Object, asked_us: u64) -> Result<(), Violation> {
+pub fn check_replica(
+    books: &Books,
+    node: usize,
+    object: &Object,
+    asked_us: u64,
+) -> Result<(), Violation> {
     for version in object.versions() {
         if let Some(number) = books.dots.number(version.dot)
             && !books.holds_durably(node, number)
@@ -22,7 +27,12 @@ pub fn check_replica(books: &Books, node: usize, object: &Object, asked_us: u64)
             if books.has_lost(node, key, asked_us) {
                 continue;
             }
-            return Err(Violation::new(NAME, format!("n{node} called operation {operation} durable, which its disk does not have")));
+            return Err(Violation::new(
+                NAME,
+                format!(
+                    "n{node} called operation {operation} durable, which its disk does not have"
+                ),
+            ));
         }
     }
     Ok(())
@@ -46,12 +56,22 @@ pub fn holders(books: &Books, operation: usize, dot: Dot) -> BTreeSet<usize> {
 ///
 /// # Errors
 /// If fewer disks hold the put than its coordinator says, or than it was asked for.
-pub fn check_put(books: &Books, operation: usize, holders: &BTreeSet<usize>, said: u32, required: u32) -> Result<(), Violation> {
+pub fn check_put(
+    books: &Books,
+    operation: usize,
+    holders: &BTreeSet<usize>,
+    said: u32,
+    required: u32,
+) -> Result<(), Violation> {
     let Operation { key, called_us, .. } = books.operations[operation];
-    let lost = (0..books.nodes()).filter(|node| !holders.contains(node) && books.has_lost(*node, key, called_us)).count();
+    let lost = (0..books.nodes())
+        .filter(|node| !holders.contains(node) && books.has_lost(*node, key, called_us))
+        .count();
     let held = u32::try_from(holders.len() + lost).unwrap_or(u32::MAX);
     if held < said.max(required) {
-        let text = format!("operation {operation} was acknowledged as durable on {said} nodes ({required} required), and is on the disks of {held}");
+        let text = format!(
+            "operation {operation} was acknowledged as durable on {said} nodes ({required} required), and is on the disks of {held}"
+        );
         return Err(Violation::new(NAME, text));
     }
     Ok(())

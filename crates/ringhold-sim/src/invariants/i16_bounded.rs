@@ -21,20 +21,34 @@ const BUFFERED_BYTES_MIN: u64 = 4 << 20;
 pub fn check_object(key: usize, object: &Object) -> Result<(), Violation> {
     let (entries, versions) = (object.context().len(), object.versions().len());
     if entries > CONTEXT_ENTRIES_MAX || versions > VERSIONS_MAX {
-        return Err(Violation::new(NAME, format!("key {key}: {versions} versions, a context of {entries} actors")));
+        return Err(Violation::new(
+            NAME,
+            format!("key {key}: {versions} versions, a context of {entries} actors"),
+        ));
     }
     Ok(())
 }
 
 /// # Errors
 /// If a process has more on its hands than it may take on.
-pub fn check_process(node: usize, tasks: usize, figures: &Figures, segment_bytes: u64) -> Result<(), Violation> {
+pub fn check_process(
+    node: usize,
+    tasks: usize,
+    figures: &Figures,
+    segment_bytes: u64,
+) -> Result<(), Violation> {
     if tasks > TASKS_MAX {
         return Err(Violation::new(NAME, format!("n{node} has {tasks} tasks")));
     }
     let limit = (segment_bytes * BUFFERED_SEGMENTS_MAX).max(BUFFERED_BYTES_MIN);
     if figures.buffer_bytes > limit {
-        return Err(Violation::new(NAME, format!("n{node} buffers {} bytes, {limit} at most", figures.buffer_bytes)));
+        return Err(Violation::new(
+            NAME,
+            format!(
+                "n{node} buffers {} bytes, {limit} at most",
+                figures.buffer_bytes
+            ),
+        ));
     }
     Ok(())
 }

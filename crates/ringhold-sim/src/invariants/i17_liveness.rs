@@ -5,5 +5,10 @@ use super::Violation;
 /// The violation that a healed cluster is which does not answer.
 #[must_use]
 pub fn silent(what: &str, node: usize, key: usize, attempts: u32) -> Violation {
-    Violation::new("I17", format!("{what} of key {key} at n{node} still fails after healing, {attempts} times in a row"))
+    Violation::new(
+        "I17",
+        format!(
+            "{what} of key {key} at n{node} still fails after healing, {attempts} times in a row"
+        ),
+    )
 }

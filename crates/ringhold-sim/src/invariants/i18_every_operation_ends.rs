@@ -12,5 +12,8 @@ pub const GRACE_US: u64 = 1_000_000;
 /// The violation that a node is which keeps a client waiting.
 #[must_use]
 pub fn overdue(operation: usize, node: usize) -> Violation {
-    Violation::new("I18", format!("operation {operation} at n{node} has no outcome a second after its deadline"))
+    Violation::new(
+        "I18",
+        format!("operation {operation} at n{node} has no outcome a second after its deadline"),
+    )
 }

@@ -17,9 +17,17 @@ pub fn check(books: &Books, node: usize, key: usize, object: &Object) -> Result<
         let Some(write) = books.write(operation) else {
             continue;
         };
-        let known = write.dots.iter().any(|&dot| object.context().covers(books.dots.named(dot).dot));
+        let known = write
+            .dots
+            .iter()
+            .any(|&dot| object.context().covers(books.dots.named(dot).dot));
         if !known && !write.dots.is_empty() {
-            return Err(Violation::new("I20", format!("n{node} reopened without operation {operation} on key {key}, which its disk had")));
+            return Err(Violation::new(
+                "I20",
+                format!(
+                    "n{node} reopened without operation {operation} on key {key}, which its disk had"
+                ),
+            ));
         }
     }
     Ok(())

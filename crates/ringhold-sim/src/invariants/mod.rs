@@ -56,7 +56,10 @@ pub struct Violation {
 impl Violation {
     #[must_use]
     pub fn new(invariant: &'static str, particulars: String) -> Self {
-        Self { invariant, particulars }
+        Self {
+            invariant,
+            particulars,
+        }
     }
 }
 

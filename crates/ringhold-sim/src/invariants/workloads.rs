@@ -12,14 +12,31 @@ use std::collections::BTreeSet;
 /// # Errors
 /// If something acknowledged is missing from the values, or something is there that nobody put in.
 pub fn check(books: &Books, key: usize, merged: &Object) -> Result<(), Violation> {
-    let workload = books.operations.iter().find(|operation| operation.key == key).map(|operation| operation.workload);
+    let workload = books
+        .operations
+        .iter()
+        .find(|operation| operation.key == key)
+        .map(|operation| operation.workload);
     let Some(workload) = workload.filter(|workload| workload.keeps_items()) else {
         return Ok(());
     };
     let items = items_of(merged);
-    let broken = |why: String| Err(Violation::new("I1", format!("key {key}, a {workload}: {why}")));
-    let writes = || books.operations.iter().enumerate().filter(|(_, operation)| operation.key == key);
-    let removed: BTreeSet<u64> = writes().filter_map(|(_, operation)| operation.write.as_ref()?.removes).collect();
+    let broken = |why: String| {
+        Err(Violation::new(
+            "I1",
+            format!("key {key}, a {workload}: {why}"),
+        ))
+    };
+    let writes = || {
+        books
+            .operations
+            .iter()
+            .enumerate()
+            .filter(|(_, operation)| operation.key == key)
+    };
+    let removed: BTreeSet<u64> = writes()
+        .filter_map(|(_, operation)| operation.write.as_ref()?.removes)
+        .collect();
     for (number, operation) in writes() {
         let Some(item) = operation.write.as_ref().and_then(|write| write.adds) else {
             continue;
@@ -29,14 +46,23 @@ pub fn check(books: &Books, key: usize, merged: &Object) -> Result<(), Violation
         let lost = i01_durability::is_excused(books, key, operation.called_us, w);
         let excused = lost || removed.contains(&item);
         if acknowledged && !items.contains(&item) && !excused {
-            return broken(format!("item {item} of acknowledged operation {number} is missing"));
+            return broken(format!(
+                "item {item} of acknowledged operation {number} is missing"
+            ));
         }
-        let never = matches!(operation.outcome, Some(Outcome::NotStarted | Outcome::Rejected));
+        let never = matches!(
+            operation.outcome,
+            Some(Outcome::NotStarted | Outcome::Rejected)
+        );
         if never && items.contains(&item) {
-            return broken(format!("item {item} is there, and operation {number} was not carried out"));
+            return broken(format!(
+                "item {item} is there, and operation {number} was not carried out"
+            ));
         }
     }
-    let added: BTreeSet<u64> = writes().filter_map(|(_, operation)| operation.write.as_ref()?.adds).collect();
+    let added: BTreeSet<u64> = writes()
+        .filter_map(|(_, operation)| operation.write.as_ref()?.adds)
+        .collect();
     match items.difference(&added).next() {
         Some(stranger) => broken(format!("item {stranger} was never put in")),
         None => Ok(()),
@@ -46,9 +72,12 @@ pub fn check(books: &Books, key: usize, merged: &Object) -> Result<(), Violation
 /// The union of the items of all siblings, as a client merges them.
 #[must_use]
 pub fn items_of(object: &Object) -> BTreeSet<u64> {
-    let values = object.siblings().into_iter().filter_map(|version| match &version.content {
-        Content::Value { bytes, .. } => Value::decode(bytes),
-        Content::Tombstone => None,
-    });
+    let values = object
+        .siblings()
+        .into_iter()
+        .filter_map(|version| match &version.content {
+            Content::Value { bytes, .. } => Value::decode(bytes),
+            Content::Tombstone => None,
+        });
     values.flat_map(|value| value.items).collect()
 }

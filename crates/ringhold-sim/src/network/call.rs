@@ -22,7 +22,10 @@ struct SlotState {
 
 impl CallSlot {
     pub(crate) fn new(sent_us: u64) -> Self {
-        Self { sent_us, state: Mutex::default() }
+        Self {
+            sent_us,
+            state: Mutex::default(),
+        }
     }
 
     pub(crate) fn complete(&self, outcome: Result<Reply, CallError>) {
@@ -50,8 +53,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(network: Network, link: (usize, usize), id: u64, slot: Arc<CallSlot>, expiry: Sleep) -> Self {
-        Self { network, link, id, slot, expiry }
+    pub(crate) fn new(
+        network: Network,
+        link: (usize, usize),
+        id: u64,
+        slot: Arc<CallSlot>,
+        expiry: Sleep,
+    ) -> Self {
+        Self {
+            network,
+            link,
+            id,
+            slot,
+            expiry,
+        }
     }
 }
 
@@ -65,7 +80,9 @@ impl Future for Call {
         }
         state.waker = Some(context.waker().clone());
         drop(state);
-        Pin::new(&mut self.expiry).poll(context).map(|()| Err(CallError::NoAnswer))
+        Pin::new(&mut self.expiry)
+            .poll(context)
+            .map(|()| Err(CallError::NoAnswer))
     }
 }
 

@@ -20,14 +20,24 @@ pub(super) struct Link {
 
 impl Default for Link {
     fn default() -> Self {
-        Self { generation: 0, reachable: true, waiting: BTreeMap::new(), latency_us: 0, heard_us: 0 }
+        Self {
+            generation: 0,
+            reachable: true,
+            waiting: BTreeMap::new(),
+            latency_us: 0,
+            heard_us: 0,
+        }
     }
 }
 
 impl Link {
     pub(super) fn note_latency(&mut self, latency_us: u64) {
         let known = self.latency_us;
-        let average = if known == 0 { latency_us } else { known - known / LATENCY_WINDOW + latency_us / LATENCY_WINDOW };
+        let average = if known == 0 {
+            latency_us
+        } else {
+            known - known / LATENCY_WINDOW + latency_us / LATENCY_WINDOW
+        };
         self.latency_us = average.max(1);
     }
 }

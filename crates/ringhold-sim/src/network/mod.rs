@@ -32,15 +32,15 @@ use crate::process::{CrashPoint, Trips};
 use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
 use crate::trace::{Trace, Who};
+use crate::value::operation_of;
 use bytes::{Bytes, BytesMut};
 use call::{Call, CallSlot};
 use link::Link;
-use crate::value::operation_of;
 use ringhold_core::id::{NodeId, OperationId};
+use ringhold_core::version::Object;
 use ringhold_node::Node;
 use ringhold_node::env::{CallError, Deadline};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
-use ringhold_core::version::Object;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::BTreeMap;
@@ -108,18 +108,37 @@ struct State {
 
 /// What a request was about, to judge its reply by.
 enum Asked {
-    Replica { name: ObjectName, object: Object, asked_us: u64 },
+    Replica {
+        name: ObjectName,
+        object: Object,
+        asked_us: u64,
+    },
     Name(ObjectName),
-    Put { operation: usize },
+    Put {
+        operation: usize,
+    },
     Other,
 }
 
 impl Network {
     /// A network of these nodes, and of so many clients after them.
     #[must_use]
-    pub fn new(executor: Executor, trace: Trace, books: SharedBooks, rare: Arc<RareCounts>, random: SharedRandom, ids: Vec<NodeId>, clients: usize, placement_number: u64) -> Self {
+    pub fn new(
+        executor: Executor,
+        trace: Trace,
+        books: SharedBooks,
+        rare: Arc<RareCounts>,
+        random: SharedRandom,
+        ids: Vec<NodeId>,
+        clients: usize,
+        placement_number: u64,
+    ) -> Self {
         let hosts = ids.len() + clients;
-        let way = Way { blocked: false, slowness: 1, last_arrival_us: 0 };
+        let way = Way {
+            blocked: false,
+            slowness: 1,
+            last_arrival_us: 0,
+        };
         let state = State {
             serving: vec![None; hosts],
             ways: vec![vec![way; hosts]; hosts],
@@ -128,7 +147,16 @@ impl Network {
             last_call: 0,
             messages: 0,
         };
-        Self(Arc::new(Shared { executor, trace, books, rare, random, ids, placement_number, state: Mutex::new(state) }))
+        Self(Arc::new(Shared {
+            executor,
+            trace,
+            books,
+            rare,
+            random,
+            ids,
+            placement_number,
+            state: Mutex::new(state),
+        }))
     }
 
     /// A node begins, or ceases, to take requests.
@@ -171,7 +199,14 @@ impl Network {
     }
 
     /// Sends a request with its deadline; the future waits for the reply for a while longer.
-    pub(crate) fn call(&self, from: usize, to: usize, request: &Request, deadline_us: u64, patience_us: u64) -> Result<Call, CallError> {
+    pub(crate) fn call(
+        &self,
+        from: usize,
+        to: usize,
+        request: &Request,
+        deadline_us: u64,
+        patience_us: u64,
+    ) -> Result<Call, CallError> {
         let now_us = self.0.executor.now_us();
         let left_ms = deadline_us.saturating_sub(now_us).div_ceil(1_000);
         let until_us = deadline_us.saturating_add(patience_us);
@@ -184,7 +219,12 @@ impl Network {
         state.last_call += 1;
         let id = state.last_call;
         let slot = Arc::new(CallSlot::new(now_us));
-        state.links.entry((from, to)).or_default().waiting.insert(id, Arc::clone(&slot));
+        state
+            .links
+            .entry((from, to))
+            .or_default()
+            .waiting
+            .insert(id, Arc::clone(&slot));
         drop(state);
 
         let header = RequestHeader {
@@ -193,13 +233,20 @@ impl Network {
             placement_number: self.0.placement_number,
         };
         let mut bytes = BytesMut::new();
-        frame::append_request(&mut bytes, header, request).expect("simulated values are far smaller than a frame");
+        frame::append_request(&mut bytes, header, request)
+            .expect("simulated values are far smaller than a frame");
         self.witness_request(request);
         self.send(from, to, generation, bytes.freeze(), Direction::There);
         if matches!(request, Request::Merge(_)) {
             self.trip(from, CrashPoint::AfterSend);
         }
-        Ok(Call::new(self.clone(), (from, to), id, slot, self.0.executor.sleep_until(until_us)))
+        Ok(Call::new(
+            self.clone(),
+            (from, to),
+            id,
+            slot,
+            self.0.executor.sleep_until(until_us),
+        ))
     }
 
     /// Decides a message's fate.
@@ -219,7 +266,11 @@ impl Network {
         if way.blocked || (between_nodes && random.chance(weather.lost)) {
             return;
         }
-        let copies = if between_nodes && random.chance(weather.twice) { 2 } else { 1 };
+        let copies = if between_nodes && random.chance(weather.twice) {
+            2
+        } else {
+            1
+        };
         let mut arrivals = Vec::with_capacity(copies);
         for _ in 0..copies {
             let mut delay_us = random.around(DELAY_US) * way.slowness;
@@ -233,7 +284,11 @@ impl Network {
             }
             let flipped = between_nodes && random.chance(weather.flipped);
             let cut = between_nodes && random.chance(weather.reset);
-            let at_byte = if bytes.is_empty() { 0 } else { random.index(bytes.len()) };
+            let at_byte = if bytes.is_empty() {
+                0
+            } else {
+                random.index(bytes.len())
+            };
             let damage = match (flipped, cut) {
                 (_, true) => Some(Damage::Cut(at_byte)),
                 (true, false) => Some(Damage::Flip(at_byte, random.index(8))),
@@ -245,11 +300,21 @@ impl Network {
         drop(random);
         for (at_us, damage) in arrivals {
             let (network, bytes) = (self.clone(), bytes.clone());
-            self.0.executor.call_at(at_us, move || network.arrive(from, to, generation, bytes, damage, direction));
+            self.0.executor.call_at(at_us, move || {
+                network.arrive(from, to, generation, bytes, damage, direction)
+            });
         }
     }
 
-    fn arrive(&self, from: usize, to: usize, generation: u64, bytes: Bytes, damage: Option<Damage>, direction: Direction) {
+    fn arrive(
+        &self,
+        from: usize,
+        to: usize,
+        generation: u64,
+        bytes: Bytes,
+        damage: Option<Damage>,
+        direction: Direction,
+    ) {
         let (source, target) = direction.ends(from, to);
         if self.lock().ways[source][target].blocked {
             return;
@@ -261,14 +326,21 @@ impl Network {
         let frame = decoder.next_frame();
         if damage.is_some() {
             if matches!(frame, Ok(Some(_))) {
-                self.0.books.lock().fail(i12_corruption::unnoticed("a frame"));
+                self.0
+                    .books
+                    .lock()
+                    .fail(i12_corruption::unnoticed("a frame"));
             }
             self.0.rare.hit(Rare::DamagedFrame);
             return self.reset(from, to, generation);
         }
         match (frame, direction) {
-            (Ok(Some(Frame::Request { header, body })), Direction::There) => self.serve(from, to, generation, header, body),
-            (Ok(Some(Frame::Reply { id, body })), Direction::Back) => self.deliver(from, to, generation, id, body),
+            (Ok(Some(Frame::Request { header, body })), Direction::There) => {
+                self.serve(from, to, generation, header, body)
+            }
+            (Ok(Some(Frame::Reply { id, body })), Direction::Back) => {
+                self.deliver(from, to, generation, id, body)
+            }
             (other, _) => panic!("a whole frame was sent, {other:?} came out"),
         }
     }
@@ -281,7 +353,10 @@ impl Network {
         let request = Request::decode(body).expect("an undamaged request decodes");
         let asked = Asked::by(&request, self.0.executor.now_us());
         let member = self.0.ids.get(from).copied();
-        let deadline = Deadline::after(&*serving.environment, u64::from(header.remaining_ms) * 1_000);
+        let deadline = Deadline::after(
+            &*serving.environment,
+            u64::from(header.remaining_ms) * 1_000,
+        );
         let network = self.clone();
         let group = serving.group;
         let task = async move {
@@ -292,13 +367,22 @@ impl Network {
         self.0.executor.spawn(group, Box::pin(task));
     }
 
-    fn reply(&self, from: usize, to: usize, generation: u64, id: u64, asked: &Asked, reply: &Reply) {
+    fn reply(
+        &self,
+        from: usize,
+        to: usize,
+        generation: u64,
+        id: u64,
+        asked: &Asked,
+        reply: &Reply,
+    ) {
         if matches!(asked, Asked::Put { .. }) && self.trip(to, CrashPoint::BeforeReply) {
             return;
         }
         self.witness_reply(to, asked, reply);
         let mut bytes = BytesMut::new();
-        frame::append_reply(&mut bytes, id, reply).expect("simulated objects are far smaller than a frame");
+        frame::append_reply(&mut bytes, id, reply)
+            .expect("simulated objects are far smaller than a frame");
         self.send(from, to, generation, bytes.freeze(), Direction::Back);
     }
 
@@ -307,7 +391,11 @@ impl Network {
         let reply = Reply::decode(body).expect("an undamaged reply decodes");
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
-        let Some(link) = state.links.get_mut(&(from, to)).filter(|link| link.generation == generation) else {
+        let Some(link) = state
+            .links
+            .get_mut(&(from, to))
+            .filter(|link| link.generation == generation)
+        else {
             return;
         };
         link.heard_us = now_us;
@@ -323,7 +411,11 @@ impl Network {
     pub(crate) fn reset(&self, from: usize, to: usize, generation: u64) {
         let mut state = self.lock();
         let nodes = self.0.ids.len();
-        let Some(link) = state.links.get_mut(&(from, to)).filter(|link| link.generation == generation) else {
+        let Some(link) = state
+            .links
+            .get_mut(&(from, to))
+            .filter(|link| link.generation == generation)
+        else {
             return;
         };
         link.generation += 1;
@@ -340,8 +432,13 @@ impl Network {
     pub fn disconnect(&self, host: usize) {
         let links: Vec<(usize, usize, u64)> = {
             let state = self.lock();
-            let touching = state.links.iter().filter(|((from, to), _)| *from == host || *to == host);
-            touching.map(|((from, to), link)| (*from, *to, link.generation)).collect()
+            let touching = state
+                .links
+                .iter()
+                .filter(|((from, to), _)| *from == host || *to == host);
+            touching
+                .map(|((from, to), link)| (*from, *to, link.generation))
+                .collect()
         };
         for (from, to, generation) in links {
             self.reset(from, to, generation);
@@ -350,7 +447,11 @@ impl Network {
 
     /// Nobody waits for this call any more.
     pub(crate) fn forget(&self, (from, to): (usize, usize), id: u64) {
-        let slot = self.lock().links.get_mut(&(from, to)).and_then(|link| link.waiting.remove(&id));
+        let slot = self
+            .lock()
+            .links
+            .get_mut(&(from, to))
+            .and_then(|link| link.waiting.remove(&id));
         drop(slot);
     }
 
@@ -363,7 +464,9 @@ impl Network {
     }
 
     fn trip(&self, host: usize, point: CrashPoint) -> bool {
-        let trips = self.lock().serving[host].as_ref().map(|serving| serving.trips.clone());
+        let trips = self.lock().serving[host]
+            .as_ref()
+            .map(|serving| serving.trips.clone());
         trips.is_some_and(|trips| trips.passes(point))
     }
 
@@ -379,7 +482,14 @@ impl Network {
         }
         let mut books = self.0.books.lock();
         let verdict = match (asked, reply) {
-            (Asked::Replica { name, object, asked_us }, Reply::Merged { durable: true }) => {
+            (
+                Asked::Replica {
+                    name,
+                    object,
+                    asked_us,
+                },
+                Reply::Merged { durable: true },
+            ) => {
                 books.saw_object(name, object);
                 i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
             }
@@ -395,8 +505,14 @@ impl Network {
                 let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
                 let required = books.write(*operation).map_or(0, |write| write.dw);
                 let said = answer.counts.durable;
-                let verdict = i13_honest_acknowledgement::check_put(&books, *operation, &holders, said, required);
-                if let Some(write) = books.operations.get_mut(*operation).and_then(|operation| operation.write.as_mut()) {
+                let verdict = i13_honest_acknowledgement::check_put(
+                    &books, *operation, &holders, said, required,
+                );
+                if let Some(write) = books
+                    .operations
+                    .get_mut(*operation)
+                    .and_then(|operation| operation.write.as_mut())
+                {
                     write.held_by = holders;
                 }
                 verdict
@@ -408,7 +524,9 @@ impl Network {
         }
         drop(books);
         if let (Asked::Put { operation }, Reply::Coordinated(Ok(answer))) = (asked, reply) {
-            self.0.trace.event(Who::Node(node), "acknowledge", || format!("operation {operation} as {}", answer.dot));
+            self.0.trace.event(Who::Node(node), "acknowledge", || {
+                format!("operation {operation} as {}", answer.dot)
+            });
         }
     }
 
@@ -420,7 +538,11 @@ impl Network {
 impl Asked {
     fn by(request: &Request, now_us: u64) -> Self {
         match request {
-            Request::Merge(merge) => Self::Replica { name: merge.name.clone(), object: merge.object.clone(), asked_us: now_us },
+            Request::Merge(merge) => Self::Replica {
+                name: merge.name.clone(),
+                object: merge.object.clone(),
+                asked_us: now_us,
+            },
             Request::Fetch(name) => Self::Name(name.clone()),
             Request::Get(get) => Self::Name(get.name.clone()),
             Request::Put(put) => Self::put(put.request.operation),

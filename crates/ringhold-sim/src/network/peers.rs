@@ -23,7 +23,11 @@ pub struct SimPeers {
 impl SimPeers {
     #[must_use]
     pub fn new(network: Network, host: usize, environment: Arc<dyn Environment>) -> Self {
-        Self { network, host, environment }
+        Self {
+            network,
+            host,
+            environment,
+        }
     }
 
     fn host_of(&self, node: NodeId) -> Option<usize> {
@@ -32,7 +36,12 @@ impl SimPeers {
 }
 
 impl Peers for SimPeers {
-    fn call(&self, to: NodeId, request: Request, deadline: Deadline) -> BoxFuture<'static, Result<Reply, CallError>> {
+    fn call(
+        &self,
+        to: NodeId,
+        request: Request,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
         let left_us = deadline.left_us(&*self.environment);
         let until_us = self.network.0.executor.now_us().saturating_add(left_us);
         let sent = self.host_of(to).ok_or(CallError::NotSent);
@@ -46,7 +55,11 @@ impl Peers for SimPeers {
         let Some(to) = self.host_of(node) else {
             return false;
         };
-        self.network.lock().links.get(&(self.host, to)).is_none_or(|link| link.reachable)
+        self.network
+            .lock()
+            .links
+            .get(&(self.host, to))
+            .is_none_or(|link| link.reachable)
     }
 
     fn latency_us(&self, node: NodeId) -> Option<u64> {
@@ -104,10 +117,13 @@ impl Network {
     fn beat(&self, from: usize, to: usize) {
         let until_us = self.0.executor.now_us() + SILENCE_US;
         if let Ok(call) = self.call(from, to, &Request::Ping, until_us, 0) {
-            self.0.executor.spawn(crate::executor::Group::WORLD, Box::pin(async move {
-                // A late answer and none are the same to a heartbeat.
-                drop(call.await);
-            }));
+            self.0.executor.spawn(
+                crate::executor::Group::WORLD,
+                Box::pin(async move {
+                    // A late answer and none are the same to a heartbeat.
+                    drop(call.await);
+                }),
+            );
         }
     }
 
@@ -117,16 +133,26 @@ impl Network {
             let mut random = self.0.random.lock();
             let state = self.lock();
             let slowness = (state.ways[from][to].slowness, state.ways[to][from].slowness);
-            (random.around(super::DELAY_US) * slowness.0, random.around(super::DELAY_US) * slowness.1)
+            (
+                random.around(super::DELAY_US) * slowness.0,
+                random.around(super::DELAY_US) * slowness.1,
+            )
         };
         let now_us = self.0.executor.now_us();
         let network = self.clone();
         self.0.executor.call_at(now_us + there_us, move || {
             let accepted = !network.lock().ways[from][to].blocked
-                && network.serving(to).is_some_and(|serving| network.0.executor.is_running(serving.group));
+                && network
+                    .serving(to)
+                    .is_some_and(|serving| network.0.executor.is_running(serving.group));
             if accepted {
                 let caller = network.clone();
-                network.0.executor.call_at(now_us + there_us + back_us, move || caller.connected(from, to));
+                network
+                    .0
+                    .executor
+                    .call_at(now_us + there_us + back_us, move || {
+                        caller.connected(from, to)
+                    });
             }
         });
     }
@@ -134,7 +160,10 @@ impl Network {
     fn connected(&self, from: usize, to: usize) {
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
-        if state.ways[to][from].blocked || state.serving[to].is_none() || state.serving[from].is_none() {
+        if state.ways[to][from].blocked
+            || state.serving[to].is_none()
+            || state.serving[from].is_none()
+        {
             return;
         }
         let link = state.links.entry((from, to)).or_default();

@@ -18,6 +18,8 @@
 //! file, and only a reopening, which reads back what is there, finds out what came through. The host
 //! spawns the flusher; dropping it poisons too, so no waiter is left hanging.
 
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -193,6 +195,12 @@ impl Running {
         }
         let end = self.service.segment.length();
         for (then, durability) in made {
+            #[cfg(feature = "known-bad")]
+            let durability = if known_bad::is(Variant::AcknowledgesBeforeFlush) {
+                Durability::Buffered
+            } else {
+                durability
+            };
             if durability == Durability::Buffered || self.service.segment.is_flushed() {
                 self.complete(then);
             } else {
@@ -247,6 +255,12 @@ impl Running {
     }
 
     fn flushed(&mut self, covers: u64, result: io::Result<()>) -> Result<(), Poisoned> {
+        #[cfg(feature = "known-bad")]
+        let result = if known_bad::is(Variant::FlushErrorIgnored) {
+            Ok(())
+        } else {
+            result
+        };
         result.map_err(|error| Poisoned::at(PoisonedStep::Flush, &error))?;
         self.service.segment.note_flush(covers);
         self.service

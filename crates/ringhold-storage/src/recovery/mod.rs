@@ -22,6 +22,9 @@ mod judge;
 
 use std::sync::Arc;
 
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
+
 use bytes::Bytes;
 use ringhold_core::id::Incarnation;
 
@@ -166,11 +169,19 @@ impl Recovery<'_> {
             torn_bytes,
         } = story;
         let new_life = meta.exposed;
+        #[cfg(feature = "known-bad")]
+        let new_life = new_life && !known_bad::is(Variant::ExposureForgotten);
         if new_life {
             meta.life += 1;
             meta.exposed = false;
         }
         let again = said_again(&replay[replay.len() - again..]);
+        #[cfg(feature = "known-bad")]
+        let replay = {
+            let kept = replay.len()
+                - usize::from(known_bad::is(Variant::ReplayStopsEarly) && !replay.is_empty());
+            replay.into_iter().take(kept).collect()
+        };
         let segment = self.start_segment(&meta, previous_end, again).await?;
         segments.push(self.next_segment);
         let replayed_batches = put_back(replay, self.buffers);

@@ -498,7 +498,10 @@ fn damage_to_the_last_commit_before_a_clean_close_is_no_torn_tail() {
     let main = async {
         for position in 1..=2 {
             writers[0].stage(put(position, "acknowledged"));
-            writers[0].commit(Durability::Flushed).await.expect("a good disk");
+            writers[0]
+                .commit(Durability::Flushed)
+                .await
+                .expect("a good disk");
         }
         length = usize::try_from(store.figures().segment_bytes).expect("a short log");
         store.close().await.expect("a good disk");
@@ -508,7 +511,9 @@ fn damage_to_the_last_commit_before_a_clean_close_is_no_torn_tail() {
     let last = *machine.files.segments().last().expect("there is a log");
     machine.files.damage(last, |bytes| bytes[length - 3] ^= 1);
 
-    let reopened = machine.open(OPTIONS, &mut random).expect("it opens, in doubt");
+    let reopened = machine
+        .open(OPTIONS, &mut random)
+        .expect("it opens, in doubt");
     assert_eq!(reopened.report.doubts, vec![Doubt::DamagedSegment(last)]);
     assert_ne!(reopened.store.identity().incarnation, before.incarnation);
     assert_eq!(text(&reopened.store, 1).as_deref(), Some("acknowledged"));
@@ -525,11 +530,17 @@ fn idle_restarts_do_not_copy_the_log() {
         let main = async {
             for position in 1..=if round == 0 { 50 } else { 0 } {
                 writers[0].stage(put(position, &"x".repeat(1_000)));
-                writers[0].commit(Durability::Flushed).await.expect("a good disk");
+                writers[0]
+                    .commit(Durability::Flushed)
+                    .await
+                    .expect("a good disk");
             }
             store.close().await.expect("a good disk");
         };
         block_on(main, vec![Box::pin(opened.flusher)]);
     }
-    assert!(read[11] < read[1] + 12 * 1_000, "bytes read at each opening: {read:?}");
+    assert!(
+        read[11] < read[1] + 12 * 1_000,
+        "bytes read at each opening: {read:?}"
+    );
 }

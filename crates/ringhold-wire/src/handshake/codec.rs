@@ -149,6 +149,10 @@ fn write_turned_away(writer: &mut Writer<'_>, reason: TurnedAway) {
             writer.u64(epoch);
         }
         TurnedAway::NotAuthentic => writer.u8(8),
+        TurnedAway::RingMismatch { epoch } => {
+            writer.u8(9);
+            writer.u64(epoch);
+        }
     }
 }
 
@@ -166,6 +170,9 @@ fn read_turned_away(reader: &mut Reader) -> Result<TurnedAway, DecodeError> {
             epoch: reader.u64("epoch")?,
         },
         8 => TurnedAway::NotAuthentic,
+        9 => TurnedAway::RingMismatch {
+            epoch: reader.u64("epoch")?,
+        },
         code => return Err(reader.unknown_code("reason", code)),
     })
 }
@@ -189,6 +196,7 @@ fn write_card(writer: &mut Writer<'_>, card: &NodeCard) {
     writer.u128(card.boot.0);
     writer.u64(card.epoch);
     writer.u64(card.placement_number);
+    writer.raw(&card.ring);
     writer.bytes_within("name", &card.name, NAME_BYTES_MAX);
 }
 
@@ -200,6 +208,7 @@ fn read_card(reader: &mut Reader) -> Result<NodeCard, DecodeError> {
         boot: BootId(reader.u128("boot id")?),
         epoch: reader.u64("epoch")?,
         placement_number: reader.u64("placement number")?,
+        ring: reader.array("ring hash")?,
         name: reader.bytes("name", NAME_BYTES_MAX)?,
     })
 }

@@ -121,6 +121,14 @@ fn who_is_let_in() {
             removed,
             Err(TurnedAway::RemovedNode { epoch: 40 }),
         ),
+        (
+            "founded from another list",
+            dialed_by(|card, _| card.ring = [4; 16]),
+            member,
+            Err(TurnedAway::RingMismatch {
+                epoch: samples::card(2).epoch,
+            }),
+        ),
         ("a client", samples::client_hello(), unknown, Ok(3)),
         ("a client of any cluster", client_of(None), unknown, Ok(3)),
         (

@@ -136,6 +136,7 @@ pub(crate) fn card(number: u128) -> NodeCard {
         boot: BootId(0xb0_0000 + number),
         epoch: 41,
         placement_number: 12,
+        ring: [3; 16],
         name: text("node"),
     }
 }
@@ -173,7 +174,7 @@ pub(crate) fn welcome() -> Welcome {
     }
 }
 
-pub(crate) fn turned_away() -> [TurnedAway; 8] {
+pub(crate) fn turned_away() -> [TurnedAway; 9] {
     [
         TurnedAway::ProtocolUnsupported(ProtocolRange { min: 4, max: 5 }),
         TurnedAway::ClusterMismatch,
@@ -183,6 +184,7 @@ pub(crate) fn turned_away() -> [TurnedAway; 8] {
         TurnedAway::UnknownNode,
         TurnedAway::RemovedNode { epoch: 40 },
         TurnedAway::NotAuthentic,
+        TurnedAway::RingMismatch { epoch: 41 },
     ]
 }
 

@@ -64,7 +64,10 @@ impl Cart {
         for item in expected {
             match stored.remove(&item.line).unwrap_or_default().as_slice() {
                 [] => difference.lost += 1,
-                [one] if *one != item => difference.lost += 1,
+                [one] if *one != item => {
+                    difference.lost += 1;
+                    difference.changed += 1;
+                }
                 copies => difference.doubled += count(copies) - 1,
             }
         }
@@ -78,6 +81,8 @@ impl Cart {
 pub(crate) struct Difference {
     /// Not there, or there with another content.
     pub(crate) lost: u64,
+    /// Of them there, with another content: written from another file, or with other names.
+    pub(crate) changed: u64,
     /// There more than once, or there and not in the file.
     pub(crate) doubled: u64,
 }
@@ -90,6 +95,7 @@ impl Difference {
     /// Adds another cart's.
     pub(crate) fn add(&mut self, other: Self) {
         self.lost += other.lost;
+        self.changed += other.changed;
         self.doubled += other.doubled;
     }
 }
@@ -142,17 +148,24 @@ mod tests {
 
     #[test]
     fn every_difference_is_counted() {
-        let check = |stored: Cart, lost, doubled| {
+        let check = |stored: Cart, lost, changed, doubled| {
             let expected = [item(1), item(2), item(3)];
-            assert_eq!(stored.compare(&expected), Difference { lost, doubled });
+            assert_eq!(
+                stored.compare(&expected),
+                Difference {
+                    lost,
+                    changed,
+                    doubled
+                }
+            );
         };
-        check(cart(&[1, 2, 3]), 0, 0);
-        check(cart(&[3, 1, 2]), 0, 0);
-        check(cart(&[]), 3, 0);
-        check(cart(&[1, 3]), 1, 0);
-        check(cart(&[1, 1, 1, 2, 3]), 0, 2);
-        check(cart(&[1, 2, 3, 4, 4]), 0, 2);
-        check(cart(&[1, 1, 2]), 1, 1);
+        check(cart(&[1, 2, 3]), 0, 0, 0);
+        check(cart(&[3, 1, 2]), 0, 0, 0);
+        check(cart(&[]), 3, 0, 0);
+        check(cart(&[1, 3]), 1, 0, 0);
+        check(cart(&[1, 1, 1, 2, 3]), 0, 0, 2);
+        check(cart(&[1, 2, 3, 4, 4]), 0, 0, 2);
+        check(cart(&[1, 1, 2]), 1, 0, 1);
         let other = Item {
             quantity: 2,
             ..item(2)
@@ -161,6 +174,7 @@ mod tests {
             Cart {
                 items: vec![item(1), other, item(3)],
             },
+            1,
             1,
             0,
         );

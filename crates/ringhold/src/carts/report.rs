@@ -88,6 +88,7 @@ impl Report {
             "carts": self.carts,
             "items": self.items,
             "lost": self.difference.lost,
+            "changed": self.difference.changed,
             "doubled": self.difference.doubled,
             "seconds": self.filling.as_secs_f64(),
             "operations": measurements.operations(),
@@ -136,6 +137,14 @@ impl fmt::Display for Report {
                 table.row([kind.clone(), count.to_string()]);
             }
             writeln!(f, "{table}")?;
+        }
+        if self.difference.changed > 0 {
+            writeln!(
+                f,
+                "{} of the lost lines are there with another content: had these carts been loaded \
+                 before, from another file or with other --products?\n",
+                self.difference.changed
+            )?;
         }
         writeln!(f, "{}", self.last_line())
     }
@@ -186,11 +195,13 @@ mod tests {
     fn json_says_the_same() {
         let report = report(Difference {
             lost: 1,
+            changed: 1,
             doubled: 0,
         });
         assert!(!report.is_exact());
         let json = report.to_json();
         assert_eq!(json["lost"], 1);
+        assert!(report.to_string().contains("1 of the lost lines are there"));
         assert_eq!(json["versions_seen"], json!({ "0": 1, "2": 1 }));
         assert_eq!(json["operations_per_second"], 1.0);
         assert_eq!(json["failed_attempts"]["503 overload"], 1);

@@ -31,7 +31,7 @@ pub(super) fn run(command: ClusterCommand, format: Format) -> Result<(), Failure
 
 fn explain_path(object: &ObjectArgs) -> String {
     format!(
-        "/ringhold/v1/explain?type={}&bucket={}&key={}",
+        "/ringhold/v1/explain/types/{}/buckets/{}/keys/{}",
         percent::encode(&object.bucket_type),
         percent::encode(&object.bucket),
         percent::encode(&object.key)
@@ -189,7 +189,7 @@ mod tests {
         };
         assert_eq!(
             explain_path(&object),
-            "/ringhold/v1/explain?type=t&bucket=c%20d&key=a%26b"
+            "/ringhold/v1/explain/types/t/buckets/c%20d/keys/a%26b"
         );
     }
 }

@@ -49,6 +49,41 @@ fn a_change_is_in_force_everywhere_and_reaches_a_node_that_was_dead() {
     assert_eq!(property(&members[0], "w"), "quorum");
 }
 
+/// A retry that reaches another node after somebody else has written must not win over that write.
+#[test]
+fn a_late_retry_does_not_beat_the_write_after_it_in_a_bucket_without_siblings() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    change(&members[0], r#"{"allow_mult":false}"#);
+    let path = "/buckets/settings/keys/retried";
+    let key = [("Idempotency-Key", "first")];
+    assert_eq!(members[0].put(path, &key, b"first").status, 204);
+    assert_eq!(members[0].put(path, &[], b"second").status, 204);
+    for member in &members {
+        assert_eq!(member.put(path, &key, b"first").status, 204);
+        assert_eq!(member.get(path, &[]).body, "second");
+    }
+}
+
+/// A conditional put that landed is answered as done when it is tried again.
+#[test]
+fn the_retry_of_a_conditional_put_is_not_refused_by_its_own_first_try() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    let headers = [("If-None-Match", "*"), ("Idempotency-Key", "create")];
+    let first = members[0].put("/buckets/settings/keys/created", &headers, b"value");
+    let again = members[1].put("/buckets/settings/keys/created", &headers, b"value");
+    assert_eq!((first.status, again.status), (204, 204), "{again:?}");
+    let other = members[2].put("/buckets/settings/keys/created", &headers[..1], b"other");
+    assert_eq!(other.status, 412, "{other:?}");
+    assert_eq!(
+        members[2].get("/buckets/settings/keys/created", &[]).body,
+        "value"
+    );
+}
+
 #[test]
 fn refused_values_change_nothing() {
     let mut cluster = Cluster::start(1);
@@ -61,6 +96,7 @@ fn refused_values_change_nothing() {
             "{\"allow_mult\":\"not_boolean\"}",
         ),
         (r#"{"props":{"r":"abc"}}"#, "{\"r\":\"not_valid_quorum\"}"),
+        (r#"{"props":{"n_val":2}}"#, "n_val can't be changed yet"),
         (
             r#"{"props":{"durability":"never"}}"#,
             "not_valid_durability",
@@ -82,7 +118,7 @@ fn refused_values_change_nothing() {
 }
 
 #[test]
-fn a_bucket_without_siblings_shows_the_last_of_a_hundred_blind_writes_and_keeps_no_others() {
+fn a_bucket_without_siblings_shows_the_last_of_a_hundred_blind_writes_and_keeps_a_few() {
     let mut cluster = Cluster::start(3);
     cluster.wait_until_connected();
     let members = cluster.members();
@@ -99,13 +135,10 @@ fn a_bucket_without_siblings_shows_the_last_of_a_hundred_blind_writes_and_keeps_
         let answer = member.get("/buckets/settings/keys/k", &[]);
         assert_eq!((answer.status, answer.body.as_str()), (200, "value 99"));
     }
-    let explained = members[0].get("/ringhold/v1/explain?bucket=settings&key=k", &[]);
+    let explained = members[0].get("/ringhold/v1/explain/buckets/settings/keys/k", &[]);
     let json: serde_json::Value = serde_json::from_str(&explained.body).expect("it is JSON");
     for replica in json["replicas"].as_array().expect("a list") {
-        assert_eq!(
-            replica["versions"].as_array().map(Vec::len),
-            Some(1),
-            "{json}"
-        );
+        let versions = replica["versions"].as_array().map_or(0, Vec::len);
+        assert!((1..=4).contains(&versions), "{json}");
     }
 }

@@ -1,7 +1,8 @@
 //! What replicas are asked, and what they answer.
 
 use super::super::peer::{
-    BucketProperties, ClientGot, ClientPut, MergeRequest, OVERRIDES_BYTES_MAX, ObjectDigest, Refusal,
+    BucketProperties, ClientGot, ClientPut, MergeRequest, OVERRIDES_BYTES_MAX, ObjectDigest,
+    Refusal,
 };
 use super::{NAME_BYTES_MAX, Part, codes, write_name};
 use crate::bytes_io::{DecodeError, Reader, Writer};

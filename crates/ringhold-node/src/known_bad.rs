@@ -1,0 +1,139 @@
+//! Wrong variants of this crate's rules, for the simulator to find.
+//!
+//! A harness is measured by the mistakes that it finds. Each variant is a mistake that some store has made or
+//! nearly made (the traps T1 to T30), built in at the one place of its rule and picked at run time, for one
+//! thread. The feature `known-bad` compiles them; no release does.
+
+use ringhold_core::id::NodeId;
+use ringhold_core::version::{Context, LiveEpoch, Object, StoreIdentity};
+use std::cell::Cell;
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
+    /// What a replica is sent takes the place of what it has (T10).
+    MergeOverwrites,
+    /// Of several versions, merging forgets the last (T10).
+    MergeDropsVersion,
+    /// An acknowledgement is counted for two nodes (T8).
+    CountsNodeTwice,
+    /// What is in memory counts as durable (T21).
+    MemoryCountsAsDurable,
+    /// Silence counts as an acknowledgement (T6).
+    SilenceIsConsent,
+    /// The first acknowledgement is enough (T8).
+    QuorumOfOne,
+    /// After no answer another primary coordinates as well (T6).
+    ForwardsAfterSilence,
+    /// A retry is taken for a new operation (T6).
+    ForgetsOperations,
+    /// A record that can't be read counts as absent (T2).
+    ReadErrorIsAbsence,
+    /// A store goes on with whatever entry of its own a record has (T2).
+    ExtendsForeignEntry,
+    /// Rights to go on counting survive an unclean start (T2).
+    LifeIgnored,
+    /// A coordinator sends before its own write is flushed (T2, T7).
+    SendsBeforeCommit,
+    /// A replica acknowledges before its write is flushed (T21).
+    AcknowledgesBeforeCommit,
+    /// Replicas that hold something else are not asked for it (T8).
+    IgnoresDifferingDigests,
+    /// Replicas that are behind are left so (T10).
+    NeverRepairs,
+    /// A request whose time is over is carried out (T24).
+    ExecutesExpired,
+    /// A context is good for any key (T3).
+    ContextOfAnyKey,
+    /// A write replaces what its writer had not seen (T3).
+    BlindWriteReplaces,
+    /// A delete removes the record instead of leaving a tombstone (T11).
+    DeleteRemoves,
+    /// A timestamp is not later than what its writer had seen (T5).
+    SeenTimestampIgnored,
+    /// A client is not answered when its deadline passes (T24).
+    DeadlineIgnored,
+}
+
+impl Variant {
+    pub const ALL: &'static [Self] = &[
+        Self::MergeOverwrites,
+        Self::MergeDropsVersion,
+        Self::CountsNodeTwice,
+        Self::MemoryCountsAsDurable,
+        Self::SilenceIsConsent,
+        Self::QuorumOfOne,
+        Self::ForwardsAfterSilence,
+        Self::ForgetsOperations,
+        Self::ReadErrorIsAbsence,
+        Self::ExtendsForeignEntry,
+        Self::LifeIgnored,
+        Self::SendsBeforeCommit,
+        Self::AcknowledgesBeforeCommit,
+        Self::IgnoresDifferingDigests,
+        Self::NeverRepairs,
+        Self::ExecutesExpired,
+        Self::ContextOfAnyKey,
+        Self::BlindWriteReplaces,
+        Self::DeleteRemoves,
+        Self::SeenTimestampIgnored,
+        Self::DeadlineIgnored,
+    ];
+}
+
+thread_local! {
+    static ACTIVE: Cell<Option<Variant>> = const { Cell::new(None) };
+}
+
+/// Makes a mistake, or none, on this thread from now on.
+pub fn activate(variant: Option<Variant>) {
+    ACTIVE.set(variant);
+}
+
+pub(crate) fn is(variant: Variant) -> bool {
+    ACTIVE.get() == Some(variant)
+}
+
+pub(crate) fn merge(object: &mut Object, other: &Object) {
+    if is(Variant::MergeOverwrites) {
+        *object = other.clone();
+    }
+    if is(Variant::MergeDropsVersion) && object.versions().len() > 1 {
+        let kept = object.versions()[..object.versions().len() - 1].to_vec();
+        *object =
+            Object::from_parts(object.context().clone(), kept).expect("a part of an object is one");
+    }
+}
+
+pub(crate) fn live(
+    object: &Object,
+    live: Option<LiveEpoch>,
+    store: StoreIdentity,
+) -> Option<LiveEpoch> {
+    let newest = object
+        .context()
+        .newest_of(store.incarnation)
+        .filter(|_| is(Variant::ExtendsForeignEntry));
+    newest
+        .map(|(actor, counter)| LiveEpoch {
+            life: store.life,
+            epoch: actor.epoch,
+            counter,
+        })
+        .or(live)
+}
+
+pub(crate) fn seen(seen: Context, object: &Object) -> Context {
+    if is(Variant::BlindWriteReplaces) {
+        object.context().clone()
+    } else {
+        seen
+    }
+}
+
+/// A node that the tally takes for another one than `node`.
+pub(crate) fn another(node: NodeId, nodes: impl IntoIterator<Item = NodeId>) -> Option<NodeId> {
+    nodes
+        .into_iter()
+        .find(|other| *other != node && is(Variant::CountsNodeTwice))
+}

@@ -1,0 +1,47 @@
+//! Wrong variants of this crate's rules, for the simulator to find.
+//!
+//! Each is a mistake that some store has made (the traps T2 and T21), built in at the one place of its rule
+//! and picked at run time, for one thread. The feature `known-bad` compiles them; no release does.
+
+use std::cell::Cell;
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
+    /// A commit is told of before its flush (T21).
+    AcknowledgesBeforeFlush,
+    /// A failed flush is taken for a flush (T21).
+    FlushErrorIgnored,
+    /// Key epochs are handed out before their ceiling is flushed (T2).
+    LeaseNotFlushed,
+    /// A store that exposed unflushed records goes on in the same life (T2).
+    ExposureForgotten,
+    /// Old segments go before the engine has what they say (T21).
+    LogDroppedEarly,
+    /// Replaying leaves out the last batch (T21).
+    ReplayStopsEarly,
+}
+
+impl Variant {
+    pub const ALL: &'static [Self] = &[
+        Self::AcknowledgesBeforeFlush,
+        Self::FlushErrorIgnored,
+        Self::LeaseNotFlushed,
+        Self::ExposureForgotten,
+        Self::LogDroppedEarly,
+        Self::ReplayStopsEarly,
+    ];
+}
+
+thread_local! {
+    static ACTIVE: Cell<Option<Variant>> = const { Cell::new(None) };
+}
+
+/// Makes a mistake, or none, on this thread from now on.
+pub fn activate(variant: Option<Variant>) {
+    ACTIVE.set(variant);
+}
+
+pub(crate) fn is(variant: Variant) -> bool {
+    ACTIVE.get() == Some(variant)
+}
