@@ -5,7 +5,7 @@
 //! thread. The feature `known-bad` compiles them; no release does.
 
 use ringhold_core::id::NodeId;
-use ringhold_core::version::{Context, LiveEpoch, Object, StoreIdentity};
+use ringhold_core::version::{Context, LiveEpoch, Object, StoreIdentity, Timestamp};
 use std::cell::Cell;
 
 /// A mistake.
@@ -126,6 +126,15 @@ pub(crate) fn live(
 pub(crate) fn seen(seen: Context, object: &Object) -> Context {
     if is(Variant::BlindWriteReplaces) {
         object.context().clone()
+    } else {
+        seen
+    }
+}
+
+/// The greatest timestamp that the writer had seen.
+pub(crate) fn seen_timestamp(seen: Timestamp) -> Timestamp {
+    if is(Variant::SeenTimestampIgnored) {
+        Timestamp::default()
     } else {
         seen
     }

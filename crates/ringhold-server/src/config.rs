@@ -229,8 +229,6 @@ impl Default for Timeouts {
 pub enum Durability {
     /// After the flush that covers the write, on every replica that is counted.
     Flushed,
-    /// One replica flushes, the others acknowledge from memory.
-    One,
     /// From memory.
     Buffered,
 }

@@ -268,9 +268,7 @@ fn tuning_of(config: &Config) -> Tuning {
         n_val: u32::from(config.default_bucket.n_val),
         durability: match config.default_bucket.durability {
             crate::config::Durability::Buffered => Durability::Buffered,
-            crate::config::Durability::Flushed | crate::config::Durability::One => {
-                Durability::Flushed
-            }
+            crate::config::Durability::Flushed => Durability::Flushed,
         },
         ..Properties::default()
     };

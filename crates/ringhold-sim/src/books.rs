@@ -11,6 +11,7 @@ use crate::dots::{DotNumber, DotSet, DotTable, Named};
 use crate::invariants::{self, Violation};
 use crate::value::operation_of;
 use crate::workload::{Kind, Workload};
+use ringhold_core::id::Incarnation;
 use ringhold_core::version::{ContentHash, Dot, Object, Version};
 use ringhold_wire::message::ObjectName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub struct Operation {
     pub outcome: Option<Outcome>,
     /// Of a put.
     pub write: Option<Write>,
+    /// Of a get: how many replicas' knowledge has to be in its answer.
+    pub r: Option<u32>,
 }
 
 /// What is particular to a put.
@@ -53,8 +56,12 @@ pub struct Write {
     pub removes: Option<u64>,
     /// What its writer had seen, as the model knows it: all dots in what it had read, and in what those had read.
     pub saw: DotSet,
+    /// How often its client has asked for it.
+    pub tries: u32,
     /// The dots that named it; several, if a retry reached another primary.
     pub dots: Vec<DotNumber>,
+    /// For each of these, the life of the process that was running on its store's machine when it was first seen.
+    pub lives: Vec<Option<(usize, u64)>>,
     /// Acknowledgements asked for, and those of them from disk.
     pub w: u32,
     pub dw: u32,
@@ -80,6 +87,8 @@ pub struct Rules {
     pub last_write_wins: bool,
     /// Acknowledgements do not wait for flushes.
     pub buffered: bool,
+    /// Messages may arrive twice.
+    pub duplication: bool,
     pub replicas: u32,
 }
 
@@ -94,6 +103,10 @@ pub struct Books {
     /// For each node and key, the operations that its disk holds for certain.
     durable: Vec<BTreeMap<usize, BTreeSet<usize>>>,
     pub losses: Vec<Loss>,
+    /// For each node, how many processes it has had.
+    starts: Vec<u64>,
+    /// Whose store each incarnation is.
+    incarnations: BTreeMap<Incarnation, usize>,
     pub violation: Option<Violation>,
 }
 
@@ -152,6 +165,7 @@ impl Books {
     fn saw_version(&mut self, key: usize, version: &Version) -> Result<(), Violation> {
         if self.dots.number(version.dot).is_none() {
             invariants::i02_no_invention::check(self, key, version)?;
+            invariants::t05_timestamps::check(self, version)?;
         }
         let operation = operation_of(version.operation).unwrap_or(usize::MAX);
         let named = Named {
@@ -167,15 +181,25 @@ impl Books {
             .dots
             .note(named)
             .map_err(|before| invariants::i03_no_dot_reuse::reused(before, named))?;
-        if number == known
-            && let Some(write) = self
-                .operations
-                .get_mut(operation)
-                .and_then(|operation| operation.write.as_mut())
-        {
-            write.dots.push(number);
+        if number < known {
+            return Ok(());
         }
-        Ok(())
+        let life = self.life_of(version.dot);
+        let write = self.operations[operation].write.as_mut().expect("checked when the dot was new");
+        write.dots.push(number);
+        write.lives.push(life);
+        invariants::i06_one_operation::check_dots(self, operation)
+    }
+
+    /// A process starts on a node's machine, over a store of this incarnation.
+    pub fn started(&mut self, node: usize, incarnation: Incarnation) {
+        self.starts[node] += 1;
+        self.incarnations.insert(incarnation, node);
+    }
+
+    fn life_of(&self, dot: Dot) -> Option<(usize, u64)> {
+        let node = *self.incarnations.get(&dot.actor.incarnation)?;
+        Some((node, self.starts[node]))
     }
 
     /// Everything that whoever holds this object has seen, as the model knows it.
@@ -197,6 +221,7 @@ impl Books {
     /// There are so many nodes, with empty disks.
     pub fn add_nodes(&mut self, nodes: usize) {
         self.durable.resize(nodes, BTreeMap::new());
+        self.starts.resize(nodes, 0);
     }
 
     #[must_use]

@@ -10,7 +10,7 @@
 use crate::books::{Operation, Outcome, Write};
 use crate::cluster::{Cluster, Presence};
 use crate::dots::DotSet;
-use crate::invariants::{self, Violation, i18_every_operation_ends, workloads};
+use crate::invariants::{self, Violation, i15_read_after_write, i18_every_operation_ends, workloads};
 use crate::plan::{OperationClass, Plan};
 use crate::random::Random;
 use crate::rare::Rare;
@@ -201,11 +201,14 @@ impl Client {
     async fn read(&mut self, key: usize, workload: Workload) -> Option<Object> {
         let node = self.random.index(self.plan().nodes);
         let name = self.name(key);
+        let quorum = self.get_quorum();
         let operation = self.begin(key, workload, Kind::Get, node, None);
-        let options = GetOptions {
-            quorum: self.get_quorum(),
-            n_val: None,
-        };
+        let resolved = quorum
+            .resolve(self.plan().replicas, &GetSpec::default())
+            .expect("no client asks for more than N");
+        let r = resolved.notfound_ok.then(|| resolved.replies_required());
+        self.cluster.around().books.lock().operations[operation].r = r;
+        let options = GetOptions { quorum, n_val: None };
         let explain = self.random.chance(50_000);
         let request = Request::Get(GetRequest {
             name: name.clone(),
@@ -218,9 +221,17 @@ impl Client {
             return None;
         };
         let object = answer.answer.object;
+        self.check_read(operation, &object);
         self.remember(key, &name, &object, Some(answer.context));
         self.end(operation, Outcome::Read, node);
         Some(object)
+    }
+
+    fn check_read(&self, operation: usize, object: &Object) {
+        let mut books = self.cluster.around().books.lock();
+        if let Err(violation) = i15_read_after_write::check(&books, operation, object) {
+            books.fail(violation);
+        }
     }
 
     /// Checks an object that was given to this client, and keeps its context.
@@ -285,6 +296,9 @@ impl Client {
         let mut node = first;
         let mut known = Outcome::NotStarted;
         for attempt in 1..=ATTEMPTS_MAX {
+            if let Some(write) = &mut self.cluster.around().books.lock().operations[operation].write {
+                write.tries = attempt;
+            }
             let reply = self.ask(node, operation, &request).await;
             let outcome = match self.judge(key, &name, reply) {
                 Try::Done(outcome) => return worse(&known, outcome),
@@ -375,7 +389,9 @@ impl Client {
             adds: draft.adds_own.then_some(own),
             removes: draft.removes,
             saw,
+            tries: 0,
             dots: Vec::new(),
+            lives: Vec::new(),
             w: resolved.acknowledgements_required(),
             dw: if flushed { resolved.dw } else { 0 },
             held_by: BTreeSet::new(),
@@ -458,6 +474,7 @@ impl Client {
             returned_us: None,
             outcome: None,
             write,
+            r: None,
         });
         drop(books);
         around.trace.event(Who::Client(self.number), "begin", || {

@@ -255,6 +255,7 @@ impl Cluster {
         };
         self.note_report(node, &opened.report);
         let store = Arc::clone(&opened.store);
+        self.around().books.lock().started(node, store.identity().incarnation);
         self.check_recovery(node, &store);
         let started = self.start_node(node, group, opened);
         let environment = started.1;
@@ -404,6 +405,15 @@ impl Cluster {
             books.saw_object(&name, &object);
             if let Err(violation) = i20_recovery::check(&books, node, key, &object) {
                 return books.fail(violation);
+            }
+        }
+    }
+
+    /// Asks of every node what is asked of one that starts: that its store has what was flushed.
+    pub fn check_holdings(&self) {
+        for node in 0..self.0.plan.nodes {
+            if let Some(started) = self.node(node) {
+                self.check_recovery(node, started.store());
             }
         }
     }

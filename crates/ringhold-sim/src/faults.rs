@@ -269,7 +269,7 @@ impl Adversary {
             }
             (FaultClass::Forget, Some(place)) => cluster.disk(node).forget(&place, key),
             (FaultClass::BitRot, Some(place)) => {
-                let struck = cluster.disk(node).rot(&place, at);
+                let struck = cluster.disk(node).rot(&place, at, key);
                 if struck {
                     self.rotten.push((node, key));
                 }

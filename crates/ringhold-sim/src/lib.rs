@@ -8,6 +8,8 @@ pub mod dots;
 pub mod executor;
 pub mod faults;
 pub mod invariants;
+#[cfg(feature = "known-bad")]
+pub mod known_bad;
 pub mod network;
 pub mod plan;
 pub mod process;

@@ -108,6 +108,7 @@ fn open_books(cluster: &Cluster) {
     books.rules = Rules {
         last_write_wins: plan.last_write_wins,
         buffered: plan.buffered,
+        duplication: plan.has(FaultClass::Duplication),
         replicas: plan.replicas,
     };
     books.add_nodes(plan.nodes);
@@ -173,6 +174,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     }
     all_serve(cluster).await?;
     executor.sleep(TAIL_US).await;
+    cluster.check_holdings();
     remove_rotten(cluster, &adversary);
     sweep(cluster).await?;
     check_end(cluster)?;

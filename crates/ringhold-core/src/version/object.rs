@@ -149,20 +149,15 @@ impl Object {
                 (None, Some(_)) => Ordering::Greater,
                 (None, None) => break,
             };
-            match order {
-                Ordering::Less => {
-                    merged.extend(ours.next().filter(|v| !other.context.covers(v.dot)))
-                }
-                Ordering::Greater => merged.extend(
-                    theirs
-                        .next()
-                        .filter(|v| !self.context.covers(v.dot))
-                        .cloned(),
-                ),
-                Ordering::Equal => {
-                    merged.extend(ours.next().zip(theirs.next()).map(|(a, b)| same_dot(a, b)))
-                }
-            }
+            let kept = match order {
+                Ordering::Less => ours.next().filter(|v| !other.context.covers(v.dot)),
+                Ordering::Greater => theirs
+                    .next()
+                    .filter(|v| !self.context.covers(v.dot))
+                    .cloned(),
+                Ordering::Equal => ours.next().zip(theirs.next()).map(|(a, b)| same_dot(a, b)),
+            };
+            merged.extend(kept);
         }
         self.versions = merged;
         self.context.join(&other.context);

@@ -129,7 +129,7 @@ impl Node {
         let node = Arc::clone(self);
         self.environment.spawn(Box::pin(async move {
             node.carry_out(request, forwarded_by, deadline, sender)
-                .await
+                .await;
         }));
         #[cfg(feature = "known-bad")]
         let deadline = if known_bad::is(Variant::DeadlineIgnored) {

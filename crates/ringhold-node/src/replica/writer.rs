@@ -15,8 +15,6 @@ use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use ringhold_core::id::OperationId;
-#[cfg(feature = "known-bad")]
-use ringhold_core::version::Timestamp;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::{CONTEXT_ENTRIES_ALARM, CONTEXT_ENTRIES_MAX};
 use ringhold_core::version::{
@@ -82,7 +80,7 @@ impl Batch {
                     answer(reply, Ok(Coordinated { durable, ..done }));
                 }
                 Waiting::Merged(reply) if known_bad::is(Variant::AcknowledgesBeforeCommit) => {
-                    answer(reply, Ok(durable))
+                    answer(reply, Ok(durable));
                 }
                 other => self.waiting.push(other),
             }
@@ -210,26 +208,20 @@ impl Writer {
         self.check_admission(deadline)
             .map_err(CoordinateError::Refused)?;
         let epoch = self.spare_epoch().await.map_err(CoordinateError::Refused)?;
-        let CoordinateJob {
-            request,
-            hidden_versions,
-            limits,
-            ..
-        } = job;
+        let limits = job.limits;
+        let record = self.record(key, job.request.name.clone());
         let Record {
             name,
             live,
             mut object,
-        } = self
-            .record(key, request.name)
-            .map_err(CoordinateError::Refused)?;
+        } = record.map_err(CoordinateError::Refused)?;
         // A retry comes first: whatever has changed since its first try, its answer stands (T6).
-        let hash = request.content.hash();
-        if let Some(dot) = self.dot_of_retry(key, &object, request.operation, hash) {
+        let (operation, hash) = (job.request.operation, job.request.content.hash());
+        if let Some(dot) = self.dot_of_retry(key, &object, operation, hash) {
             self.metrics.operations_repeated.add(1);
             self.stage(
                 key,
-                Record {
+                &Record {
                     name,
                     live,
                     object: object.clone(),
@@ -241,36 +233,10 @@ impl Writer {
                 durable: false,
             });
         }
-        if request
-            .unchanged_since
-            .is_some_and(|seen| !seen.includes(object.context()))
-        {
-            return Err(CoordinateError::Rejected(Rejection::Modified));
-        }
-        let seen = request.seen.context;
-        #[cfg(feature = "known-bad")]
-        let seen = known_bad::seen(seen, &object);
-        let seen = hidden_versions.map_or_else(
-            || seen.clone(),
-            |hidden| object.replaced_by(seen.clone(), hidden),
-        );
-        check_growth(&object, &seen, limits.siblings).map_err(CoordinateError::Rejected)?;
-        let seen_timestamp = request.seen.timestamp;
-        #[cfg(feature = "known-bad")]
-        let seen_timestamp = if known_bad::is(Variant::SeenTimestampIgnored) {
-            Timestamp::default()
-        } else {
-            seen_timestamp
-        };
         #[cfg(feature = "known-bad")]
         let live = known_bad::live(&object, live, self.identity);
-        let write = NewVersion {
-            seen,
-            seen_timestamp,
-            operation: request.operation,
-            content: request.content,
-            wall_us: self.environment.wall_us(),
-        };
+        let wall_us = self.environment.wall_us();
+        let write = new_version(job, &object, wall_us).map_err(CoordinateError::Rejected)?;
         let done = coordinate(&mut object, live, self.identity, write, || {
             self.spare_epoch = None;
             KeyEpoch(epoch)
@@ -289,7 +255,7 @@ impl Writer {
             }));
         }
         self.note(&record.object, done.epoch_restarted, done.own_dot_ahead);
-        self.operations.note(request.operation, key, hash, done.dot);
+        self.operations.note(operation, key, hash, done.dot);
         self.stage_encoded(key, encoded);
         Ok(Coordinated {
             dot: done.dot,
@@ -359,7 +325,7 @@ impl Writer {
         known_bad::merge(&mut object, &request.object);
         let live = live_after_merge(&object, live, self.identity);
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
-        self.stage(key, Record { name, live, object });
+        self.stage(key, &Record { name, live, object });
         Ok(())
     }
 
@@ -401,7 +367,7 @@ impl Writer {
         Ok(epoch)
     }
 
-    fn stage(&mut self, key: StorageKey, record: Record) {
+    fn stage(&mut self, key: StorageKey, record: &Record) {
         self.stage_encoded(key, record.encode());
     }
 
@@ -436,6 +402,41 @@ impl Writer {
             );
         }
     }
+}
+
+/// What a job writes on an object as it is now, or why it may not.
+fn new_version(job: CoordinateJob, object: &Object, wall_us: u64) -> Result<NewVersion, Rejection> {
+    let CoordinateJob {
+        request,
+        hidden_versions,
+        limits,
+        ..
+    } = job;
+    if request
+        .unchanged_since
+        .is_some_and(|seen| !seen.includes(object.context()))
+    {
+        return Err(Rejection::Modified);
+    }
+    let seen = request.seen.context;
+    #[cfg(feature = "known-bad")]
+    let seen = known_bad::seen(seen, object);
+    let seen = match hidden_versions {
+        Some(hidden) => object.replaced_by(seen, hidden),
+        None => seen,
+    };
+    check_growth(object, &seen, limits.siblings)?;
+    let seen_timestamp = request.seen.timestamp;
+    #[cfg(feature = "known-bad")]
+    let seen_timestamp = known_bad::seen_timestamp(seen_timestamp);
+    let (operation, content) = (request.operation, request.content);
+    Ok(NewVersion {
+        seen,
+        seen_timestamp,
+        operation,
+        content,
+        wall_us,
+    })
 }
 
 /// Refuses a write that would make an object outgrow its bounds. Checked before a dot exists.

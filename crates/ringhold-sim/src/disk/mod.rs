@@ -188,12 +188,16 @@ impl Disk {
     }
 
     /// A bit of a row of the engine flips; false if it has none of this key.
-    pub fn rot(&self, place: &StorageKey, at: usize) -> bool {
+    pub fn rot(&self, place: &StorageKey, at: usize, key: usize) -> bool {
         let rows = self.lock().rows.clone();
-        rows.damage(Keyspace::Objects, place, |bytes| {
+        let there = rows.damage(Keyspace::Objects, place, |bytes| {
             let length = bytes.len();
             bytes[at % length] ^= 1;
-        })
+        });
+        if there {
+            self.lost(Some(key), true);
+        }
+        there
     }
 
     pub fn fail_next(&self, fault: DiskFault) {

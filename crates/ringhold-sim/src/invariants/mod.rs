@@ -17,10 +17,13 @@
 //! | [`i12_corruption`] | damage stays where it happened | always |
 //! | [`i13_honest_acknowledgement`] | what was said to be on disk is on disk | always |
 //! | [`i14_causal_read`] | no write stands beside what its writer had read | always |
+//! | [`i15_read_after_write`] | where R + W > N, a get knows of the puts acknowledged before it | always |
 //! | [`i16_bounded`] | contexts, siblings, tasks and buffers keep their bounds | always |
 //! | [`i17_liveness`] | a healed cluster answers | end |
 //! | [`i18_every_operation_ends`] | every operation ends once, soon after its deadline | always |
-//! | [`i20_recovery`] | a reopened store has what was flushed | at each start |
+//! | [`i20_recovery`] | a store has what was flushed, after any crash | at each start, end |
+//! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
+//! | [`t24_expired`] | nothing is done for those who no longer wait | always |
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
 
@@ -35,10 +38,13 @@ pub mod i10_founding;
 pub mod i12_corruption;
 pub mod i13_honest_acknowledgement;
 pub mod i14_causal_read;
+pub mod i15_read_after_write;
 pub mod i16_bounded;
 pub mod i17_liveness;
 pub mod i18_every_operation_ends;
 pub mod i20_recovery;
+pub mod t05_timestamps;
+pub mod t24_expired;
 pub mod workloads;
 
 use crate::books::Books;

@@ -27,7 +27,7 @@ pub use peers::{SimPeers, keep_connected};
 use crate::books::SharedBooks;
 use crate::clock::NodeEnvironment;
 use crate::executor::{Executor, Group};
-use crate::invariants::{i12_corruption, i13_honest_acknowledgement};
+use crate::invariants::{i12_corruption, i13_honest_acknowledgement, t24_expired};
 use crate::process::{CrashPoint, Trips};
 use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
@@ -39,7 +39,7 @@ use link::Link;
 use ringhold_core::id::{NodeId, OperationId};
 use ringhold_core::version::Object;
 use ringhold_node::Node;
-use ringhold_node::env::{CallError, Deadline};
+use ringhold_node::env::{CallError, Deadline, Environment};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
@@ -48,6 +48,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A way between two hosts that share a rack, in microseconds.
 const DELAY_US: u64 = 250;
+/// No message is on its way for longer.
+const DELAY_US_MAX: u64 = 20_000_000;
 /// What a spike multiplies a delay by, at most.
 const SPIKE_FACTOR: u64 = 400;
 
@@ -189,6 +191,7 @@ impl Network {
         for way in state.ways.iter_mut().flatten() {
             way.blocked = false;
             way.slowness = 1;
+            way.last_arrival_us = 0;
         }
     }
 
@@ -277,7 +280,7 @@ impl Network {
             if between_nodes && random.chance(weather.spikes) {
                 delay_us *= random.between(10, SPIKE_FACTOR);
             }
-            let mut at_us = now_us + delay_us;
+            let mut at_us = now_us + delay_us.min(DELAY_US_MAX);
             if !weather.reordering {
                 at_us = at_us.max(way.last_arrival_us + 1);
                 way.last_arrival_us = at_us;
@@ -360,8 +363,12 @@ impl Network {
         let network = self.clone();
         let group = serving.group;
         let task = async move {
+            let was_late = serving.environment.now_us() >= deadline.at_us;
             let reply = serving.node.answer(member, request, deadline).await;
             drop(serving);
+            if let Err(violation) = t24_expired::check(to, was_late, &reply) {
+                network.0.books.lock().fail(violation);
+            }
             network.reply(from, to, generation, header.id, &asked, &reply);
         };
         self.0.executor.spawn(group, Box::pin(task));

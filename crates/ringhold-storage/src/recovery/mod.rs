@@ -20,7 +20,7 @@
 
 mod judge;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
@@ -94,6 +94,9 @@ pub(crate) async fn recover(
         files.quarantine(*segment).await.map_err(OpenError::Files)?;
     }
     if !judgement.discard.is_empty() {
+        // The process before may have ended between the engine's batch and its flush. What is seen of the
+        // engine must be there for good before the log that says the same goes.
+        make_durable(files, engine).await?;
         files
             .remove(judgement.discard)
             .await
@@ -265,6 +268,16 @@ impl Recovery<'_> {
         self.buffers.drop_frozen();
         Ok(())
     }
+}
+
+/// Flushes the engine off the caller's task.
+async fn make_durable(files: &dyn Files, engine: &Arc<dyn Engine>) -> Result<(), OpenError> {
+    let result = Arc::new(Mutex::new(None));
+    let (slot, engine) = (Arc::clone(&result), Arc::clone(engine));
+    let job = move || *slot.lock().expect("no holder of this lock panics") = Some(engine.flush());
+    files.offload(Box::new(job)).await;
+    let flushed = result.lock().expect("no holder of this lock panics").take();
+    flushed.ok_or(OpenError::JobLost)?.map_err(OpenError::Engine)
 }
 
 async fn gather(files: &dyn Files, engine: &Arc<dyn Engine>) -> Result<Evidence, OpenError> {

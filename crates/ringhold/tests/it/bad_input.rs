@@ -2,6 +2,9 @@
 
 use crate::cluster::Cluster;
 
+/// Method, path, headers; status and a part of the text that they are answered with.
+type Row<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, u16, &'a str);
+
 #[test]
 fn refused_requests_say_why_and_change_nothing() {
     let mut cluster = Cluster::start(3);
@@ -25,7 +28,7 @@ fn refused_requests_say_why_and_change_nothing() {
     let vclock = "Invalid X-Riak-Vclock";
     let text = ("Content-Type", "text/plain");
     let long_key = format!("/buckets/bad/keys/{}", "k".repeat(1_025));
-    let rows: Vec<(&str, &str, Vec<(&str, &str)>, u16, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("GET", "/buckets/bad/keys/k?r=abc", vec![], 400, word),
         ("GET", "/buckets/bad/keys/k?r=5", vec![], 400, n3),
         ("PUT", "/buckets/bad/keys/k?w=5", vec![text], 400, n3),

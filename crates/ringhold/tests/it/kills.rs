@@ -70,7 +70,7 @@ fn every_acknowledged_put_survives_the_kill_of_all_nodes_at_once() {
     cluster.wait_until_connected();
     let members = cluster.members();
     let keys = under_load(&members, || {
-        members.iter().for_each(|member| cluster.kill(member))
+        members.iter().for_each(|member| cluster.kill(member));
     });
     assert!(keys.len() >= 200);
     for member in &members {

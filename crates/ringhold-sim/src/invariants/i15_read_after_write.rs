@@ -1,0 +1,34 @@
+//! I15, as far as it holds while primaries alone take part: where R + W > N, a get that begins after a put was
+//! acknowledged knows of it; unless some disk has lost the key since.
+
+use super::Violation;
+use crate::books::{Books, Loss, Outcome};
+use ringhold_core::version::Object;
+
+/// # Errors
+/// If an answer lacks a put that had been acknowledged before its question.
+pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violation> {
+    let asked = &books.operations[read];
+    let Some(r) = asked.r else {
+        return Ok(());
+    };
+    for (number, operation) in books.operations[..read].iter().enumerate().filter(|(_, operation)| operation.key == asked.key) {
+        let Some(Outcome::Acknowledged(dot)) = operation.outcome else {
+            continue;
+        };
+        let w = operation.write.as_ref().map_or(0, |write| write.w);
+        let before = operation.returned_us.is_some_and(|returned_us| returned_us <= asked.called_us);
+        if before && r + w > books.rules.replicas && !object.context().covers(dot) && !is_excused(books, asked.key, operation.called_us) {
+            let text = format!("key {}: operation {number} was acknowledged before operation {read} asked {r} replicas, and is not in the answer", asked.key);
+            return Err(Violation::new("I15", text));
+        }
+    }
+    Ok(())
+}
+
+fn is_excused(books: &Books, key: usize, since_us: u64) -> bool {
+    let counts = |loss: &Loss| {
+        loss.at_us >= since_us && loss.key.is_none_or(|lost| lost == key) && (loss.flushed_too || books.rules.buffered)
+    };
+    books.losses.iter().any(counts)
+}

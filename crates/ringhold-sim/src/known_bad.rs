@@ -1,0 +1,79 @@
+//! The mistakes that this simulator has to find, and how soon.
+//!
+//! Node and storage can be compiled with wrong variants of their rules (the feature `known-bad`). A run makes one
+//! of them, and the question is how many seeds it takes until an invariant breaks. A variant that is not
+//! found shows what the simulator does not look at; that is the one figure by which it is to be judged.
+
+use crate::plan::{Plan, Profile};
+use crate::run::{Report, run};
+use ringhold_node::known_bad as node;
+use ringhold_storage::known_bad as storage;
+use std::fmt;
+
+/// A mistake of the node or of the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KnownBad {
+    Node(node::Variant),
+    Storage(storage::Variant),
+}
+
+impl KnownBad {
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let of_node = node::Variant::ALL.iter().copied().map(Self::Node);
+        of_node.chain(storage::Variant::ALL.iter().copied().map(Self::Storage)).collect()
+    }
+
+    /// The trap whose rule it breaks.
+    #[must_use]
+    pub fn trap(self) -> &'static str {
+        use node::Variant as N;
+        match self {
+            Self::Node(N::MergeOverwrites | N::MergeDropsVersion | N::NeverRepairs) => "T10",
+            Self::Node(N::CountsNodeTwice | N::QuorumOfOne | N::IgnoresDifferingDigests) => "T8",
+            Self::Node(N::MemoryCountsAsDurable | N::AcknowledgesBeforeCommit) => "T21",
+            Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => "T6",
+            Self::Node(N::ReadErrorIsAbsence | N::ExtendsForeignEntry | N::LifeIgnored | N::SendsBeforeCommit) => "T2",
+            Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
+            Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces) => "T3",
+            Self::Node(N::DeleteRemoves) => "T11",
+            Self::Node(N::SeenTimestampIgnored) => "T5",
+            Self::Storage(storage::Variant::LeaseNotFlushed | storage::Variant::ExposureForgotten) => "T2",
+            Self::Storage(_) => "T21",
+        }
+    }
+
+    fn activate(self) {
+        match self {
+            Self::Node(variant) => node::activate(Some(variant)),
+            Self::Storage(variant) => storage::activate(Some(variant)),
+        }
+    }
+}
+
+impl fmt::Display for KnownBad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Node(variant) => format!("{variant:?}"),
+            Self::Storage(variant) => format!("{variant:?}"),
+        };
+        f.pad(&name)
+    }
+}
+
+/// A run of a plan with a mistake in it. The thread makes no mistake afterwards.
+#[must_use]
+pub fn run_with(mistake: KnownBad, plan: &Plan) -> Report {
+    mistake.activate();
+    let report = run(plan, None);
+    node::activate(None);
+    storage::activate(None);
+    report
+}
+
+/// Looks for a mistake with one seed after the other; the report of the first that finds it.
+#[must_use]
+pub fn hunt(mistake: KnownBad, profile: Profile, seeds: impl IntoIterator<Item = u64>) -> Option<Report> {
+    let reports = seeds.into_iter().map(|seed| run_with(mistake, &Plan::draw(seed, profile)));
+    reports.into_iter().find(|report| report.violation.is_some())
+}
