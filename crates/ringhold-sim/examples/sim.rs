@@ -1,31 +1,16 @@
-//! Runs seeds.
-use ringhold_sim::plan::{Plan, Profile};
-#[allow(
-    clippy::disallowed_macros,
+//! `cargo run --release -p ringhold-sim --example sim -- --seeds 0..300`
+
+use std::process::ExitCode;
+
+#[expect(
+    clippy::disallowed_types,
     clippy::disallowed_methods,
-    clippy::disallowed_types
+    reason = "only the outside of the simulator has a clock"
 )]
-fn main() {
-    let args: Vec<u64> = std::env::args()
-        .skip(1)
-        .filter_map(|a| a.parse().ok())
-        .collect();
-    let trace = std::env::args().any(|a| a == "--trace");
-    let start = std::time::Instant::now();
-    let mut events = 0;
-    for seed in args[0]..args[1] {
-        let plan = Plan::draw(seed, Profile::All);
-        let listener: Option<ringhold_sim::trace::Listener> =
-            trace.then(|| Box::new(|l: &str| println!("{l}")) as _);
-        let r = ringhold_sim::run::run(&plan, listener);
-        events += r.events;
-        println!(
-            "{seed} ev {} ops {} ack {} {:?}",
-            r.events,
-            r.operations,
-            r.acknowledged,
-            r.violation.map(|v| v.to_string())
-        );
-    }
-    println!("{} events {:?}", events, start.elapsed());
+fn main() -> std::io::Result<ExitCode> {
+    let started = std::time::Instant::now();
+    let mut elapsed_us = move || u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let mut out = std::io::stdout();
+    let passed = ringhold_sim::command::main_with(std::env::args().skip(1), &mut out, &mut elapsed_us)?;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -385,7 +385,7 @@ impl Cluster {
             return;
         }
         rare.hit(Rare::HistoryDoubted);
-        if !self.disk(node).has_failed() {
+        if !self.disk(node).may_be_doubted() {
             // No other fault of a run damages what the log had flushed.
             books.lock().fail(Violation::new(
                 "I20",
@@ -564,8 +564,9 @@ impl Cluster {
         };
         self.0.network.set_serving(node, None);
         self.0.network.disconnect(node);
-        if let Some(started) = &process.node {
-            self.harvest_node(started);
+        match &process.node {
+            Some(started) => self.harvest_node(started),
+            None => self.disk(node).note_interrupted_opening(),
         }
         self.0.around.executor.kill(process.group);
         true

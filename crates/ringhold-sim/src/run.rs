@@ -73,6 +73,7 @@ pub fn run(plan: &Plan, listener: Option<Listener>) -> Report {
     };
     let cluster = Cluster::new(around.clone(), plan.clone());
     open_books(&cluster);
+    around.trace.event(Who::World, "plan", || plan.to_string());
 
     let stage = Stage::default();
     let directed = direct(cluster.clone(), stage.clone());

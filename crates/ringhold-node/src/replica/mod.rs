@@ -16,7 +16,7 @@ use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::version::{Dot, Life, Object, StoreIdentity};
-use ringhold_storage::{GroupWriter, Keyspace, StorageKey, Store};
+use ringhold_storage::{GroupWriter, Keyspace, ReadError, StorageKey, Store};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
@@ -149,7 +149,7 @@ impl Replica {
         let bytes = read.map_err(|error| {
             tracing::error!(%error, "a record can't be read");
             self.metrics.unreadable_records.add(1);
-            Refusal::Unreadable
+            refusal_of(&error)
         })?;
         let Some(bytes) = bytes else {
             return Ok(Object::new());
@@ -234,13 +234,22 @@ impl Replica {
     }
 }
 
+/// A damaged record stays damaged until another replica's copy replaces it; an engine that could not tell
+/// may tell the next time, and its record is still there.
+fn refusal_of(error: &ReadError) -> Refusal {
+    match error {
+        ReadError::Corrupt { .. } => Refusal::Unreadable,
+        ReadError::Engine(_) => Refusal::StoreFailed,
+    }
+}
+
 /// The record of exactly this name. Another name under the same key is an error, not an absence.
 fn record_of(name: &ObjectName, bytes: bytes::Bytes, metrics: &Metrics) -> Result<Record, Refusal> {
     match Record::decode(bytes) {
         Ok(record) if record.name == *name => Ok(record),
         Ok(_) => {
             tracing::error!("two names share one storage key");
-            Err(Refusal::Unreadable)
+            Err(Refusal::Malformed)
         }
         Err(error) => {
             tracing::error!(%error, "a record can't be decoded");

@@ -8,7 +8,7 @@
 //! else writes this group; that is all the isolation there is and all that is needed.
 
 use super::operations::RecentOperations;
-use super::{CoordinateError, CoordinateJob, Coordinated, record_of};
+use super::{CoordinateError, CoordinateJob, Coordinated, record_of, refusal_of};
 use crate::env::{Deadline, Environment};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
@@ -311,8 +311,9 @@ impl Writer {
             mut object,
         } = match self.record(key, request.name.clone()) {
             Ok(record) => record,
-            // What can't be read is lost here; the others' copies heal it, and without its mark this store
-            // starts a fresh epoch on the key.
+            // What is damaged is lost here; the others' copies heal it, and without its mark this store
+            // starts a fresh epoch on the key. A read that merely failed has lost nothing, so it must not
+            // cost the record.
             Err(Refusal::Unreadable) => Record {
                 name: request.name.clone(),
                 live: None,
@@ -341,7 +342,7 @@ impl Writer {
         let bytes = read.map_err(|error| {
             tracing::error!(%error, "a record can't be read");
             self.metrics.unreadable_records.add(1);
-            Refusal::Unreadable
+            refusal_of(&error)
         })?;
         match bytes {
             Some(bytes) => record_of(&name, bytes, &self.metrics),

@@ -81,7 +81,7 @@ struct State {
     jobs_busy_until_us: u64,
     slowness: u64,
     failing: Option<DiskFault>,
-    has_failed: bool,
+    may_be_doubted: bool,
     /// Reads of the engine that fail, in a million.
     unreadable: u32,
 }
@@ -204,10 +204,16 @@ impl Disk {
         self.lock().failing = Some(fault);
     }
 
-    /// Whether a flush or an append ever failed here.
+    /// A process ended while it was opening the store.
+    pub fn note_interrupted_opening(&self) {
+        self.lock().may_be_doubted = true;
+    }
+
+    /// Whether a flush or an append ever failed here, or an opening was interrupted: then a segment may be
+    /// in the machine's cache whose very beginning was never flushed, and its loss is taken for damage.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.lock().has_failed
+    pub fn may_be_doubted(&self) -> bool {
+        self.lock().may_be_doubted
     }
 
     /// Everything takes so many times as long.
@@ -286,7 +292,7 @@ impl Disk {
         let failed = state.failing == Some(DiskFault::Append);
         if failed {
             state.failing = None;
-            state.has_failed = true;
+            state.may_be_doubted = true;
         }
         let segment = state
             .segments
@@ -316,7 +322,7 @@ impl Disk {
         let failed = state.failing == Some(DiskFault::Flush);
         if failed {
             state.failing = None;
-            state.has_failed = true;
+            state.may_be_doubted = true;
         }
         let segment = state
             .segments

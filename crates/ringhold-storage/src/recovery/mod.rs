@@ -93,10 +93,10 @@ pub(crate) async fn recover(
     for segment in &judgement.put_aside {
         files.quarantine(*segment).await.map_err(OpenError::Files)?;
     }
+    // The process before may have ended between the engine's batch and its flush. What is seen of the engine
+    // must be there for good before anything is built on it, and before the log that says the same goes.
+    make_durable(files, engine).await?;
     if !judgement.discard.is_empty() {
-        // The process before may have ended between the engine's batch and its flush. What is seen of the
-        // engine must be there for good before the log that says the same goes.
-        make_durable(files, engine).await?;
         files
             .remove(judgement.discard)
             .await
