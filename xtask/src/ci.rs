@@ -136,12 +136,12 @@ fn plan(facts: &Facts) -> Vec<Stage> {
         stage("supply-chain", 1, vec![supply_chain]),
         stage(
             "lints",
-            5,
+            4,
             vec![cargo(
                 "clippy --workspace --all-targets --locked -- -D warnings",
             )],
         ),
-        stage("tests", 10, vec![cargo("test --workspace --locked")]),
+        stage("tests", 8, vec![cargo("test --workspace --locked")]),
         stage(
             "purity",
             1,
@@ -155,6 +155,13 @@ fn plan(facts: &Facts) -> Vec<Stage> {
             "release",
             5,
             vec![cargo("build --release --locked -p ringhold")],
+        ),
+        stage(
+            "simulation",
+            3,
+            vec![cargo(
+                "run --release --locked -p ringhold -- sim --seeds 0..300",
+            )],
         ),
         stage(
             "demo",

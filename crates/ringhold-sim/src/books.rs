@@ -185,7 +185,10 @@ impl Books {
             return Ok(());
         }
         let life = self.life_of(version.dot);
-        let write = self.operations[operation].write.as_mut().expect("checked when the dot was new");
+        let write = self.operations[operation]
+            .write
+            .as_mut()
+            .expect("checked when the dot was new");
         write.dots.push(number);
         write.lives.push(life);
         invariants::i06_one_operation::check_dots(self, operation)
@@ -270,10 +273,15 @@ impl Books {
     #[must_use]
     pub fn holds_winner(&self, node: usize, key: usize, operation: usize) -> bool {
         let called_us = self.operations[operation].called_us;
+        // A write that its client gave up may take place at any later time.
         let meanwhile = |other: usize| {
-            self.operations[other]
-                .returned_us
-                .is_none_or(|returned_us| returned_us >= called_us)
+            let Operation {
+                outcome,
+                returned_us,
+                ..
+            } = &self.operations[other];
+            let acknowledged = matches!(outcome, Some(Outcome::Acknowledged(_)));
+            !acknowledged || returned_us.is_none_or(|returned_us| returned_us >= called_us)
         };
         self.rules.last_write_wins && self.durable(node, key).rev().any(meanwhile)
     }

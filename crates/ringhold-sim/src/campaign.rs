@@ -42,7 +42,9 @@ impl Changes {
     #[must_use]
     pub fn plan(&self, seed: u64, profile: Profile) -> Plan {
         let mut plan = Plan::draw(seed, profile);
-        self.without_faults.iter().for_each(|fault| drop(plan.faults.remove(fault)));
+        self.without_faults
+            .iter()
+            .for_each(|fault| drop(plan.faults.remove(fault)));
         for operation in &self.without_operations {
             // Something has to be left to do.
             plan.operations.remove(operation);
@@ -55,10 +57,21 @@ impl Changes {
     }
 
     fn words(&self) -> String {
-        let mut classes: Vec<String> = self.without_faults.iter().map(ToString::to_string).collect();
+        let mut classes: Vec<String> = self
+            .without_faults
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         classes.extend(self.without_operations.iter().map(ToString::to_string));
-        let without = if classes.is_empty() { String::new() } else { format!(" --without {}", classes.join(",")) };
-        let load = self.load_us.map(|us| format!(" --load-ms {}", us / 1_000)).unwrap_or_default();
+        let without = if classes.is_empty() {
+            String::new()
+        } else {
+            format!(" --without {}", classes.join(","))
+        };
+        let load = self
+            .load_us
+            .map(|us| format!(" --load-ms {}", us / 1_000))
+            .unwrap_or_default();
         without + &load
     }
 }
@@ -77,7 +90,12 @@ impl Failure {
     /// One line that shows it again.
     #[must_use]
     pub fn command(&self) -> String {
-        format!("ringhold sim --seed {} --profile {}{} --trace", self.seed, self.profile, self.changes.words())
+        format!(
+            "ringhold sim --seed {} --profile {}{} --trace",
+            self.seed,
+            self.profile,
+            self.changes.words()
+        )
     }
 }
 
@@ -123,7 +141,12 @@ impl Summary {
 impl Campaign {
     #[must_use]
     pub fn new(seeds: Range<u64>, profile: Profile) -> Self {
-        Self { seeds, profile, changes: Changes::default(), shrinks: true }
+        Self {
+            seeds,
+            profile,
+            changes: Changes::default(),
+            shrinks: true,
+        }
     }
 
     /// Runs all seeds; `progress` hears of each run.
@@ -142,7 +165,10 @@ impl Campaign {
                 summary.failures.push(self.failure(seed, violation));
             }
         }
-        if self.profile == Profile::All && self.changes == Changes::default() && summary.runs >= RUNS_FOR_RARE_EVENTS {
+        if self.profile == Profile::All
+            && self.changes == Changes::default()
+            && summary.runs >= RUNS_FOR_RARE_EVENTS
+        {
             let never = |event: &&Rare| summary.rare.get(*event).is_none_or(|count| *count == 0);
             summary.missing = Rare::ALL.iter().filter(never).copied().collect();
         }
@@ -154,13 +180,23 @@ impl Campaign {
         if self.shrinks {
             changes = shrink(seed, self.profile, changes, &violation);
         }
-        Failure { seed, profile: self.profile, violation, changes }
+        Failure {
+            seed,
+            profile: self.profile,
+            violation,
+            changes,
+        }
     }
 }
 
 fn differs(first: &Report, second: &Report) -> Option<Violation> {
     let same = first.trace_hash == second.trace_hash && first.events == second.events;
-    let text = || format!("two runs of one plan differ: {:x} after {} events, {:x} after {}", first.trace_hash, first.events, second.trace_hash, second.events);
+    let text = || {
+        format!(
+            "two runs of one plan differ: {:x} after {} events, {:x} after {}",
+            first.trace_hash, first.events, second.trace_hash, second.events
+        )
+    };
     (!same).then(|| Violation::new("determinism", text()))
 }
 
@@ -168,7 +204,9 @@ fn differs(first: &Report, second: &Report) -> Option<Violation> {
 fn shrink(seed: u64, profile: Profile, mut changes: Changes, violation: &Violation) -> Changes {
     let breaks = |changes: &Changes| {
         let report = run(&changes.plan(seed, profile), None);
-        report.violation.is_some_and(|other| other.invariant == violation.invariant)
+        report
+            .violation
+            .is_some_and(|other| other.invariant == violation.invariant)
     };
     if !breaks(&changes) {
         // It shows in a repetition only.
@@ -192,7 +230,10 @@ fn shrink(seed: u64, profile: Profile, mut changes: Changes, violation: &Violati
     let mut load_us = plan.load_us;
     while load_us > 1_000_000 {
         load_us /= 2;
-        let shorter = Changes { load_us: Some(load_us), ..changes.clone() };
+        let shorter = Changes {
+            load_us: Some(load_us),
+            ..changes.clone()
+        };
         if !breaks(&shorter) {
             break;
         }
@@ -204,8 +245,19 @@ fn shrink(seed: u64, profile: Profile, mut changes: Changes, violation: &Violati
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let minutes = self.simulated_us / 60_000_000;
-        writeln!(f, "{} runs ({} of them twice), {}.{:02} simulated hours", self.runs, self.repeated, minutes / 60, minutes % 60 * 100 / 60)?;
-        writeln!(f, "{} events, {} messages, {} operations, {} acknowledged", self.events, self.messages, self.operations, self.acknowledged)?;
+        writeln!(
+            f,
+            "{} runs ({} of them twice), {}.{:02} simulated hours",
+            self.runs,
+            self.repeated,
+            minutes / 60,
+            minutes % 60 * 100 / 60
+        )?;
+        writeln!(
+            f,
+            "{} events, {} messages, {} operations, {} acknowledged",
+            self.events, self.messages, self.operations, self.acknowledged
+        )?;
         writeln!(f, "\nfaults")?;
         for (fault, count) in &self.faults {
             writeln!(f, "  {fault:<36} {count:>9}")?;
@@ -218,7 +270,13 @@ impl fmt::Display for Summary {
             writeln!(f, "\nnever happened: {event}")?;
         }
         for failure in &self.failures {
-            writeln!(f, "\nseed {}: {}\n  {}", failure.seed, failure.violation, failure.command())?;
+            writeln!(
+                f,
+                "\nseed {}: {}\n  {}",
+                failure.seed,
+                failure.violation,
+                failure.command()
+            )?;
         }
         Ok(())
     }
@@ -236,14 +294,23 @@ mod tests {
             load_us: Some(2_000_000),
         };
         let violation = Violation::new("I1", "lost".to_owned());
-        let failure = Failure { seed: 7, profile: Profile::Disk, violation, changes };
-        let command = "ringhold sim --seed 7 --profile disk --without loss,hot-key --load-ms 2000 --trace";
+        let failure = Failure {
+            seed: 7,
+            profile: Profile::Disk,
+            violation,
+            changes,
+        };
+        let command =
+            "ringhold sim --seed 7 --profile disk --without loss,hot-key --load-ms 2000 --trace";
         assert_eq!(failure.command(), command);
     }
 
     #[test]
     fn something_is_left_to_do() {
-        let changes = Changes { without_operations: OperationClass::ALL.to_vec(), ..Changes::default() };
+        let changes = Changes {
+            without_operations: OperationClass::ALL.to_vec(),
+            ..Changes::default()
+        };
         for seed in 0..50 {
             assert!(!changes.plan(seed, Profile::All).workloads().is_empty());
         }

@@ -10,7 +10,9 @@
 use crate::books::{Operation, Outcome, Write};
 use crate::cluster::{Cluster, Presence};
 use crate::dots::DotSet;
-use crate::invariants::{self, Violation, i15_read_after_write, i18_every_operation_ends, workloads};
+use crate::invariants::{
+    self, Violation, i15_read_after_write, i18_every_operation_ends, workloads,
+};
 use crate::plan::{OperationClass, Plan};
 use crate::random::Random;
 use crate::rare::Rare;
@@ -208,7 +210,10 @@ impl Client {
             .expect("no client asks for more than N");
         let r = resolved.notfound_ok.then(|| resolved.replies_required());
         self.cluster.around().books.lock().operations[operation].r = r;
-        let options = GetOptions { quorum, n_val: None };
+        let options = GetOptions {
+            quorum,
+            n_val: None,
+        };
         let explain = self.random.chance(50_000);
         let request = Request::Get(GetRequest {
             name: name.clone(),
@@ -296,7 +301,8 @@ impl Client {
         let mut node = first;
         let mut known = Outcome::NotStarted;
         for attempt in 1..=ATTEMPTS_MAX {
-            if let Some(write) = &mut self.cluster.around().books.lock().operations[operation].write {
+            if let Some(write) = &mut self.cluster.around().books.lock().operations[operation].write
+            {
                 write.tries = attempt;
             }
             let reply = self.ask(node, operation, &request).await;

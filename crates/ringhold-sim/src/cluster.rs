@@ -255,7 +255,10 @@ impl Cluster {
         };
         self.note_report(node, &opened.report);
         let store = Arc::clone(&opened.store);
-        self.around().books.lock().started(node, store.identity().incarnation);
+        self.around()
+            .books
+            .lock()
+            .started(node, store.identity().incarnation);
         self.check_recovery(node, &store);
         let started = self.start_node(node, group, opened);
         let environment = started.1;

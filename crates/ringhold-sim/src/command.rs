@@ -53,7 +53,10 @@ impl Command {
     /// # Errors
     /// If an argument is not understood.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, CommandError> {
-        let mut command = Self { campaign: Campaign::new(0..20, Profile::All), traces: false };
+        let mut command = Self {
+            campaign: Campaign::new(0..20, Profile::All),
+            traces: false,
+        };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut value = |option| arguments.next().ok_or(CommandError::MissingValue(option));
@@ -80,7 +83,11 @@ impl Command {
     ///
     /// # Errors
     /// If nothing can be written to `out`.
-    pub fn carry_out(&self, out: &mut (dyn Write + Send), elapsed_us: &mut dyn FnMut() -> u64) -> io::Result<bool> {
+    pub fn carry_out(
+        &self,
+        out: &mut (dyn Write + Send),
+        elapsed_us: &mut dyn FnMut() -> u64,
+    ) -> io::Result<bool> {
         if self.traces {
             return self.trace(out);
         }
@@ -93,7 +100,11 @@ impl Command {
         outcome?;
         write!(out, "\n{summary}")?;
         let us = elapsed_us().max(1);
-        writeln!(out, "{} events a second", summary.events.saturating_mul(1_000_000) / us)?;
+        writeln!(
+            out,
+            "{} events a second",
+            summary.events.saturating_mul(1_000_000) / us
+        )?;
         Ok(summary.passed())
     }
 
@@ -103,7 +114,11 @@ impl Command {
             let plan = self.campaign.changes.plan(seed, self.campaign.profile);
             let lines = Arc::new(Mutex::new(Vec::new()));
             let sink = Arc::clone(&lines);
-            let listener: Listener = Box::new(move |line| sink.lock().expect("nobody panics with it").push(line.to_owned()));
+            let listener: Listener = Box::new(move |line| {
+                sink.lock()
+                    .expect("nobody panics with it")
+                    .push(line.to_owned())
+            });
             let report = run(&plan, Some(listener));
             for text in lines.lock().expect("nobody panics with it").iter() {
                 writeln!(out, "{text}")?;
@@ -134,21 +149,45 @@ pub fn main_with(
 }
 
 fn line(out: &mut (dyn Write + Send), report: &Report) -> io::Result<()> {
-    let verdict = report.violation.as_ref().map_or("ok".to_owned(), ToString::to_string);
+    let verdict = report
+        .violation
+        .as_ref()
+        .map_or("ok".to_owned(), ToString::to_string);
     let seconds = report.simulated_us / 1_000_000;
-    let Report { plan, events, operations, .. } = report;
-    writeln!(out, "seed {:>8}  {:>7} events  {seconds:>4} s  {operations:>6} operations  {verdict}", plan.seed, events)
+    let Report {
+        plan,
+        events,
+        operations,
+        ..
+    } = report;
+    writeln!(
+        out,
+        "seed {:>8}  {:>7} events  {seconds:>4} s  {operations:>6} operations  {verdict}",
+        plan.seed, events
+    )
 }
 
 fn number<T: std::str::FromStr>(option: &'static str, value: String) -> Result<T, CommandError> {
-    value.parse().map_err(|_| CommandError::BadValue { option, value })
+    value
+        .parse()
+        .map_err(|_| CommandError::BadValue { option, value })
 }
 
 fn seeds(value: String) -> Result<Range<u64>, CommandError> {
-    let bad = || CommandError::BadValue { option: "--seeds", value: value.clone() };
+    let bad = || CommandError::BadValue {
+        option: "--seeds",
+        value: value.clone(),
+    };
     let (start, end) = value.split_once("..").ok_or_else(bad)?;
-    let (start, end) = (start.parse().map_err(|_| bad())?, end.parse().map_err(|_| bad())?);
-    if start > end { Err(bad()) } else { Ok(start..end) }
+    let (start, end) = (
+        start.parse().map_err(|_| bad())?,
+        end.parse().map_err(|_| bad())?,
+    );
+    if start > end {
+        Err(bad())
+    } else {
+        Ok(start..end)
+    }
 }
 
 fn leave_out(changes: &mut Changes, value: String) -> Result<(), CommandError> {
@@ -156,7 +195,12 @@ fn leave_out(changes: &mut Changes, value: String) -> Result<(), CommandError> {
         match (name.parse::<FaultClass>(), name.parse::<OperationClass>()) {
             (Ok(fault), _) => changes.without_faults.push(fault),
             (_, Ok(operation)) => changes.without_operations.push(operation),
-            _ => return Err(CommandError::BadValue { option: "--without", value: name.to_owned() }),
+            _ => {
+                return Err(CommandError::BadValue {
+                    option: "--without",
+                    value: name.to_owned(),
+                });
+            }
         }
     }
     Ok(())
@@ -172,14 +216,26 @@ mod tests {
 
     #[test]
     fn arguments_are_understood_or_refused() {
-        let command = parsed("--seeds 3..9 --profile disk --without loss,cart --load-ms 50 --trace").unwrap();
+        let command =
+            parsed("--seeds 3..9 --profile disk --without loss,cart --load-ms 50 --trace").unwrap();
         assert_eq!(command.campaign.seeds, 3..9);
         assert_eq!(command.campaign.profile, Profile::Disk);
         assert_eq!(command.campaign.changes.without_faults, [FaultClass::Loss]);
-        assert_eq!(command.campaign.changes.without_operations, [OperationClass::Cart]);
+        assert_eq!(
+            command.campaign.changes.without_operations,
+            [OperationClass::Cart]
+        );
         assert_eq!(command.campaign.changes.load_us, Some(50_000));
         assert!(command.traces);
-        for wrong in ["--seed x", "--seeds 5..1", "--seeds 5", "--profile water", "--without rain", "--what", "--seed"] {
+        for wrong in [
+            "--seed x",
+            "--seeds 5..1",
+            "--seeds 5",
+            "--profile water",
+            "--without rain",
+            "--what",
+            "--seed",
+        ] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
     }

@@ -21,7 +21,9 @@ impl KnownBad {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let of_node = node::Variant::ALL.iter().copied().map(Self::Node);
-        of_node.chain(storage::Variant::ALL.iter().copied().map(Self::Storage)).collect()
+        of_node
+            .chain(storage::Variant::ALL.iter().copied().map(Self::Storage))
+            .collect()
     }
 
     /// The trap whose rule it breaks.
@@ -32,13 +34,22 @@ impl KnownBad {
             Self::Node(N::MergeOverwrites | N::MergeDropsVersion | N::NeverRepairs) => "T10",
             Self::Node(N::CountsNodeTwice | N::QuorumOfOne | N::IgnoresDifferingDigests) => "T8",
             Self::Node(N::MemoryCountsAsDurable | N::AcknowledgesBeforeCommit) => "T21",
-            Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => "T6",
-            Self::Node(N::ReadErrorIsAbsence | N::ExtendsForeignEntry | N::LifeIgnored | N::SendsBeforeCommit) => "T2",
+            Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => {
+                "T6"
+            }
+            Self::Node(
+                N::ReadErrorIsAbsence
+                | N::ExtendsForeignEntry
+                | N::LifeIgnored
+                | N::SendsBeforeCommit,
+            ) => "T2",
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces) => "T3",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::SeenTimestampIgnored) => "T5",
-            Self::Storage(storage::Variant::LeaseNotFlushed | storage::Variant::ExposureForgotten) => "T2",
+            Self::Storage(
+                storage::Variant::LeaseNotFlushed | storage::Variant::ExposureForgotten,
+            ) => "T2",
             Self::Storage(_) => "T21",
         }
     }
@@ -73,7 +84,15 @@ pub fn run_with(mistake: KnownBad, plan: &Plan) -> Report {
 
 /// Looks for a mistake with one seed after the other; the report of the first that finds it.
 #[must_use]
-pub fn hunt(mistake: KnownBad, profile: Profile, seeds: impl IntoIterator<Item = u64>) -> Option<Report> {
-    let reports = seeds.into_iter().map(|seed| run_with(mistake, &Plan::draw(seed, profile)));
-    reports.into_iter().find(|report| report.violation.is_some())
+pub fn hunt(
+    mistake: KnownBad,
+    profile: Profile,
+    seeds: impl IntoIterator<Item = u64>,
+) -> Option<Report> {
+    let reports = seeds
+        .into_iter()
+        .map(|seed| run_with(mistake, &Plan::draw(seed, profile)));
+    reports
+        .into_iter()
+        .find(|report| report.violation.is_some())
 }

@@ -272,7 +272,7 @@ impl Plan {
         let replicas = *random.pick(&[3, 3, 3, 2]);
         let clients = random.between(2, 8);
         let think_us = *random.pick(&[5_000, 20_000, 60_000]);
-        let actions = *random.pick(&[200, 600, 1_500]);
+        let actions = *random.pick(&[300, 1_000, 3_000]);
         Self {
             seed,
             profile,
@@ -284,9 +284,9 @@ impl Plan {
             epoch_lease: *random.pick(&[1, 4, 32, 1_000]),
             clients: usize::try_from(clients).expect("a handful"),
             keys: *random.pick(&[1, 2, 4, 10, 30]),
-            load_us: (actions * think_us / clients).clamp(3_000_000, 30_000_000),
+            load_us: (actions * think_us / clients).clamp(4_000_000, 40_000_000),
             think_us,
-            calm_us: *random.pick(&[50_000, 200_000, 800_000]),
+            calm_us: *random.pick(&[150_000, 500_000, 2_000_000]),
             last_write_wins: random.chance(120_000),
             buffered: random.chance(150_000),
             faults,

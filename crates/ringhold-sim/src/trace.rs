@@ -58,8 +58,9 @@ impl Trace {
         };
         let now_us = self.executor.now_us();
         let (s, us) = (now_us / 1_000_000, now_us % 1_000_000);
-        let line = format!("{s:>5}.{us:06} s  {who:<5}  {what:<11}  {}", particulars());
         let mut listener = listener.lock().expect("no listener panics");
-        listener(&line);
+        for words in particulars().lines() {
+            listener(&format!("{s:>5}.{us:06} s  {who:<5}  {what:<11}  {words}"));
+        }
     }
 }

@@ -61,8 +61,18 @@ pub(crate) enum Command {
     Load(LoadCommand),
     /// Put load on a cluster and measure it.
     Bench(BenchArgs),
+    /// Simulate a cluster, its disks, its network and its time from a seed, and break them.
+    Sim(SimArgs),
     /// Print the version.
     Version,
+}
+
+/// The simulator reads its own arguments: `ringhold sim --help`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct SimArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -31,19 +31,35 @@ pub fn check(_books: &Books, key: usize, object: &Object) -> Result<(), Violatio
 /// # Errors
 /// If an operation has more dots than its tries explain.
 pub fn check_dots(books: &Books, operation: usize) -> Result<(), Violation> {
-    let Operation { key, called_us, write: Some(write), .. } = &books.operations[operation] else {
+    let Operation {
+        key,
+        called_us,
+        write: Some(write),
+        ..
+    } = &books.operations[operation]
+    else {
         return Ok(());
     };
     if write.dots.len() < 2 || books.rules.last_write_wins {
         return Ok(());
     }
     if write.tries == 1 && !books.rules.duplication {
-        return Err(Violation::new(NAME, format!("key {key}: operation {operation} was tried once and has {} dots", write.dots.len())));
+        return Err(Violation::new(
+            NAME,
+            format!(
+                "key {key}: operation {operation} was tried once and has {} dots",
+                write.dots.len()
+            ),
+        ));
     }
     for (at, life) in write.lives.iter().enumerate() {
         let again = life.filter(|life| write.lives[..at].contains(&Some(*life)));
-        if let Some((node, _)) = again.filter(|(node, _)| !books.has_lost(*node, *key, *called_us)) {
-            return Err(Violation::new(NAME, format!("key {key}: n{node} gave operation {operation} two dots in one life")));
+        if let Some((node, _)) = again.filter(|(node, _)| !books.has_lost(*node, *key, *called_us))
+        {
+            return Err(Violation::new(
+                NAME,
+                format!("key {key}: n{node} gave operation {operation} two dots in one life"),
+            ));
         }
     }
     Ok(())

@@ -12,14 +12,27 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
     let Some(r) = asked.r else {
         return Ok(());
     };
-    for (number, operation) in books.operations[..read].iter().enumerate().filter(|(_, operation)| operation.key == asked.key) {
+    for (number, operation) in books.operations[..read]
+        .iter()
+        .enumerate()
+        .filter(|(_, operation)| operation.key == asked.key)
+    {
         let Some(Outcome::Acknowledged(dot)) = operation.outcome else {
             continue;
         };
         let w = operation.write.as_ref().map_or(0, |write| write.w);
-        let before = operation.returned_us.is_some_and(|returned_us| returned_us <= asked.called_us);
-        if before && r + w > books.rules.replicas && !object.context().covers(dot) && !is_excused(books, asked.key, operation.called_us) {
-            let text = format!("key {}: operation {number} was acknowledged before operation {read} asked {r} replicas, and is not in the answer", asked.key);
+        let before = operation
+            .returned_us
+            .is_some_and(|returned_us| returned_us <= asked.called_us);
+        if before
+            && r + w > books.rules.replicas
+            && !object.context().covers(dot)
+            && !is_excused(books, asked.key, operation.called_us)
+        {
+            let text = format!(
+                "key {}: operation {number} was acknowledged before operation {read} asked {r} replicas, and is not in the answer",
+                asked.key
+            );
             return Err(Violation::new("I15", text));
         }
     }
@@ -28,7 +41,9 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
 
 fn is_excused(books: &Books, key: usize, since_us: u64) -> bool {
     let counts = |loss: &Loss| {
-        loss.at_us >= since_us && loss.key.is_none_or(|lost| lost == key) && (loss.flushed_too || books.rules.buffered)
+        loss.at_us >= since_us
+            && loss.key.is_none_or(|lost| lost == key)
+            && (loss.flushed_too || books.rules.buffered)
     };
     books.losses.iter().any(counts)
 }

@@ -15,11 +15,21 @@ pub fn check(books: &Books, version: &Version) -> Result<(), Violation> {
         return Ok(());
     };
     let key = books.operations[operation].key;
-    let seen = books.dots.of_key(key).iter().filter(|number| write.saw.contains(**number));
-    match seen.map(|number| books.dots.named(*number)).find(|seen| seen.timestamp >= version.timestamp) {
+    let seen = books
+        .dots
+        .of_key(key)
+        .iter()
+        .filter(|number| write.saw.contains(**number));
+    match seen
+        .map(|number| books.dots.named(*number))
+        .find(|seen| seen.timestamp >= version.timestamp)
+    {
         None => Ok(()),
         Some(seen) => {
-            let text = format!("key {key}: operation {operation} is not later than operation {}, which it had seen", seen.operation);
+            let text = format!(
+                "key {key}: operation {operation} is not later than operation {}, which it had seen",
+                seen.operation
+            );
             Err(Violation::new("T5", text))
         }
     }

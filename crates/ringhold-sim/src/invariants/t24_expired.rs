@@ -7,7 +7,10 @@ use ringhold_wire::message::peer::{Refusal, Reply};
 /// If a node did something for somebody who no longer waited.
 pub fn check(node: usize, was_late: bool, reply: &Reply) -> Result<(), Violation> {
     if was_late && !matches!(reply, Reply::Refused(Refusal::Expired)) {
-        return Err(Violation::new("T24", format!("n{node} carried out a request whose time was over")));
+        return Err(Violation::new(
+            "T24",
+            format!("n{node} carried out a request whose time was over"),
+        ));
     }
     Ok(())
 }

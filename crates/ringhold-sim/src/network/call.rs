@@ -44,7 +44,7 @@ impl CallSlot {
 }
 
 /// Waits for the reply, at most until its moment. The request is on its way since before this was made.
-pub(crate) struct Call {
+pub struct Call {
     network: Network,
     link: (usize, usize),
     id: u64,

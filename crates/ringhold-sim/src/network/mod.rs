@@ -34,7 +34,8 @@ use crate::rare::{Rare, RareCounts};
 use crate::trace::{Trace, Who};
 use crate::value::operation_of;
 use bytes::{Bytes, BytesMut};
-use call::{Call, CallSlot};
+pub use call::Call;
+use call::CallSlot;
 use link::Link;
 use ringhold_core::id::{NodeId, OperationId};
 use ringhold_core::version::Object;
@@ -202,7 +203,7 @@ impl Network {
     }
 
     /// Sends a request with its deadline; the future waits for the reply for a while longer.
-    pub(crate) fn call(
+    pub fn call(
         &self,
         from: usize,
         to: usize,

@@ -14,6 +14,7 @@ mod get;
 mod load;
 mod put;
 mod serve;
+mod sim;
 mod view;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             on_runtime(load::run(nodes, files, replay, format))
         }
         Command::Bench(arguments) => on_runtime(bench::run(arguments, format)),
+        Command::Sim(arguments) => sim::run(arguments),
         Command::Version => version(format),
     }
 }
