@@ -8,7 +8,6 @@ use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::metrics::Metrics;
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
-use crate::read_repair::REPAIRS_MAX;
 use crate::replica::{ObjectLimits, Replica};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Ring;
@@ -18,6 +17,10 @@ use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
+
+/// Repairs under way at once on this node. Enough to keep up with a replica that was away, few enough to
+/// stay out of the way of puts.
+const REPAIRS_MAX: usize = 64;
 
 /// What an operator may set.
 #[derive(Clone, Debug)]

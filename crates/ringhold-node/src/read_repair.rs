@@ -15,10 +15,6 @@ use ringhold_core::version::Object;
 use ringhold_wire::message::peer::{MergeRequest, Request};
 use std::sync::Arc;
 
-/// Repairs under way at once on this node. Enough to keep up with a replica that was away, few enough to
-/// stay out of the way of puts.
-pub(crate) const REPAIRS_MAX: usize = 64;
-
 impl Node {
     pub(crate) fn repair(
         self: &Arc<Self>,

@@ -42,9 +42,8 @@ impl Changes {
     #[must_use]
     pub fn plan(&self, seed: u64, profile: Profile) -> Plan {
         let mut plan = Plan::draw(seed, profile);
-        self.without_faults
-            .iter()
-            .for_each(|fault| drop(plan.faults.remove(fault)));
+        plan.faults
+            .retain(|fault| !self.without_faults.contains(fault));
         for operation in &self.without_operations {
             // Something has to be left to do.
             plan.operations.remove(operation);

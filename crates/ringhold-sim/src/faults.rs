@@ -226,9 +226,11 @@ impl Adversary {
                 }
             }
             _ => {
-                let point = *self.random.pick(&CrashPoint::ALL);
-                let times = u32::try_from(self.random.between(1, 4)).expect("a handful");
-                cluster.arm(node, point, times);
+                for node in 0..cluster.plan().nodes {
+                    let point = *self.random.pick(&CrashPoint::ALL);
+                    let times = u32::try_from(self.random.between(1, 20)).expect("a handful");
+                    cluster.arm(node, point, times);
+                }
             }
         }
     }
@@ -247,7 +249,7 @@ impl Adversary {
                 self.later(move |cluster| cluster.disk(node).set_unreadable(0));
             }
             _ => {
-                disk.set_slowness(self.random.between(10, 400));
+                disk.set_slowness(*self.random.pick(&[20, 400, 8_000]));
                 self.later(move |cluster| cluster.disk(node).set_slowness(1));
             }
         }

@@ -288,7 +288,7 @@ impl Plan {
             think_us,
             calm_us: *random.pick(&[150_000, 500_000, 2_000_000]),
             last_write_wins: random.chance(120_000),
-            buffered: random.chance(150_000),
+            buffered: random.chance(250_000),
             faults,
             operations,
         }

@@ -14,6 +14,7 @@ use crate::env::{Deadline, Environment};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
+use bytes::Bytes;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::version::{Dot, Life, Object, StoreIdentity};
 use ringhold_storage::{GroupWriter, Keyspace, ReadError, StorageKey, Store};
@@ -140,21 +141,7 @@ impl Replica {
     pub(crate) fn fetch(&self, name: &ObjectName) -> Result<Object, Refusal> {
         let key = self.key_of(name);
         let read = self.store.get(Keyspace::Objects, &key);
-        #[cfg(feature = "known-bad")]
-        let read = if known_bad::is(Variant::ReadErrorIsAbsence) {
-            Ok(read.unwrap_or(None))
-        } else {
-            read
-        };
-        let bytes = read.map_err(|error| {
-            tracing::error!(%error, "a record can't be read");
-            self.metrics.unreadable_records.add(1);
-            refusal_of(&error)
-        })?;
-        let Some(bytes) = bytes else {
-            return Ok(Object::new());
-        };
-        record_of(name, bytes, &self.metrics).map(|record| record.object)
+        record_of(name.clone(), read, &self.metrics).map(|record| record.object)
     }
 
     /// Makes the dot of a write and keeps the result, once.
@@ -234,27 +221,53 @@ impl Replica {
     }
 }
 
+/// The record of exactly this name, empty if there is none. Another name under the same key is an error,
+/// not an absence, and so is a record that can't be read.
+fn record_of(
+    name: ObjectName,
+    read: Result<Option<Bytes>, ReadError>,
+    metrics: &Metrics,
+) -> Result<Record, Refusal> {
+    #[cfg(feature = "known-bad")]
+    let read = if known_bad::is(Variant::ReadErrorIsAbsence) {
+        Ok(read.unwrap_or(None))
+    } else {
+        read
+    };
+    let unreadable = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "a record can't be read");
+        metrics.unreadable_records.add(1);
+    };
+    let bytes = read.map_err(|error| {
+        unreadable(&error);
+        refusal_of(&error)
+    })?;
+    let Some(bytes) = bytes else {
+        let object = Object::new();
+        return Ok(Record {
+            name,
+            live: None,
+            object,
+        });
+    };
+    match Record::decode(bytes) {
+        Ok(record) if record.name == name => Ok(record),
+        Ok(_) => {
+            tracing::error!("two names share one storage key");
+            Err(Refusal::Malformed)
+        }
+        Err(error) => {
+            unreadable(&error);
+            Err(Refusal::Unreadable)
+        }
+    }
+}
+
 /// A damaged record stays damaged until another replica's copy replaces it; an engine that could not tell
 /// may tell the next time, and its record is still there.
 fn refusal_of(error: &ReadError) -> Refusal {
     match error {
         ReadError::Corrupt { .. } => Refusal::Unreadable,
         ReadError::Engine(_) => Refusal::StoreFailed,
-    }
-}
-
-/// The record of exactly this name. Another name under the same key is an error, not an absence.
-fn record_of(name: &ObjectName, bytes: bytes::Bytes, metrics: &Metrics) -> Result<Record, Refusal> {
-    match Record::decode(bytes) {
-        Ok(record) if record.name == *name => Ok(record),
-        Ok(_) => {
-            tracing::error!("two names share one storage key");
-            Err(Refusal::Malformed)
-        }
-        Err(error) => {
-            tracing::error!(%error, "a record can't be decoded");
-            metrics.unreadable_records.add(1);
-            Err(Refusal::Unreadable)
-        }
     }
 }

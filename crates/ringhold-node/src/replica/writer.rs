@@ -8,7 +8,7 @@
 //! else writes this group; that is all the isolation there is and all that is needed.
 
 use super::operations::RecentOperations;
-use super::{CoordinateError, CoordinateJob, Coordinated, record_of, refusal_of};
+use super::{CoordinateError, CoordinateJob, Coordinated, record_of};
 use crate::env::{Deadline, Environment};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
@@ -332,26 +332,11 @@ impl Writer {
 
     /// The record as the jobs before this one leave it; empty if there is none.
     fn record(&self, key: StorageKey, name: ObjectName) -> Result<Record, Refusal> {
-        let read = self.group.read(Keyspace::Objects, &key);
-        #[cfg(feature = "known-bad")]
-        let read = if known_bad::is(Variant::ReadErrorIsAbsence) {
-            Ok(read.unwrap_or(None))
-        } else {
-            read
-        };
-        let bytes = read.map_err(|error| {
-            tracing::error!(%error, "a record can't be read");
-            self.metrics.unreadable_records.add(1);
-            refusal_of(&error)
-        })?;
-        match bytes {
-            Some(bytes) => record_of(&name, bytes, &self.metrics),
-            None => Ok(Record {
-                name,
-                live: None,
-                object: Object::new(),
-            }),
-        }
+        record_of(
+            name,
+            self.group.read(Keyspace::Objects, &key),
+            &self.metrics,
+        )
     }
 
     /// A key epoch that no write has used, drawn ahead so that coordinating itself awaits nothing.

@@ -509,7 +509,9 @@ impl Network {
                 books.saw_object(name, &got.answer.object);
                 Ok(())
             }
-            (Asked::Put { operation }, Reply::Coordinated(Ok(answer))) => {
+            (Asked::Put { operation }, Reply::Coordinated(Ok(answer)))
+                if books.write(*operation).is_some() =>
+            {
                 let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
                 let required = books.write(*operation).map_or(0, |write| write.dw);
                 let said = answer.counts.durable;
