@@ -4,12 +4,13 @@
 //! store, starts the real [`Node`], takes requests, and ends by being stopped, killed, or losing power. The real host
 //! restarts a process that has ended, and so does this one, after a while.
 
+mod life;
+
 use crate::books::SharedBooks;
-use crate::clock::{NodeEnvironment, WallClock};
+use crate::clock::WallClock;
 use crate::disk::Disk;
 use crate::executor::{Executor, Group};
-use crate::invariants::{Violation, i16_bounded, i20_recovery};
-use crate::network::{Network, Serving, SimPeers, keep_connected};
+use crate::network::Network;
 use crate::plan::Plan;
 use crate::process::{CrashPoint, Trips};
 use crate::random::{Random, SharedRandom};
@@ -19,16 +20,12 @@ use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::{Addresses, Member, MemberState, PartitionCount, Ring, RingDocument};
 use ringhold_core::version::{Object, TokenKey};
-use ringhold_node::env::Environment;
-use ringhold_node::properties::{Durability, Properties};
-use ringhold_node::{Node, Parts, Tuning};
-use ringhold_storage::{Keyspace, OpenError, OpenReport, Opened, StorageKey, Store, StoreOptions};
+use ringhold_node::Node;
+use ringhold_storage::{Keyspace, StorageKey, Store};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::record::Record;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// How often a process is looked at from outside.
-const WATCH_US: u64 = 100_000;
 /// The secret of the simulated cluster.
 const SECRET: [u8; 32] = [7; 32];
 
@@ -95,10 +92,7 @@ impl Cluster {
         } = around.clone();
         let network_random = SharedRandom::new(Random::of(plan.seed, "network"));
         let network = Network::new(
-            executor.clone(),
-            trace.clone(),
-            books.clone(),
-            Arc::clone(&rare),
+            around.clone(),
             network_random,
             ids.clone(),
             plan.clients,
@@ -235,181 +229,6 @@ impl Cluster {
             group,
             Box::pin(async move { cluster.live(node, group, trips).await }),
         );
-    }
-
-    /// The life of a process.
-    async fn live(self, node: usize, group: Group, trips: Trips) {
-        let (files, engine) = self.disk(node).mount(trips.clone());
-        let random = self.0.random.clone();
-        let mut draw = move || random.lock().next_u128();
-        let opened = Store::open(
-            Arc::new(files),
-            Box::new(engine),
-            self.store_options(),
-            &mut draw,
-        )
-        .await;
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(error) => return self.did_not_open(node, &error),
-        };
-        self.note_report(node, &opened.report);
-        let store = Arc::clone(&opened.store);
-        self.around()
-            .books
-            .lock()
-            .started(node, store.identity().incarnation);
-        self.check_recovery(node, &store);
-        let started = self.start_node(node, group, opened);
-        let environment = started.1;
-        let started = started.0;
-        if let Some(process) = self.process(node).as_mut() {
-            process.node = Some(Arc::clone(&started));
-        }
-        self.0.network.disconnect(node);
-        self.0.network.set_serving(
-            node,
-            Some(Serving {
-                node: started,
-                group,
-                environment,
-                trips,
-            }),
-        );
-        for other in (0..self.0.plan.nodes).filter(|other| *other != node) {
-            let task = keep_connected(self.0.network.clone(), node, other);
-            self.0.around.executor.spawn(group, Box::pin(task));
-        }
-        self.watch(node, group, &store).await;
-    }
-
-    fn start_node(
-        &self,
-        node: usize,
-        group: Group,
-        opened: Opened,
-    ) -> (Arc<Node>, Arc<NodeEnvironment>) {
-        let Opened {
-            store,
-            writers,
-            flusher,
-            ..
-        } = opened;
-        let executor = self.0.around.executor.clone();
-        executor.spawn(group, Box::pin(flusher));
-        let environment = NodeEnvironment::new(
-            executor,
-            group,
-            self.clock(node).clone(),
-            self.0.random.clone(),
-        );
-        let environment = Arc::new(environment);
-        let peers = SimPeers::new(
-            self.0.network.clone(),
-            node,
-            Arc::clone(&environment) as Arc<dyn Environment>,
-        );
-        let parts = Parts {
-            id: self.0.machines[node].id,
-            ring: Arc::clone(&self.0.ring),
-            environment: Arc::clone(&environment) as Arc<dyn Environment>,
-            peers: Arc::new(peers),
-            store,
-            writers,
-            token_key: self.token_key(),
-            tuning: self.tuning(),
-        };
-        let started = Node::start(parts).expect("no run changes bucket properties");
-        (started, environment)
-    }
-
-    /// Looks at a process from outside until it ends: a poisoned store is the end of it.
-    async fn watch(&self, node: usize, group: Group, store: &Arc<Store>) {
-        let Surroundings {
-            executor,
-            trace,
-            books,
-            rare,
-        } = self.around();
-        loop {
-            executor.sleep(WATCH_US).await;
-            let figures = store.figures();
-            let bounded = i16_bounded::check_process(
-                node,
-                executor.tasks(group),
-                &figures,
-                self.0.plan.segment_bytes,
-            );
-            if let Err(violation) = bounded {
-                books.lock().fail(violation);
-            }
-            if let Some(poisoned) = store.poisoned() {
-                rare.hit(Rare::StorePoisoned);
-                trace.event(Who::Node(node), "poisoned", || poisoned.to_string());
-                self.kill(node);
-                self.start_later(node, 1_000_000);
-                return;
-            }
-        }
-    }
-
-    fn did_not_open(&self, node: usize, error: &OpenError) {
-        self.0
-            .around
-            .trace
-            .event(Who::Node(node), "no start", || error.to_string());
-        let excusable = matches!(
-            error,
-            OpenError::Files(_) | OpenError::Engine(_) | OpenError::JobLost
-        );
-        if !excusable {
-            let violation = Violation::new(
-                "I20",
-                format!("the store of n{node} refuses to open: {error}"),
-            );
-            self.0.around.books.lock().fail(violation);
-        }
-        self.kill(node);
-        self.start_later(node, 500_000);
-    }
-
-    fn note_report(&self, node: usize, report: &OpenReport) {
-        let Surroundings {
-            trace, rare, books, ..
-        } = self.around();
-        trace.event(Who::Node(node), "start", || format!("{report:?}"));
-        if report.torn_bytes > 0 {
-            rare.hit(Rare::TornTail);
-        }
-        if report.new_life {
-            rare.hit(Rare::NewLife);
-        }
-        if report.doubts.is_empty() {
-            return;
-        }
-        rare.hit(Rare::HistoryDoubted);
-        if !self.disk(node).may_be_doubted() {
-            // No other fault of a run damages what the log had flushed.
-            books.lock().fail(Violation::new(
-                "I20",
-                format!("n{node} doubts its history: {:?}", report.doubts),
-            ));
-        }
-    }
-
-    fn check_recovery(&self, node: usize, store: &Store) {
-        let mut books = self.around().books.lock();
-        for key in 0..books.names.len() {
-            // What can't be read is not known to be lost.
-            let name = books.names[key].clone();
-            let Ok(object) = read_record(store, &name) else {
-                continue;
-            };
-            books.saw_object(&name, &object);
-            if let Err(violation) = i20_recovery::check(&books, node, key, &object) {
-                return books.fail(violation);
-            }
-        }
     }
 
     /// Asks of every node what is asked of one that starts: that its store has what was flushed.
@@ -580,35 +399,6 @@ impl Cluster {
             .process
             .lock()
             .expect("no holder of this lock panics")
-    }
-
-    fn store_options(&self) -> StoreOptions {
-        let plan = &self.0.plan;
-        StoreOptions {
-            groups: plan.writer_groups,
-            partition_bits: plan.partitions.trailing_zeros(),
-            segment_bytes: plan.segment_bytes,
-            epoch_lease: plan.epoch_lease,
-        }
-    }
-
-    fn tuning(&self) -> Tuning {
-        let plan = &self.0.plan;
-        let default_properties = Properties {
-            n_val: plan.replicas,
-            last_write_wins: plan.last_write_wins,
-            allow_mult: !plan.last_write_wins,
-            durability: if plan.buffered {
-                Durability::Buffered
-            } else {
-                Durability::Flushed
-            },
-            ..Properties::default()
-        };
-        Tuning {
-            default_properties,
-            ..Tuning::default()
-        }
     }
 }
 

@@ -65,13 +65,13 @@ impl Command {
                     let seed: u64 = number("--seed", value("--seed")?)?;
                     command.campaign.seeds = seed..seed.saturating_add(1);
                 }
-                "--seeds" => command.campaign.seeds = seeds(value("--seeds")?)?,
+                "--seeds" => command.campaign.seeds = seeds(&value("--seeds")?)?,
                 "--profile" => command.campaign.profile = number("--profile", value("--profile")?)?,
                 "--load-ms" => {
                     let ms: u64 = number("--load-ms", value("--load-ms")?)?;
                     command.campaign.changes.load_us = Some(ms.saturating_mul(1_000));
                 }
-                "--without" => leave_out(&mut command.campaign.changes, value("--without")?)?,
+                "--without" => leave_out(&mut command.campaign.changes, &value("--without")?)?,
                 "--trace" => command.traces = true,
                 _ => return Err(CommandError::UnknownOption(argument)),
             }
@@ -117,7 +117,7 @@ impl Command {
             let listener: Listener = Box::new(move |line| {
                 sink.lock()
                     .expect("nobody panics with it")
-                    .push(line.to_owned())
+                    .push(line.to_owned());
             });
             let report = run(&plan, Some(listener));
             for text in lines.lock().expect("nobody panics with it").iter() {
@@ -173,10 +173,10 @@ fn number<T: std::str::FromStr>(option: &'static str, value: String) -> Result<T
         .map_err(|_| CommandError::BadValue { option, value })
 }
 
-fn seeds(value: String) -> Result<Range<u64>, CommandError> {
+fn seeds(value: &str) -> Result<Range<u64>, CommandError> {
     let bad = || CommandError::BadValue {
         option: "--seeds",
-        value: value.clone(),
+        value: value.to_owned(),
     };
     let (start, end) = value.split_once("..").ok_or_else(bad)?;
     let (start, end) = (
@@ -190,7 +190,7 @@ fn seeds(value: String) -> Result<Range<u64>, CommandError> {
     }
 }
 
-fn leave_out(changes: &mut Changes, value: String) -> Result<(), CommandError> {
+fn leave_out(changes: &mut Changes, value: &str) -> Result<(), CommandError> {
     for name in value.split(',') {
         match (name.parse::<FaultClass>(), name.parse::<OperationClass>()) {
             (Ok(fault), _) => changes.without_faults.push(fault),

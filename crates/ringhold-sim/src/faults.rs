@@ -97,13 +97,13 @@ impl Adversary {
         use FaultClass as F;
         match fault {
             F::Loss | F::Duplication | F::Reordering | F::Spikes | F::Reset | F::Corruption => {
-                self.change_weather(fault)
+                self.change_weather(fault);
             }
             F::Partition => self.partition(),
             F::Isolation => self.isolate(),
             F::SlowLink => self.slow_link(),
             F::Pause | F::Kill | F::Stop | F::PowerCut | F::Blackout | F::CrashPoint => {
-                self.strike(fault)
+                self.strike(fault);
             }
             F::FailedFlush | F::ReadError | F::SlowDisk => self.worsen_disk(fault),
             F::BitRot | F::Forget | F::Wipe => return self.destroy(fault),
@@ -180,7 +180,7 @@ impl Adversary {
         }
         self.later(move |cluster| {
             cut.iter()
-                .for_each(|&(from, to)| cluster.network().set_blocked(from, to, false))
+                .for_each(|&(from, to)| cluster.network().set_blocked(from, to, false));
         });
     }
 

@@ -11,7 +11,9 @@
 //! | module | |
 //! | --- | --- |
 //! | [`call`] | one request that waits for its reply |
+//! | [`fate`] | which way a frame goes, and what happens to it there |
 //! | [`link`] | what a caller knows of the way to another host: waiting calls, health, latency |
+//! | [`witness`] | what passes, for the books |
 //! | [`peers`] | a node's view of it all, and the task that keeps its links alive |
 //!
 //! Deliberately not TCP: a frame that is lost does not hold up those behind it. That is harsher on the
@@ -19,33 +21,35 @@
 //! break with requests on their way, also in the middle of a frame, and refused ones.
 
 mod call;
+mod fate;
 mod link;
 mod peers;
+mod witness;
 
 pub use peers::{SimPeers, keep_connected};
 
 use crate::books::SharedBooks;
 use crate::clock::NodeEnvironment;
+use crate::cluster::Surroundings;
 use crate::executor::{Executor, Group};
-use crate::invariants::{i12_corruption, i13_honest_acknowledgement, t24_expired};
+use crate::invariants::{i12_corruption, t24_expired};
 use crate::process::{CrashPoint, Trips};
 use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
-use crate::trace::{Trace, Who};
-use crate::value::operation_of;
+use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 pub use call::Call;
 use call::CallSlot;
+use fate::{Damage, Direction};
 use link::Link;
-use ringhold_core::id::{NodeId, OperationId};
-use ringhold_core::version::Object;
+use ringhold_core::id::NodeId;
 use ringhold_node::Node;
 use ringhold_node::env::{CallError, Deadline, Environment};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
-use ringhold_wire::message::ObjectName;
-use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use witness::Asked;
 
 /// A way between two hosts that share a rack, in microseconds.
 const DELAY_US: u64 = 250;
@@ -109,28 +113,11 @@ struct State {
     messages: u64,
 }
 
-/// What a request was about, to judge its reply by.
-enum Asked {
-    Replica {
-        name: ObjectName,
-        object: Object,
-        asked_us: u64,
-    },
-    Name(ObjectName),
-    Put {
-        operation: usize,
-    },
-    Other,
-}
-
 impl Network {
     /// A network of these nodes, and of so many clients after them.
     #[must_use]
     pub fn new(
-        executor: Executor,
-        trace: Trace,
-        books: SharedBooks,
-        rare: Arc<RareCounts>,
+        around: Surroundings,
         random: SharedRandom,
         ids: Vec<NodeId>,
         clients: usize,
@@ -150,6 +137,12 @@ impl Network {
             last_call: 0,
             messages: 0,
         };
+        let Surroundings {
+            executor,
+            trace,
+            books,
+            rare,
+        } = around;
         Self(Arc::new(Shared {
             executor,
             trace,
@@ -240,7 +233,7 @@ impl Network {
         frame::append_request(&mut bytes, header, request)
             .expect("simulated values are far smaller than a frame");
         self.witness_request(request);
-        self.send(from, to, generation, bytes.freeze(), Direction::There);
+        self.send(from, to, generation, &bytes.freeze(), Direction::There);
         if matches!(request, Request::Merge(_)) {
             self.trip(from, CrashPoint::AfterSend);
         }
@@ -254,7 +247,7 @@ impl Network {
     }
 
     /// Decides a message's fate.
-    fn send(&self, from: usize, to: usize, generation: u64, bytes: Bytes, direction: Direction) {
+    fn send(&self, from: usize, to: usize, generation: u64, bytes: &Bytes, direction: Direction) {
         let (source, target) = direction.ends(from, to);
         if !self.is_sending(source) {
             return;
@@ -305,7 +298,7 @@ impl Network {
         for (at_us, damage) in arrivals {
             let (network, bytes) = (self.clone(), bytes.clone());
             self.0.executor.call_at(at_us, move || {
-                network.arrive(from, to, generation, bytes, damage, direction)
+                network.arrive(from, to, generation, &bytes, damage, direction);
             });
         }
     }
@@ -315,7 +308,7 @@ impl Network {
         from: usize,
         to: usize,
         generation: u64,
-        bytes: Bytes,
+        bytes: &Bytes,
         damage: Option<Damage>,
         direction: Direction,
     ) {
@@ -323,7 +316,7 @@ impl Network {
         if self.lock().ways[source][target].blocked {
             return;
         }
-        let received = damage.map_or_else(|| bytes.clone(), |damage| damage.applied_to(&bytes));
+        let received = damage.map_or_else(|| bytes.clone(), |damage| damage.applied_to(bytes));
         let mut decoder = FrameDecoder::new();
         decoder.established();
         decoder.feed(&received);
@@ -340,10 +333,10 @@ impl Network {
         }
         match (frame, direction) {
             (Ok(Some(Frame::Request { header, body })), Direction::There) => {
-                self.serve(from, to, generation, header, body)
+                self.serve(from, to, generation, header, body);
             }
             (Ok(Some(Frame::Reply { id, body })), Direction::Back) => {
-                self.deliver(from, to, generation, id, body)
+                self.deliver(from, to, generation, id, body);
             }
             (other, _) => panic!("a whole frame was sent, {other:?} came out"),
         }
@@ -391,7 +384,7 @@ impl Network {
         let mut bytes = BytesMut::new();
         frame::append_reply(&mut bytes, id, reply)
             .expect("simulated objects are far smaller than a frame");
-        self.send(from, to, generation, bytes.freeze(), Direction::Back);
+        self.send(from, to, generation, &bytes.freeze(), Direction::Back);
     }
 
     /// Hands a reply to whoever waits for it, if the connection that it came on still stands.
@@ -478,128 +471,7 @@ impl Network {
         trips.is_some_and(|trips| trips.passes(point))
     }
 
-    fn witness_request(&self, request: &Request) {
-        if let Request::Merge(merge) = request {
-            self.0.books.lock().saw_object(&merge.name, &merge.object);
-        }
-    }
-
-    fn witness_reply(&self, node: usize, asked: &Asked, reply: &Reply) {
-        if matches!(reply, Reply::Refused(Refusal::Expired)) {
-            self.0.rare.hit(Rare::Expired);
-        }
-        let mut books = self.0.books.lock();
-        let verdict = match (asked, reply) {
-            (
-                Asked::Replica {
-                    name,
-                    object,
-                    asked_us,
-                },
-                Reply::Merged { durable: true },
-            ) => {
-                books.saw_object(name, object);
-                i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
-            }
-            (Asked::Name(name), Reply::Fetched(object)) => {
-                books.saw_object(name, object);
-                Ok(())
-            }
-            (Asked::Name(name), Reply::Got(Ok(got))) => {
-                books.saw_object(name, &got.answer.object);
-                Ok(())
-            }
-            (Asked::Put { operation }, Reply::Coordinated(Ok(answer)))
-                if books.write(*operation).is_some() =>
-            {
-                let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
-                let required = books.write(*operation).map_or(0, |write| write.dw);
-                let said = answer.counts.durable;
-                let verdict = i13_honest_acknowledgement::check_put(
-                    &books, *operation, &holders, said, required,
-                );
-                if let Some(write) = books
-                    .operations
-                    .get_mut(*operation)
-                    .and_then(|operation| operation.write.as_mut())
-                {
-                    write.held_by = holders;
-                }
-                verdict
-            }
-            _ => Ok(()),
-        };
-        if let Err(violation) = verdict {
-            books.fail(violation);
-        }
-        drop(books);
-        if let (Asked::Put { operation }, Reply::Coordinated(Ok(answer))) = (asked, reply) {
-            self.0.trace.event(Who::Node(node), "acknowledge", || {
-                format!("operation {operation} as {}", answer.dot)
-            });
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("no holder of this lock panics")
-    }
-}
-
-impl Asked {
-    fn by(request: &Request, now_us: u64) -> Self {
-        match request {
-            Request::Merge(merge) => Self::Replica {
-                name: merge.name.clone(),
-                object: merge.object.clone(),
-                asked_us: now_us,
-            },
-            Request::Fetch(name) => Self::Name(name.clone()),
-            Request::Get(get) => Self::Name(get.name.clone()),
-            Request::Put(put) => Self::put(put.request.operation),
-            Request::Coordinate(put) => Self::put(put.operation),
-            _ => Self::Other,
-        }
-    }
-
-    fn put(id: OperationId) -> Self {
-        operation_of(id).map_or(Self::Other, |operation| Self::Put { operation })
-    }
-}
-
-/// With a link's caller, or against it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    There,
-    Back,
-}
-
-impl Direction {
-    fn ends(self, from: usize, to: usize) -> (usize, usize) {
-        match self {
-            Self::There => (from, to),
-            Self::Back => (to, from),
-        }
-    }
-}
-
-/// What happens to a frame on its way.
-#[derive(Clone, Copy, Debug)]
-enum Damage {
-    /// One bit of one byte is wrong.
-    Flip(usize, usize),
-    /// The connection ends before this byte.
-    Cut(usize),
-}
-
-impl Damage {
-    fn applied_to(self, bytes: &Bytes) -> Bytes {
-        match self {
-            Self::Flip(at, bit) => {
-                let mut damaged = bytes.to_vec();
-                damaged[at] ^= 1 << bit;
-                damaged.into()
-            }
-            Self::Cut(at) => bytes.slice(..at),
-        }
     }
 }

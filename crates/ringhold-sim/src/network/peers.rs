@@ -151,7 +151,7 @@ impl Network {
                     .0
                     .executor
                     .call_at(now_us + there_us + back_us, move || {
-                        caller.connected(from, to)
+                        caller.connected(from, to);
                     });
             }
         });

@@ -72,15 +72,20 @@ fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
     let call = cluster
         .network()
         .call(3, node, &request, executor.now_us() + 1_000_000, 0)
-        .unwrap();
+        .expect("a simulated run does what it is told");
     let reply = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&reply);
     executor.spawn(
         Group::WORLD,
-        Box::pin(async move { *slot.lock().unwrap() = Some(call.await) }),
+        Box::pin(async move {
+            *slot.lock().expect("a simulated run does what it is told") = Some(call.await);
+        }),
     );
     pass(cluster, 1_000_000);
-    let reply = reply.lock().unwrap().take();
+    let reply = reply
+        .lock()
+        .expect("a simulated run does what it is told")
+        .take();
     matches!(reply, Some(Ok(Reply::Coordinated(Ok(_)))))
 }
 
@@ -103,7 +108,9 @@ fn a_read_that_fails_for_once_costs_no_record() {
     cluster.disk(1).set_unreadable(1_000_000);
     assert!(put(&cluster, 0, 2), "two healthy replicas are enough");
     cluster.disk(1).set_unreadable(0);
-    let held = cluster.held(1, &name()).unwrap();
+    let held = cluster
+        .held(1, &name())
+        .expect("a simulated run does what it is told");
     assert!(
         operations(&held).contains(&operation_id(1).0),
         "the first write is gone"
@@ -120,7 +127,11 @@ fn an_engine_that_was_not_flushed_is_not_built_upon() {
     let mut lost = Vec::new();
     // At each of many moments of a checkpoint.
     for delay_us in (0..20_000).step_by(500) {
-        put(&cluster, 0, 2 + usize::try_from(delay_us).unwrap());
+        put(
+            &cluster,
+            0,
+            2 + usize::try_from(delay_us).expect("a simulated run does what it is told"),
+        );
         pass(&cluster, delay_us);
         cluster.kill(1);
         cluster.start(1);
@@ -128,7 +139,9 @@ fn an_engine_that_was_not_flushed_is_not_built_upon() {
         cluster.cut_power(1);
         cluster.start(1);
         pass(&cluster, 1_000_000);
-        let held = cluster.held(1, &name()).unwrap();
+        let held = cluster
+            .held(1, &name())
+            .expect("a simulated run does what it is told");
         if !operations(&held).contains(&operation_id(1).0) {
             lost.push(delay_us);
         }

@@ -23,5 +23,7 @@ pub(super) fn run(arguments: SimArgs) -> Result<(), Failure> {
     if passed {
         return Ok(());
     }
-    Err(Failure::failed("the simulation found something; each line above that says so ends with the command that replays it"))
+    Err(Failure::failed(
+        "the simulation found something; each line above that says so ends with the command that replays it",
+    ))
 }

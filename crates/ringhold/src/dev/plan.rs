@@ -19,6 +19,9 @@ const HTTP: u16 = 8;
 const PEER: u16 = 9;
 const NATIVE: u16 = 10;
 const PORTS_A_NODE: u16 = 10;
+/// Where free ports are looked for, and how often before giving up.
+const FREE_PORTS: std::ops::Range<u16> = 12_000..32_000;
+const FREE_PORT_TRIES: usize = 100;
 /// Ten times a handful of members (§6.2), and few enough for a laptop's disk.
 const PARTITIONS: u32 = 64;
 
@@ -194,15 +197,26 @@ fn ports_from(base: u16, nodes: u16) -> Result<Vec<[u16; 3]>, DevError> {
         .collect()
 }
 
-/// Ports that nobody listens on; all are held until the last one is known, so that they differ.
+/// Ports that nobody listens on; all are held until the last one is known, so that they differ. They are
+/// drawn from below the range that the system gives to outgoing connections: between now and a node's
+/// start, nobody is handed one of them by chance.
 fn free_ports(nodes: u16) -> Result<Vec<[u16; 3]>, DevError> {
-    let refuse = |error| DevError::NoFreePort { error };
     let mut held = Vec::new();
     let mut free = || {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(refuse)?;
-        let port = listener.local_addr().map_err(refuse)?.port();
-        held.push(listener);
-        Ok(port)
+        let mut refused = None;
+        for _ in 0..FREE_PORT_TRIES {
+            let [low, high, ..] = random::identity().to_be_bytes();
+            let drawn = u16::from_be_bytes([low, high]) % (FREE_PORTS.end - FREE_PORTS.start);
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, FREE_PORTS.start + drawn)) {
+                Ok(listener) => {
+                    held.push(listener);
+                    return Ok(FREE_PORTS.start + drawn);
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        let error = refused.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into());
+        Err(DevError::NoFreePort { error })
     };
     (0..nodes)
         .map(|_| Ok([free()?, free()?, free()?]))

@@ -1,0 +1,113 @@
+//! What passes on the network, for the books.
+//!
+//! The simulator reads along: every object that is sent shows its dots, and every "done" is held against the disks
+//! at the moment at which it leaves its node.
+
+use super::Network;
+use crate::invariants::i13_honest_acknowledgement;
+use crate::rare::Rare;
+use crate::trace::Who;
+use crate::value::operation_of;
+use ringhold_core::id::OperationId;
+use ringhold_core::version::Object;
+use ringhold_wire::message::ObjectName;
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
+
+/// What a request was about, to judge its reply by.
+pub(super) enum Asked {
+    Replica {
+        name: ObjectName,
+        object: Object,
+        asked_us: u64,
+    },
+    Name(ObjectName),
+    Put {
+        operation: usize,
+    },
+    Other,
+}
+
+impl Asked {
+    pub(super) fn by(request: &Request, now_us: u64) -> Self {
+        match request {
+            Request::Merge(merge) => Self::Replica {
+                name: merge.name.clone(),
+                object: merge.object.clone(),
+                asked_us: now_us,
+            },
+            Request::Fetch(name) => Self::Name(name.clone()),
+            Request::Get(get) => Self::Name(get.name.clone()),
+            Request::Put(put) => Self::put(put.request.operation),
+            Request::Coordinate(put) => Self::put(put.operation),
+            _ => Self::Other,
+        }
+    }
+
+    fn put(id: OperationId) -> Self {
+        operation_of(id).map_or(Self::Other, |operation| Self::Put { operation })
+    }
+}
+
+impl Network {
+    pub(super) fn witness_request(&self, request: &Request) {
+        if let Request::Merge(merge) = request {
+            self.0.books.lock().saw_object(&merge.name, &merge.object);
+        }
+    }
+
+    pub(super) fn witness_reply(&self, node: usize, asked: &Asked, reply: &Reply) {
+        if matches!(reply, Reply::Refused(Refusal::Expired)) {
+            self.0.rare.hit(Rare::Expired);
+        }
+        let mut books = self.0.books.lock();
+        let verdict = match (asked, reply) {
+            (
+                Asked::Replica {
+                    name,
+                    object,
+                    asked_us,
+                },
+                Reply::Merged { durable: true },
+            ) => {
+                books.saw_object(name, object);
+                i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
+            }
+            (Asked::Name(name), Reply::Fetched(object)) => {
+                books.saw_object(name, object);
+                Ok(())
+            }
+            (Asked::Name(name), Reply::Got(Ok(got))) => {
+                books.saw_object(name, &got.answer.object);
+                Ok(())
+            }
+            (Asked::Put { operation }, Reply::Coordinated(Ok(answer)))
+                if books.write(*operation).is_some() =>
+            {
+                let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
+                let required = books.write(*operation).map_or(0, |write| write.dw);
+                let said = answer.counts.durable;
+                let verdict = i13_honest_acknowledgement::check_put(
+                    &books, *operation, &holders, said, required,
+                );
+                if let Some(write) = books
+                    .operations
+                    .get_mut(*operation)
+                    .and_then(|operation| operation.write.as_mut())
+                {
+                    write.held_by = holders;
+                }
+                verdict
+            }
+            _ => Ok(()),
+        };
+        if let Err(violation) = verdict {
+            books.fail(violation);
+        }
+        drop(books);
+        if let (Asked::Put { operation }, Reply::Coordinated(Ok(answer))) = (asked, reply) {
+            self.0.trace.event(Who::Node(node), "acknowledge", || {
+                format!("operation {operation} as {}", answer.dot)
+            });
+        }
+    }
+}
