@@ -60,8 +60,6 @@ pub struct Write {
     pub tries: u32,
     /// The dots that named it; several, if a retry reached another primary.
     pub dots: Vec<DotNumber>,
-    /// For each of these, the life of the process that was running on its store's machine when it was first seen.
-    pub lives: Vec<Option<(usize, u64)>>,
     /// Acknowledgements asked for, and those of them from disk.
     pub w: u32,
     pub dw: u32,
@@ -103,8 +101,8 @@ pub struct Books {
     /// For each node and key, the operations that its disk holds for certain.
     durable: Vec<BTreeMap<usize, BTreeSet<usize>>>,
     pub losses: Vec<Loss>,
-    /// For each node, how many processes it has had.
-    starts: Vec<u64>,
+    /// For each node, when its last process started.
+    started_us: Vec<u64>,
     /// Whose store each incarnation is.
     incarnations: BTreeMap<Incarnation, usize>,
     pub violation: Option<Violation>,
@@ -184,25 +182,25 @@ impl Books {
         if number < known {
             return Ok(());
         }
-        let life = self.life_of(version.dot);
         let write = self.operations[operation]
             .write
             .as_mut()
             .expect("checked when the dot was new");
         write.dots.push(number);
-        write.lives.push(life);
         invariants::i06_one_operation::check_dots(self, operation)
     }
 
     /// A process starts on a node's machine, over a store of this incarnation.
-    pub fn started(&mut self, node: usize, incarnation: Incarnation) {
-        self.starts[node] += 1;
+    pub fn started(&mut self, node: usize, incarnation: Incarnation, at_us: u64) {
+        self.started_us[node] = at_us;
         self.incarnations.insert(incarnation, node);
     }
 
-    fn life_of(&self, dot: Dot) -> Option<(usize, u64)> {
+    /// The node whose store made a dot, and when its process started.
+    #[must_use]
+    pub fn maker_of(&self, dot: Dot) -> Option<(usize, u64)> {
         let node = *self.incarnations.get(&dot.actor.incarnation)?;
-        Some((node, self.starts[node]))
+        Some((node, self.started_us[node]))
     }
 
     /// Everything that whoever holds this object has seen, as the model knows it.
@@ -224,7 +222,7 @@ impl Books {
     /// There are so many nodes, with empty disks.
     pub fn add_nodes(&mut self, nodes: usize) {
         self.durable.resize(nodes, BTreeMap::new());
-        self.starts.resize(nodes, 0);
+        self.started_us.resize(nodes, 0);
     }
 
     #[must_use]

@@ -202,9 +202,13 @@ async fn all_serve(cluster: &Cluster) -> Result<(), Violation> {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + HEALING_US;
     let nodes = 0..cluster.plan().nodes;
-    while let Some(silent) = nodes.clone().find(|&node| !cluster.is_serving(node)) {
+    let ready = |node: usize| cluster.is_serving(node) && cluster.disk(node).is_idle();
+    while let Some(silent) = nodes.clone().find(|&node| !ready(node)) {
         if executor.now_us() >= until_us {
-            return Err(Violation::new("I17", format!("n{silent} does not start")));
+            return Err(Violation::new(
+                "I17",
+                format!("n{silent} does not start, or its disk is never done"),
+            ));
         }
         nodes.clone().for_each(|node| cluster.start(node));
         executor.sleep(200_000).await;

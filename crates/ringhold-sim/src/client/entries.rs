@@ -44,7 +44,6 @@ impl Client {
             saw,
             tries: 0,
             dots: Vec::new(),
-            lives: Vec::new(),
             w: resolved.acknowledgements_required(),
             dw: if flushed { resolved.dw } else { 0 },
             held_by: BTreeSet::new(),

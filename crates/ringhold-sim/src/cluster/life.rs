@@ -36,10 +36,11 @@ impl Cluster {
         };
         self.note_report(node, &opened.report);
         let store = Arc::clone(&opened.store);
+        let now_us = self.around().executor.now_us();
         self.around()
             .books
             .lock()
-            .started(node, store.identity().incarnation);
+            .started(node, store.identity().incarnation, now_us);
         self.check_recovery(node, &store);
         let started = self.start_node(node, group, opened);
         let environment = started.1;

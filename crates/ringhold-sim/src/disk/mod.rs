@@ -42,6 +42,8 @@ const FLUSH_US: u64 = 250;
 const DIRECTORY_US: u64 = 400;
 const READ_US: u64 = 100;
 const JOB_US: u64 = 4_000;
+/// No operation takes longer, on the slowest disk.
+const DURATION_US_MAX: u64 = 3_000_000;
 
 /// Something that goes wrong with the next operation of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +228,17 @@ impl Disk {
         self.lock().unreadable = per_million;
     }
 
+    /// Whether nothing waits for this disk.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        let busy_until_us = state
+            .log_busy_until_us
+            .max(state.flush_busy_until_us)
+            .max(state.jobs_busy_until_us);
+        busy_until_us <= self.0.executor.now_us()
+    }
+
     pub fn heal(&self) {
         let mut state = self.lock();
         state.slowness = 1;
@@ -248,7 +261,7 @@ impl Disk {
         let now_us = self.0.executor.now_us();
         let mut took_us = self.0.random.lock().around(median_us);
         let mut state = self.lock();
-        took_us *= state.slowness;
+        took_us = (took_us * state.slowness).min(DURATION_US_MAX);
         let busy_until_us = match queue {
             Queue::Log => &mut state.log_busy_until_us,
             Queue::Flush => &mut state.flush_busy_until_us,

@@ -52,10 +52,13 @@ pub fn check_dots(books: &Books, operation: usize) -> Result<(), Violation> {
             ),
         ));
     }
-    for (at, life) in write.lives.iter().enumerate() {
-        let again = life.filter(|life| write.lives[..at].contains(&Some(*life)));
-        if let Some((node, _)) = again.filter(|(node, _)| !books.has_lost(*node, *key, *called_us))
-        {
+    let mut makers = BTreeSet::new();
+    for &number in &write.dots {
+        let Some((node, started_us)) = books.maker_of(books.dots.named(number).dot) else {
+            continue;
+        };
+        let remembers = started_us <= *called_us && !books.has_lost(node, *key, *called_us);
+        if remembers && !makers.insert(node) {
             return Err(Violation::new(
                 NAME,
                 format!("key {key}: n{node} gave operation {operation} two dots in one life"),

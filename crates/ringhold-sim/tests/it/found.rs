@@ -1,7 +1,8 @@
 //! What the simulator has found, as scenarios of their own: seeds rot when code changes.
 
 use bytes::Bytes;
-use ringhold_core::version::Object;
+use ringhold_core::version::{Content, ContextToken};
+use ringhold_node::env::CallError;
 use ringhold_sim::books::SharedBooks;
 use ringhold_sim::cluster::{Cluster, Surroundings};
 use ringhold_sim::executor::{Executor, Group};
@@ -48,15 +49,17 @@ fn name() -> ObjectName {
     }
 }
 
-/// A blind put by way of a node; whether it was acknowledged.
-fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
-    let content = ringhold_core::version::Content::Value {
+type Outcome = Arc<Mutex<Option<Result<Reply, CallError>>>>;
+
+/// Sends a blind put by way of a node.
+fn send_put(cluster: &Cluster, node: usize, operation: usize) -> Outcome {
+    let content = Content::Value {
         bytes: format!("value {operation}").into(),
         metadata: Vec::new(),
     };
     let request = PutRequest {
         name: name(),
-        seen: Default::default(),
+        seen: ContextToken::default(),
         operation: operation_id(operation),
         content,
         unchanged_since: None,
@@ -68,33 +71,43 @@ fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
         request,
         context: Bytes::new(),
     });
-    let executor = cluster.around().executor.clone();
-    let call = cluster
-        .network()
-        .call(3, node, &request, executor.now_us() + 1_000_000, 0)
-        .expect("a simulated run does what it is told");
-    let reply = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&reply);
-    executor.spawn(
-        Group::WORLD,
-        Box::pin(async move {
-            *slot.lock().expect("a simulated run does what it is told") = Some(call.await);
-        }),
-    );
-    pass(cluster, 1_000_000);
-    let reply = reply
-        .lock()
-        .expect("a simulated run does what it is told")
-        .take();
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + 1_000_000;
+    let call = cluster.network().call(3, node, &request, until_us, 0);
+    let call = call.expect("a client's way is always open");
+    let outcome = Outcome::default();
+    let slot = Arc::clone(&outcome);
+    let task = async move {
+        let reply = call.await;
+        *slot.lock().expect("nobody panics with it") = Some(reply);
+    };
+    executor.spawn(Group::WORLD, Box::pin(task));
+    outcome
+}
+
+/// Whether a blind put by way of a node is acknowledged.
+fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
+    let outcome = send_put(cluster, node, operation);
+    pass(cluster, 1_500_000);
+    let reply = outcome.lock().expect("nobody panics with it").take();
     matches!(reply, Some(Ok(Reply::Coordinated(Ok(_)))))
 }
 
-fn operations(object: &Object) -> Vec<u128> {
-    object
-        .versions()
+fn holds(cluster: &Cluster, node: usize, operation: usize) -> bool {
+    let held = cluster.held(node, &name()).expect("the node is up");
+    let id = operation_id(operation);
+    held.versions()
         .iter()
-        .map(|version| version.operation.0)
-        .collect()
+        .any(|version| version.operation == id)
+}
+
+fn cut_off(cluster: &Cluster, node: usize, blocked: bool) {
+    for other in (0..3).filter(|other| *other != node) {
+        cluster.network().set_blocked(node, other, blocked);
+        cluster.network().set_blocked(other, node, blocked);
+    }
+    // Long enough for either side to notice.
+    pass(cluster, 5_000_000);
 }
 
 /// A merge met a record that could not be read for once, took it for lost, and put what it was sent in
@@ -102,19 +115,15 @@ fn operations(object: &Object) -> Vec<u128> {
 #[test]
 fn a_read_that_fails_for_once_costs_no_record() {
     let cluster = small_cluster();
-    assert!(put(&cluster, 0, 1));
-    // The record is in the engine and nowhere else.
-    pass(&cluster, 1_000_000);
+    cut_off(&cluster, 0, true);
+    assert!(put(&cluster, 1, 1), "two replicas are enough");
+    assert!(holds(&cluster, 1, 1) && !holds(&cluster, 0, 1));
+    cut_off(&cluster, 0, false);
+    // By now the first write is in the engine of n1 and nowhere else; n0 has never heard of it.
     cluster.disk(1).set_unreadable(1_000_000);
-    assert!(put(&cluster, 0, 2), "two healthy replicas are enough");
+    put(&cluster, 0, 2);
     cluster.disk(1).set_unreadable(0);
-    let held = cluster
-        .held(1, &name())
-        .expect("a simulated run does what it is told");
-    assert!(
-        operations(&held).contains(&operation_id(1).0),
-        "the first write is gone"
-    );
+    assert!(holds(&cluster, 1, 1), "the first write is gone");
     cluster.dissolve();
 }
 
@@ -122,30 +131,22 @@ fn a_read_that_fails_for_once_costs_no_record() {
 /// log that said the same, and a power cut then took the batch back.
 #[test]
 fn an_engine_that_was_not_flushed_is_not_built_upon() {
-    let cluster = small_cluster();
-    assert!(put(&cluster, 0, 1));
-    let mut lost = Vec::new();
-    // At each of many moments of a checkpoint.
     for delay_us in (0..20_000).step_by(500) {
-        put(
-            &cluster,
-            0,
-            2 + usize::try_from(delay_us).expect("a simulated run does what it is told"),
-        );
+        let cluster = small_cluster();
+        let outcome = send_put(&cluster, 1, 1);
         pass(&cluster, delay_us);
         cluster.kill(1);
         cluster.start(1);
         pass(&cluster, 300_000);
+        let held_before = holds(&cluster, 1, 1);
         cluster.cut_power(1);
         cluster.start(1);
-        pass(&cluster, 1_000_000);
-        let held = cluster
-            .held(1, &name())
-            .expect("a simulated run does what it is told");
-        if !operations(&held).contains(&operation_id(1).0) {
-            lost.push(delay_us);
-        }
+        pass(&cluster, 300_000);
+        assert!(
+            !held_before || holds(&cluster, 1, 1),
+            "lost when killed after {delay_us} µs"
+        );
+        drop(outcome);
+        cluster.dissolve();
     }
-    assert!(lost.is_empty(), "lost when killed after {lost:?} µs");
-    cluster.dissolve();
 }

@@ -277,7 +277,9 @@ async fn make_durable(files: &dyn Files, engine: &Arc<dyn Engine>) -> Result<(),
     let job = move || *slot.lock().expect("no holder of this lock panics") = Some(engine.flush());
     files.offload(Box::new(job)).await;
     let flushed = result.lock().expect("no holder of this lock panics").take();
-    flushed.ok_or(OpenError::JobLost)?.map_err(OpenError::Engine)
+    flushed
+        .ok_or(OpenError::JobLost)?
+        .map_err(OpenError::Engine)
 }
 
 async fn gather(files: &dyn Files, engine: &Arc<dyn Engine>) -> Result<Evidence, OpenError> {
