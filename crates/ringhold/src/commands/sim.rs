@@ -11,7 +11,7 @@ use crate::output::{Failure, print};
 pub(super) fn run(arguments: SimArgs) -> Result<(), Failure> {
     let asks_for_help = |argument: &String| argument == "--help" || argument == "-h";
     if arguments.arguments.iter().any(asks_for_help) {
-        return print(USAGE.to_owned());
+        return print(USAGE);
     }
     let command = Command::parse(arguments.arguments)
         .map_err(|error| Failure::usage(format!("{error}\n\n{USAGE}")))?;
