@@ -160,7 +160,7 @@ fn plan(facts: &Facts) -> Vec<Stage> {
             "simulation",
             3,
             vec![cargo(
-                "run --release --locked -p ringhold -- sim --seeds 0..300",
+                "run --release --locked -p ringhold -- sim --seeds 0..1000",
             )],
         ),
         stage(

@@ -27,7 +27,7 @@ const REPAIRS_MAX: usize = 64;
 pub struct Tuning {
     /// A read whose replica is silent for this long asks another one as well. Microseconds.
     pub hedge_us: u64,
-    /// How long the replicas of a put are waited for after its client has its answer. Microseconds.
+    /// How long the replicas of a put are waited for, whether or not its client has its answer. Microseconds.
     pub put_tail_us: u64,
     pub limits: ObjectLimits,
     /// Properties of buckets that have no overrides.

@@ -179,7 +179,7 @@ impl Default for Limits {
 pub struct Timeouts {
     /// The deadline of a request that names none.
     pub request_ms: u64,
-    /// How long a coordinator works on the tail of a put: replicas, stand-ins, hints.
+    /// How long a coordinator waits for the replicas of a put, whether or not its client has its answer.
     pub put_ms: u64,
     /// A peer that owes an answer and says nothing for this long counts as unreachable.
     pub peer_silence_ms: u64,

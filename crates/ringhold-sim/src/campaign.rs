@@ -3,7 +3,7 @@
 //! A campaign runs a range of seeds. Now and then it runs one twice and compares the traces' hashes, because
 //! a run that can't be repeated can't be understood. It adds up what happened, and fails if a run does, or
 //! if something that has to happen sometimes never did. A failing plan is shrunk: classes of faults and operations are
-//! dropped, one after the other, as long as the same invariant breaks.
+//! dropped, one after the other, and then the load is halved, as long as the same invariant breaks.
 
 use crate::invariants::Violation;
 use crate::plan::{FaultClass, OperationClass, Plan, Profile};

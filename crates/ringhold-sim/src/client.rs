@@ -139,26 +139,7 @@ impl Client {
                     .await;
                 }
             }
-            Action::RemoveItem => {
-                if let Some(object) = self.read(key, workload).await {
-                    let mut items = workloads::items_of(&object);
-                    let Some(&removed) = items.iter().nth(self.random.index(items.len().max(1)))
-                    else {
-                        return;
-                    };
-                    items.remove(&removed);
-                    let draft = Draft::of(Kind::Put, items, self.memory.get(&key).cloned());
-                    self.write(
-                        key,
-                        workload,
-                        Draft {
-                            removes: Some(removed),
-                            ..draft
-                        },
-                    )
-                    .await;
-                }
-            }
+            Action::RemoveItem => self.remove_item(key, workload).await,
             Action::AddBlindly => {
                 let draft = Draft::of(Kind::Put, BTreeSet::new(), None);
                 self.write(
@@ -195,6 +176,22 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Takes one of the items out, if there is any.
+    async fn remove_item(&mut self, key: usize, workload: Workload) {
+        let Some(object) = self.read(key, workload).await else {
+            return;
+        };
+        let mut items = workloads::items_of(&object);
+        let at = self.random.index(items.len().max(1));
+        let Some(&removed) = items.iter().nth(at) else {
+            return;
+        };
+        items.remove(&removed);
+        let removes = Some(removed);
+        let draft = Draft::of(Kind::Put, items, self.memory.get(&key).cloned());
+        self.write(key, workload, Draft { removes, ..draft }).await;
     }
 
     /// Reads a key and remembers its context.

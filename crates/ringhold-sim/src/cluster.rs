@@ -1,8 +1,8 @@
 //! The cluster: machines with a disk and a clock, and processes that come and go on them.
 //!
 //! A *machine* stays; its disk keeps what it has. A *process* is one life of a node on it: it opens the
-//! store, starts the real [`Node`], takes requests, and ends by being stopped, killed, or losing power. The real host
-//! restarts a process that has ended, and so does this one, after a while.
+//! store, starts the real [`Node`], takes requests, and ends by being stopped, killed, or losing power, or because
+//! its store has failed. As a service manager would, the machine starts it again after a while.
 
 mod life;
 

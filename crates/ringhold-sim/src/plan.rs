@@ -4,8 +4,8 @@
 //! with everything on drowns most bugs in noise, or never gets far enough to meet them; a run with three
 //! classes on goes deep, and over a few hundred seeds all combinations of a few classes turn up.
 //!
-//! The budget rule: no run destroys as many copies of a key as a put asks acknowledgements for. What
-//! would then be lost was never promised.
+//! The budget rule: no run destroys as many copies of a key as a put asks acknowledgements for, unless the
+//! put asks for one only. What is then lost was never promised.
 
 use crate::random::Random;
 use crate::workload::Workload;
@@ -324,7 +324,7 @@ impl Plan {
     }
 }
 
-/// Each class with the chance of one half; one seed in twelve has them all.
+/// Each class with a chance that the seed draws for all; one seed in six has them all.
 fn some_of<T: Copy + Ord>(classes: &[T], random: &mut Random) -> BTreeSet<T> {
     let share = *random.pick(&[150_000, 300_000, 500_000, 500_000, 700_000, 1_000_000]);
     classes

@@ -1,7 +1,7 @@
 //! One aligned line an event, for whoever asks to see a run.
 //!
 //! ```text
-//!    3.041277 s  n2   flush      segment 4 to 3,871 bytes
+//!     3.041277 s  n2     flush        segment 4 to 3871 bytes
 //! ```
 //!
 //! When, who, what, and the particulars. A trace costs nothing where nobody listens: the particulars are put

@@ -15,7 +15,7 @@
 //!   [`GROWTH_MAX`] times its smallest encoding; that is the bound on what a decoder allocates.
 //! - Nothing recurses, and every failure is a [`DecodeError`] that names the field and its offset.
 //!
-//! Not here: versions of formats. Each format has its own first byte.
+//! Not here: versions of formats. Each format that has one begins with it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fmt;

@@ -1,6 +1,7 @@
 //! What goes over the network and onto the disk, byte by byte.
 //!
-//! Every format begins with a version and has a golden file in `tests/golden`. Lengths are checked
+//! What is stored begins with a version; what is only sent has that of the protocol, on which the
+//! handshake agrees. Golden files are in `tests/golden`. Lengths are checked
 //! before anything is allocated, and no bytes make a decoder panic. No sockets here: [`frame`]
 //! turns bytes into messages and messages into bytes.
 //!

@@ -16,8 +16,7 @@
 //! acknowledgements.
 //!
 //! Not here: the dot, the bucket's durability (it decides what replicas are asked to say, and with
-//! it which DW makes sense), and the tail, which goes on after the verdict until every target has
-//! acknowledged or has a hint stored for it.
+//! it which DW makes sense), and the tail: the replicas that answer after the verdict.
 
 use crate::id::NodeId;
 

@@ -3,8 +3,9 @@
 //! Dynamo spread membership by gossip and let each node make up its mind (§4.8.1). Its successors
 //! lost data by that: two joins at once, two owners of a partition, merges that never settled
 //! (T14). So here a ring is a *document*. Each has an [`Epoch`], one more than the document it
-//! replaces and whose hash it carries; a majority of voters accepts it as a whole or not at all;
-//! gossip only carries what is already agreed.
+//! replaces and whose hash it carries, so that a majority of voters can accept it as a whole or not
+//! at all, and gossip only has to carry what is already agreed. Today a cluster has one document,
+//! that of its founding.
 //!
 //! A document is made of sections with a hash each: members, placement, and any number of further
 //! ones (bucket types, users, feature flags) which this module carries as named bytes, so that a

@@ -17,7 +17,7 @@
 //!
 //! The way of a change: an operator's plan becomes a draft of the next document, `assignment` fills
 //! its `next` table, `validation` checks it wherever it is proposed or received, nodes agree on it
-//! elsewhere, and each makes a new [`Ring`] of it, which replaces the old one as a whole. The way
+//! (not here, and not built yet), and each makes a new [`Ring`] of it, which replaces the old one as a whole. The way
 //! of a request: names → [`Position`] → partition → preference list, by [`Ring::preference_list`].
 //!
 //! Invariants of the module: a ring in use was validated; equal documents give equal lists on

@@ -3,8 +3,8 @@
 //! A client gets the context of what it read and gives it back with its next write. It must not be able to
 //! make one up: a context that claims writes which never happened would silently swallow them when they do
 //! (T3). So a token carries a keyed hash over its content and the key that it belongs to, made with
-//! a secret of the cluster; a forged token, or one of another key, is refused. Two secrets are valid
-//! while the operator rotates them.
+//! a secret of the cluster; a forged token, or one of another key, is refused. Two secrets can be valid
+//! at a time, for the day on which an operator can change them.
 //!
 //! Layout, version 1: `1u8, timestamp u64, count u16, count × (incarnation u128, epoch u64, counter
 //! u64), hash 16 bytes`, all big-endian.

@@ -1,10 +1,10 @@
-//! The paper's bound on the size of a clock (§4.4), as an option that is off.
+//! The paper's bound on the size of a clock (§4.4), as a function that no node calls.
 //!
 //! Dynamo dropped the oldest entries of a vector clock once it had about ten. Dropping an entry
 //! forgets that something was seen: a replica that still holds the overwritten version brings it
-//! back as a sibling (T4). That loses no write, but it resurrects old ones, so the option is for those who
+//! back as a sibling (T4). That loses no write, but it resurrects old ones, so it is for those who
 //! want the paper's behaviour. An entry of a version that is still alive is never dropped, or
-//! the context would stop covering it. Never applied on merge or repair: replicas that truncate
+//! the context would stop covering it. Not for merge or repair: replicas that truncate
 //! differently would repair each other for ever.
 
 use super::object::Object;

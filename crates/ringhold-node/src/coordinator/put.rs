@@ -1,7 +1,8 @@
 //! A put: route it to a primary, write it there, replicate, answer (§4.5).
 //!
 //! A delete is a put of a tombstone. The coordinating primary commits the write locally before it sends
-//! anything, so that a crash can't make it forget a dot that others have seen. It sends the
+//! anything, so that a crash can't make it forget a dot that others have seen, or, in a buffered bucket,
+//! can't make it use that dot again. It sends the
 //! merged object, never "coordinate", so whatever is delivered twice or late is harmless.
 //!
 //! A request is forwarded at most once, and to a second primary only if the first provably did not

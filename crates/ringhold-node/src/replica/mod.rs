@@ -3,7 +3,7 @@
 //! Partitions are dealt to a few groups, and each group has one [`writer`]: a task that owns the
 //! read-before-write, the dots and the batches of its partitions. So no key needs a lock, and the
 //! batch that the writer takes from its queue is the group commit. Plain reads don't queue behind it: they
-//! take what has been published, which is what has been flushed.
+//! take what has been published, which is what has been flushed or, in a buffered bucket, appended.
 //!
 //! A replica does two things to an object, and no third: it coordinates (makes one dot), or it merges.
 

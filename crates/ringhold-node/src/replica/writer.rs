@@ -4,7 +4,7 @@
 //! the results, and commits the batch: one append and one flush for all, shared with the other groups. Only
 //! then does anybody get an answer, and only then can anybody else read the records.
 //!
-//! Between the read of a record and its staging nothing awaits but a lease of key epochs, and nobody
+//! Between the read of a record and its staging nothing awaits (a key epoch is drawn before), and nobody
 //! else writes this group; that is all the isolation there is and all that is needed.
 
 use super::operations::RecentOperations;

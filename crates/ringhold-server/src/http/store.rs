@@ -7,7 +7,7 @@
 //! A conditional put without a context replaces what its condition named: a client that gives the entity
 //! tag of a state has seen that state, and one that says "only if there is nothing" has nothing to
 //! keep but tombstones. Riak makes a sibling of what was matched there. Every other put without a context is
-//! blind and replaces nothing.
+//! blind and, in a bucket that keeps siblings, replaces nothing.
 
 use super::Answer;
 use super::accept;

@@ -192,7 +192,7 @@ impl Connection {
     }
 
     async fn take(self: &Arc<Self>, header: RequestHeader, request: Request) {
-        if !self.may_ask(&request) {
+        if !may_ask(self.from.is_some(), &request) {
             return self.reply(header.id, &Reply::Refused(Refusal::Malformed));
         }
         let node = &self.serving.node;
@@ -217,18 +217,6 @@ impl Connection {
         });
     }
 
-    /// A client gets and puts; what members say to each other is for members.
-    fn may_ask(&self, request: &Request) -> bool {
-        match request {
-            Request::Ping | Request::Get(_) | Request::Put(_) => true,
-            Request::Coordinate(_)
-            | Request::Merge(_)
-            | Request::Fetch(_)
-            | Request::Digest(_)
-            | Request::Properties(_) => self.from.is_some(),
-        }
-    }
-
     fn reply(&self, id: u64, reply: &Reply) {
         match self.outbox.push(|out| frame::append_reply(out, id, reply)) {
             Ok(()) => {}
@@ -241,5 +229,44 @@ impl Connection {
             }
             Err(NotTaken::Full) => self.stuck.notify_one(),
         }
+    }
+}
+
+/// A client gets and puts; what members say to each other is for members.
+fn may_ask(is_member: bool, request: &Request) -> bool {
+    match request {
+        Request::Ping | Request::Get(_) | Request::Put(_) => true,
+        Request::Coordinate(_)
+        | Request::Merge(_)
+        | Request::Fetch(_)
+        | Request::Digest(_)
+        | Request::Properties(_) => is_member,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringhold_wire::message::ObjectName;
+
+    #[test]
+    fn a_client_may_not_say_what_members_say_to_each_other() {
+        let name = || ObjectName {
+            bucket_type: "t".into(),
+            bucket: "b".into(),
+            key: "k".into(),
+        };
+        let of_members = [
+            Request::Fetch(name()),
+            Request::Digest(name()),
+            Request::Properties(Vec::new()),
+        ];
+        for request in of_members {
+            assert!(
+                may_ask(true, &request) && !may_ask(false, &request),
+                "{request:?}"
+            );
+        }
+        assert!(may_ask(false, &Request::Ping));
     }
 }

@@ -1,4 +1,5 @@
-//! I17: once all primaries of a key can be reached again, gets and puts on it succeed within three timeouts.
+//! I17: once all primaries of a key can be reached again, gets and puts on it succeed within a few tries of a
+//! second each.
 
 use super::Violation;
 
