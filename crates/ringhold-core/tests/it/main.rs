@@ -7,4 +7,5 @@ mod quorum_model;
 mod quorum_put;
 mod ring_exhaustive;
 mod ring_properties;
+mod token_golden;
 mod version_properties;
