@@ -125,7 +125,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let store = Arc::clone(&opened.store);
     let card = card_of(&membership, &store, &config.name);
     let links = links_of(&membership, &environment);
-    environment.spawn(Box::pin(opened.flusher));
+    environment.spawn_vital(Box::pin(opened.flusher));
     let node = Node::start(Parts {
         id: membership.node,
         ring: Arc::clone(&membership.ring),

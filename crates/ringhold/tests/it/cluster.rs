@@ -1,6 +1,7 @@
 //! A cluster under test: `ringhold dev` in a temporary directory, on free ports.
 
 use crate::http::{self, Answer};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -58,9 +59,7 @@ impl Cluster {
 
     /// SIGKILL, as the machine would.
     pub(crate) fn kill(&self, member: &Member) {
-        let pid = rustix::process::Pid::from_raw(member.pid).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL)
-            .expect("the node was running");
+        member.signal(Signal::KILL);
     }
 
     /// Starts a node that was killed again, and waits until it is ready.
@@ -114,17 +113,21 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.dev.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.dev.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+            kill_process(pid, Signal::TERM).ok();
         }
         self.dev.wait().ok();
     }
 }
 
 impl Member {
+    /// SIGSTOP makes a node silent without closing anything; SIGCONT lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid).expect("a process id");
+        kill_process(pid, signal).expect("the node runs");
+    }
+
     pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.try_send("GET", path, headers, b"")
             .expect("the node answers")

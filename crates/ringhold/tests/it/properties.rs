@@ -1,6 +1,7 @@
 //! Bucket properties: changed at one node, in force at all, kept through deaths.
 
 use crate::cluster::{Cluster, Member};
+use rustix::process::Signal;
 
 const PROPS: &str = "/buckets/settings/props";
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
@@ -81,6 +82,39 @@ fn the_retry_of_a_conditional_put_is_not_refused_by_its_own_first_try() {
     assert_eq!(
         members[2].get("/buckets/settings/keys/created", &[]).body,
         "value"
+    );
+}
+
+/// A node that is silent is left out; when it goes on, it is taken back and told what it missed,
+/// although no connection was ever closed.
+#[test]
+fn a_node_that_only_paused_learns_what_changed_meanwhile() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    let reaches_third = |expected: bool| {
+        let status = members[0].get("/ringhold/v1/status", &[]).body;
+        let json: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
+        json["members"][2]["reachable"] == expected
+    };
+    members[2].signal(Signal::STOP);
+    while !reaches_third(false) {
+        std::thread::yield_now();
+    }
+    change(&members[0], r#"{"w":"all"}"#);
+    let answer = members[0].put("/buckets/paused/keys/k", &[], b"written meanwhile");
+    assert_eq!(answer.status, 204, "{answer:?}");
+    members[2].signal(Signal::CONT);
+    while !reaches_third(true) {
+        std::thread::yield_now();
+    }
+    while property(&members[2], "w") != "all" {
+        std::thread::yield_now();
+    }
+    let answer = members[2].get("/buckets/paused/keys/k?r=all", &[]);
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, "written meanwhile")
     );
 }
 
