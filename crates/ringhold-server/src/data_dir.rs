@@ -5,6 +5,7 @@
 //! | `node` | the node's identity, 32 hexadecimal digits |
 //! | `ring` | the ring document, as encoded for the wire |
 //! | `secret` | the cluster's secret, 64 hexadecimal digits, readable by the owner only |
+//! | `store` | the identity of the store that belongs to this node, 32 hexadecimal digits |
 //! | `log/`, `engine/` | the store's |
 //!
 //! Each file is replaced by writing a new one beside it, flushing it, renaming it and flushing the directory. A
@@ -29,8 +30,6 @@ pub(crate) struct Membership {
     pub(crate) node: NodeId,
     pub(crate) ring: Arc<Ring>,
     pub(crate) secret: [u8; 32],
-    /// Nothing was here before this start.
-    pub(crate) is_new: bool,
 }
 
 /// Why a node can't tell who it is. Nothing was changed.
@@ -68,6 +67,11 @@ pub enum DataDirError {
         name: String,
     },
     InvalidRing(InvalidRing),
+    /// Another store is here than the one that this node had: its own is gone. An empty store under an old
+    /// name would answer "not found" for what this node has acknowledged.
+    AnotherStore {
+        path: PathBuf,
+    },
 }
 
 impl std::fmt::Display for DataDirError {
@@ -106,6 +110,11 @@ impl std::fmt::Display for DataDirError {
                     "the founding list has no member named {name:?}; give one of its names with `--name`"
                 )
             }
+            Self::AnotherStore { path } => write!(
+                f,
+                "the store of this node is gone from {}: is its disk mounted? If it is lost for good, start the node anew with an empty directory and the founding list",
+                path.display()
+            ),
             Self::InvalidRing(error) => write!(f, "the ring document is not valid: {error}"),
         }
     }
@@ -127,6 +136,23 @@ pub(crate) fn open(
         path: directory.to_owned(),
     })?;
     found(directory, founding, name)
+}
+
+/// Holds the store that was opened against the one that this node had; on its first start, notes it. To be
+/// called before the node serves anything.
+pub(crate) fn claim_store(directory: &Path, store: u128) -> Result<(), DataDirError> {
+    let path = directory.join("store");
+    let name = format!("{store:032x}");
+    match fs::read_to_string(&path) {
+        Ok(known) if known.trim() == name => Ok(()),
+        Ok(_) => Err(DataDirError::AnotherStore {
+            path: directory.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            replace(directory, &path, name.as_bytes()).map_err(|error| io_error(&path, error))
+        }
+        Err(error) => Err(io_error(&path, error)),
+    }
 }
 
 fn reopen(
@@ -162,7 +188,6 @@ fn reopen(
         node,
         ring,
         secret: read_secret(&directory.join("secret"))?,
-        is_new: false,
     })
 }
 
@@ -182,12 +207,7 @@ fn found(directory: &Path, founding: &Founding, name: &str) -> Result<Membership
         let path = directory.join(file);
         replace(directory, &path, bytes).map_err(|error| io_error(&path, error))?;
     }
-    Ok(Membership {
-        node,
-        ring,
-        secret,
-        is_new: true,
-    })
+    Ok(Membership { node, ring, secret })
 }
 
 /// The first ring document of the cluster: every node makes the same one of the same list.
@@ -285,6 +305,21 @@ fn io_error(path: &Path, error: io::Error) -> DataDirError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_store_in_the_place_of_the_known_one_is_refused_every_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for _ in 0..2 {
+            claim_store(directory.path(), 7).expect("it is this node's store");
+        }
+        for _ in 0..2 {
+            let refused = claim_store(directory.path(), 8);
+            assert!(
+                matches!(refused, Err(DataDirError::AnotherStore { .. })),
+                "{refused:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_secret_is_64_hexadecimal_digits() {

@@ -51,9 +51,6 @@ pub enum ServeError {
     Engine(EngineError),
     Open(OpenError),
     Properties(PropertyTableError),
-    /// The directory knows who the node is, but its store is gone. An empty store under an old name would
-    /// answer "not found" for what this node had acknowledged.
-    StoreMissing(std::path::PathBuf),
     /// The store has failed while the node ran. Whatever was acknowledged is in the log.
     StoreFailed(Poisoned),
     /// The node ran, but its store could not be closed cleanly.
@@ -84,11 +81,6 @@ impl std::fmt::Display for ServeError {
             Self::Engine(error) => write!(f, "the storage engine can't be opened: {error}"),
             Self::Open(error) => write!(f, "the store can't be opened: {error}"),
             Self::Properties(error) => write!(f, "{error}"),
-            Self::StoreMissing(directory) => write!(
-                f,
-                "the store of this node is gone from {}: is its disk mounted? If it is lost for good, start a new node with a directory of its own",
-                directory.display()
-            ),
             Self::StoreFailed(reason) => write!(
                 f,
                 "the store has failed: {reason}; a restart recovers what was acknowledged"
@@ -119,8 +111,9 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         Arc::new(TokioEnvironment::new(tokio::runtime::Handle::current()));
 
     let opened = open_store(&config, &membership.ring).await?;
-    if opened.report.created && !membership.is_new && config.storage.engine != EngineKind::Memory {
-        return Err(ServeError::StoreMissing(config.data_dir));
+    if config.storage.engine != EngineKind::Memory {
+        let store = opened.store.identity().store_id;
+        data_dir::claim_store(&config.data_dir, store.0).map_err(ServeError::DataDir)?;
     }
     let store = Arc::clone(&opened.store);
     let card = card_of(&membership, &store, &config.name);
