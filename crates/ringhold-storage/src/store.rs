@@ -161,14 +161,8 @@ impl Store {
     ///
     /// The value is damaged, or the engine cannot tell. Neither is "not found".
     pub fn get(&self, keyspace: Keyspace, key: &StorageKey) -> Result<Option<Bytes>, ReadError> {
-        let sealed = match self.buffers.lookup(keyspace, key) {
-            Lookup::Value(sealed) => Some(sealed),
-            Lookup::Removed => None,
-            Lookup::Unknown => read_engine(&*self.engine, keyspace, key)?,
-        };
-        sealed
-            .map(|sealed| opened(keyspace, *key, &sealed))
-            .transpose()
+        let found = self.buffers.lookup(keyspace, key);
+        value_of(found, &*self.engine, keyspace, key)
     }
 
     /// The first `limit` keys of a range with their values, in order. Each is as it was at some
@@ -364,14 +358,8 @@ impl Snapshot {
     /// As for [`Store::get`].
     pub fn get(&self, keyspace: Keyspace, key: &StorageKey) -> Result<Option<Bytes>, ReadError> {
         let layers = &self.layers[self.store.grouping().group_of(key)];
-        let sealed = match layers.lookup(keyspace, key) {
-            Lookup::Value(sealed) => Some(sealed),
-            Lookup::Removed => None,
-            Lookup::Unknown => read_engine(&*self.store.engine, keyspace, key)?,
-        };
-        sealed
-            .map(|sealed| opened(keyspace, *key, &sealed))
-            .transpose()
+        let found = layers.lookup(keyspace, key);
+        value_of(found, &*self.store.engine, keyspace, key)
     }
 
     /// The first `limit` keys that a range had, with their values, in order.
@@ -395,6 +383,23 @@ impl Drop for Snapshot {
     fn drop(&mut self) {
         self.store.checkpoints.unpin(self.generation);
     }
+}
+
+/// What the buffers say of a key, or else the engine, with its seal checked and taken off.
+fn value_of(
+    found: Lookup,
+    engine: &dyn Engine,
+    keyspace: Keyspace,
+    key: &StorageKey,
+) -> Result<Option<Bytes>, ReadError> {
+    let sealed = match found {
+        Lookup::Value(sealed) => Some(sealed),
+        Lookup::Removed => None,
+        Lookup::Unknown => read_engine(engine, keyspace, key)?,
+    };
+    sealed
+        .map(|sealed| opened(keyspace, *key, &sealed))
+        .transpose()
 }
 
 /// A row of the engine; the store's own record is nobody else's.

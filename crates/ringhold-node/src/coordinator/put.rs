@@ -19,6 +19,7 @@ use crate::gather::{Arrival, Gather, until};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use crate::properties::Properties;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
@@ -59,18 +60,8 @@ impl Node {
         request: PutRequest,
         deadline: Deadline,
     ) -> Result<PutAnswer, PutError> {
-        let name = &request.name;
-        let properties = self.properties.of(&name.bucket_type, &name.bucket);
-        let properties = properties.ok_or(PutError::Rejected(Rejection::UnknownBucketType))?;
-        let placement = self.placement(
-            name.clone(),
-            request.options.n_val.unwrap_or(properties.n_val),
-        );
         // A request that can't be met anywhere is refused where it arrives.
-        let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
-        placement
-            .put_quorum(&request.options, &properties)
-            .map_err(violation)?;
+        let PutPlan { placement, .. } = self.plan_put(&request).map_err(PutError::Rejected)?;
         if !placement.is_here {
             return self.forward(&placement, &request, deadline).await;
         }
@@ -81,6 +72,23 @@ impl Node {
             }
             answer => answer,
         }
+    }
+
+    /// Where a put goes and what has to be met, by its bucket and its options.
+    fn plan_put(&self, request: &PutRequest) -> Result<PutPlan, Rejection> {
+        let name = &request.name;
+        let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        let properties = properties.ok_or(Rejection::UnknownBucketType)?;
+        let n_val = request.options.n_val.unwrap_or(properties.n_val);
+        let placement = self.placement(name.clone(), n_val);
+        let quorum = placement.put_quorum(&request.options, &properties);
+        let (quorum, flushed) = quorum.map_err(Rejection::Violation)?;
+        Ok(PutPlan {
+            properties,
+            placement,
+            quorum,
+            flushed,
+        })
     }
 
     /// Has the nearest primary coordinate; tries the next only while none can have started.
@@ -184,17 +192,12 @@ impl Node {
         request: &PutRequest,
         forwarded_by: Option<NodeId>,
     ) -> Result<Putting, PutError> {
-        let name = &request.name;
-        let properties = self.properties.of(&name.bucket_type, &name.bucket);
-        let properties = properties.ok_or(PutError::Rejected(Rejection::UnknownBucketType))?;
-        let placement = self.placement(
-            name.clone(),
-            request.options.n_val.unwrap_or(properties.n_val),
-        );
-        let violation = |violation| PutError::Rejected(Rejection::Violation(violation));
-        let (quorum, flushed) = placement
-            .put_quorum(&request.options, &properties)
-            .map_err(violation)?;
+        let PutPlan {
+            properties,
+            placement,
+            quorum,
+            flushed,
+        } = self.plan_put(request).map_err(PutError::Rejected)?;
         self.check_reachable(&placement, &quorum)?;
 
         let mut notes = Notes::start(
@@ -266,6 +269,15 @@ impl Node {
                 CoordinateError::Unknown => PutError::Unknown(Uncertain::Interrupted),
             })
     }
+}
+
+/// What is decided of a put before anything is sent.
+struct PutPlan {
+    properties: Arc<Properties>,
+    placement: Placement,
+    quorum: PutQuorum,
+    /// Acknowledgements wait for a flush.
+    flushed: bool,
 }
 
 /// One put on its way.
