@@ -8,10 +8,12 @@
 //! | --- | --- | --- |
 //! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
 //! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
+//! | [`boot`] | whether a store may go on under its name | |
 //! | [`fingerprint`] | which record of a store is a key's | |
 //! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 
+pub mod boot;
 pub mod fingerprint;
 pub mod id;
 pub mod quorum;

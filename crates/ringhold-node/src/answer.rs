@@ -44,6 +44,14 @@ impl Node {
                 Ok(()) => Reply::PropertiesKept,
                 Err(refusal) => Reply::Refused(refusal),
             },
+            Request::Testify(boot) => match from {
+                Some(member) => self
+                    .testify(member, boot)
+                    .await
+                    .map_or_else(Reply::Refused, Reply::Testimony),
+                // Only a member has starts that anybody remembers.
+                None => Reply::Refused(Refusal::Malformed),
+            },
             Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
             Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
         }

@@ -4,8 +4,8 @@
 //! nearly made (the traps T1 to T30), built in at the one place of its rule and picked at run time, for one
 //! thread. The feature `known-bad` compiles them; no release does.
 
-use ringhold_core::id::NodeId;
-use ringhold_core::version::{Context, LiveEpoch, Object, StoreIdentity, Timestamp};
+use ringhold_core::id::{Incarnation, NodeId};
+use ringhold_core::version::{Context, LiveEpoch, Object, Timestamp};
 use std::cell::Cell;
 
 /// A mistake.
@@ -31,8 +31,12 @@ pub enum Variant {
     ReadErrorIsAbsence,
     /// A store goes on with whatever entry of its own a record has (T2).
     ExtendsForeignEntry,
-    /// Rights to go on counting survive an unclean start (T2).
-    LifeIgnored,
+    /// A store that was closed cleanly goes on without asking anybody (T2).
+    AsksNoWitness,
+    /// A node remembers the first boot that it was told of and none after it (T2).
+    TestimonyNotRaised,
+    /// A node serves with an older ring than its store was served with (T16).
+    OldRingServed,
     /// A coordinator sends before its own write is flushed (T2, T7).
     SendsBeforeCommit,
     /// A replica acknowledges before its write is flushed (T21).
@@ -67,7 +71,9 @@ impl Variant {
         Self::ForgetsOperations,
         Self::ReadErrorIsAbsence,
         Self::ExtendsForeignEntry,
-        Self::LifeIgnored,
+        Self::AsksNoWitness,
+        Self::TestimonyNotRaised,
+        Self::OldRingServed,
         Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,
         Self::IgnoresDifferingDigests,
@@ -108,15 +114,14 @@ pub(crate) fn merge(object: &mut Object, other: &Object) {
 pub(crate) fn live(
     object: &Object,
     live: Option<LiveEpoch>,
-    store: StoreIdentity,
+    incarnation: Incarnation,
 ) -> Option<LiveEpoch> {
     let newest = object
         .context()
-        .newest_of(store.incarnation)
+        .newest_of(incarnation)
         .filter(|_| is(Variant::ExtendsForeignEntry));
     newest
         .map(|(actor, counter)| LiveEpoch {
-            life: store.life,
             epoch: actor.epoch,
             counter,
         })

@@ -4,6 +4,7 @@
 //! decisions of `ringhold-core`. All that is outside comes through [`env`], so that a simulator can be the
 //! outside.
 
+mod admission;
 mod answer;
 mod checkpoint;
 mod coordinator;
@@ -18,8 +19,10 @@ pub mod properties;
 mod property_table;
 mod read_repair;
 mod replica;
+mod ring_memory;
 
 pub use inspect::{Holding, Inspection};
-pub use node::{Node, Parts, Tuning};
+pub use node::{Node, Parts, StartError, Tuning};
 pub use property_table::PropertyTableError;
 pub use replica::ObjectLimits;
+pub use ring_memory::RingRefused;

@@ -78,6 +78,10 @@ pub struct Metrics {
     pub unreadable_records: Counter,
     pub requests_shed: Counter,
     pub checkpoints_failed: Counter,
+    /// Whether the others confirmed that this start may go on under the store's name; 0 or 1.
+    pub boots_confirmed: Counter,
+    /// Whether it took a new name because they did not; 0 or 1.
+    pub boots_doubted: Counter,
 }
 
 #[cfg(test)]

@@ -3,18 +3,22 @@
 //! Everything that a node decides or does between its clients, its peers and its disk goes through here;
 //! listeners, sockets and clocks are the host's.
 
+use crate::admission::{self, Admission};
 use crate::coordinator::plan::Placement;
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::metrics::Metrics;
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
 use crate::replica::{ObjectLimits, Replica};
-use ringhold_core::id::NodeId;
+use crate::ring_memory::{self, RingRefused};
+use ringhold_core::boot::Boot;
+use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::Ring;
 use ringhold_core::version::TokenKey;
-use ringhold_storage::{GroupWriter, Store};
+use ringhold_storage::{Opened, Store};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
+use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 
@@ -51,11 +55,33 @@ pub struct Parts {
     pub ring: Arc<Ring>,
     pub environment: Arc<dyn Environment>,
     pub peers: Arc<dyn Peers>,
-    pub store: Arc<Store>,
-    pub writers: Vec<GroupWriter>,
+    /// This start of the process.
+    pub boot: BootId,
+    /// The store as it was opened; its flusher is spawned here.
+    pub opened: Opened,
     pub token_key: TokenKey,
     pub tuning: Tuning,
 }
+
+/// Why a node did not start. The store is as it was.
+#[derive(Debug)]
+pub enum StartError {
+    /// The bucket properties in the store can't be read.
+    Properties(PropertyTableError),
+    /// The ring document is not one that this store may be served with.
+    Ring(RingRefused),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Properties(error) => error.fmt(f),
+            Self::Ring(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
 
 pub struct Node {
     pub(crate) id: NodeId,
@@ -66,6 +92,7 @@ pub struct Node {
     pub(crate) properties: PropertyTable,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) repairs: Arc<Semaphore>,
+    pub(crate) admission: Admission,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
 }
@@ -74,20 +101,30 @@ impl Node {
     /// Starts a node's tasks over an open store.
     ///
     /// # Errors
-    /// If the bucket properties in the store can't be read.
-    pub fn start(parts: Parts) -> Result<Arc<Self>, PropertyTableError> {
+    /// See [`StartError`]; nothing runs then but the flusher.
+    pub fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
         let Parts {
             id,
             ring,
             environment,
             peers,
-            store,
-            writers,
+            boot,
+            opened,
             token_key,
             tuning,
         } = parts;
+        let Opened {
+            store,
+            writers,
+            flusher,
+            report,
+        } = opened;
+        let new_ring = ring_memory::check(&store, id, ring.document()).map_err(StartError::Ring)?;
+        let properties = PropertyTable::load(&store, tuning.default_properties.clone())
+            .map_err(StartError::Properties)?;
+        let number = store.identity().boot_number;
+        environment.spawn_vital(Box::pin(flusher));
         let metrics = Arc::new(Metrics::default());
-        let properties = PropertyTable::load(&store, tuning.default_properties.clone())?;
         let due = Arc::new(Notify::new());
         let replica = Arc::new(Replica::start(
             &environment,
@@ -102,19 +139,25 @@ impl Node {
             due,
             Arc::clone(&metrics),
         )));
-        let repairs = Arc::new(Semaphore::new(REPAIRS_MAX));
-        Ok(Arc::new(Self {
+        let node = Arc::new(Self {
             id,
             ring,
-            environment,
+            environment: Arc::clone(&environment),
             peers,
             replica,
             properties,
             metrics,
-            repairs,
+            repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
+            admission: Admission::new(Boot { number, id: boot }),
             tuning,
             token_key,
-        }))
+        });
+        environment.spawn(Box::pin(admission::run(
+            Arc::clone(&node),
+            new_ring,
+            !report.new_incarnation,
+        )));
+        Ok(node)
     }
 
     #[must_use]
@@ -145,6 +188,18 @@ impl Node {
     #[must_use]
     pub fn environment(&self) -> &Arc<dyn Environment> {
         &self.environment
+    }
+
+    /// This start of the process.
+    #[must_use]
+    pub fn boot(&self) -> BootId {
+        self.admission.boot().id
+    }
+
+    /// Whether this node knows under which name it may coordinate writes.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        self.admission.is_admitted()
     }
 
     /// Whether requests to `node` are answered, as far as this node knows.

@@ -11,6 +11,7 @@ use crate::env::Deadline;
 use crate::gather::Gather;
 use crate::node::Node;
 use crate::properties::{self, Overrides, Properties, PropertiesError, Property, Reason};
+use crate::replica::writer::Row;
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::NodeId;
 use ringhold_storage::{KeyRange, Keyspace, StorageKey, Store};
@@ -258,7 +259,14 @@ impl Node {
             bucket,
             key: Bytes::new(),
         });
-        self.replica.keep_properties(key, encode(&change)).await?;
+        let (keyspace, value) = (Keyspace::Meta, encode(&change));
+        self.replica
+            .keep_row(Row {
+                keyspace,
+                key,
+                value,
+            })
+            .await?;
         self.properties.adopt(change);
         Ok(())
     }

@@ -85,6 +85,10 @@ impl Door for NodeDoor {
             Some(reason) => Err(format!(
                 "the store has failed: {reason}; restart the node to recover it"
             )),
+            None if !self.node.is_admitted() => Err(
+                "the node has just started and asks the others whether its store is the latest"
+                    .to_owned(),
+            ),
             None => Ok(()),
         }
     }

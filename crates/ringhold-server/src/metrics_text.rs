@@ -98,6 +98,11 @@ fn replication(page: &mut Page, node: &Node) {
             metrics.epochs_restarted.count(),
         ),
         (
+            "ringhold_boots_doubted_total",
+            "1 if this start took a new incarnation because too few members confirmed the old one.",
+            metrics.boots_doubted.count(),
+        ),
+        (
             "ringhold_own_dot_ahead_total",
             "Contexts that knew more of this store than it does. Must stay 0.",
             metrics.own_dot_ahead.count(),

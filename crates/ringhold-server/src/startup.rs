@@ -17,7 +17,7 @@ use ringhold_core::ring::{MemberState, Ring};
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
-use ringhold_node::{Node, ObjectLimits, Parts, PropertyTableError, Tuning};
+use ringhold_node::{Node, ObjectLimits, Parts, StartError, Tuning};
 use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
@@ -50,7 +50,7 @@ pub enum ServeError {
     Files(io::Error),
     Engine(EngineError),
     Open(OpenError),
-    Properties(PropertyTableError),
+    Start(StartError),
     /// The store has failed while the node ran. Whatever was acknowledged is in the log.
     StoreFailed(Poisoned),
     /// The node ran, but its store could not be closed cleanly.
@@ -80,7 +80,7 @@ impl std::fmt::Display for ServeError {
             ),
             Self::Engine(error) => write!(f, "the storage engine can't be opened: {error}"),
             Self::Open(error) => write!(f, "the store can't be opened: {error}"),
-            Self::Properties(error) => write!(f, "{error}"),
+            Self::Start(error) => write!(f, "{error}"),
             Self::StoreFailed(reason) => write!(
                 f,
                 "the store has failed: {reason}; a restart recovers what was acknowledged"
@@ -118,18 +118,17 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let store = Arc::clone(&opened.store);
     let card = card_of(&membership, &store, &config.name);
     let links = links_of(&membership, &environment);
-    environment.spawn_vital(Box::pin(opened.flusher));
     let node = Node::start(Parts {
         id: membership.node,
         ring: Arc::clone(&membership.ring),
         environment: Arc::clone(&environment),
         peers: Arc::new(Links::new(links.iter().cloned())),
-        store: Arc::clone(&store),
-        writers: opened.writers,
+        boot: card.boot,
+        opened,
         token_key: TokenKey::new(&membership.secret, None),
         tuning: tuning_of(&config),
     });
-    let node = node.map_err(ServeError::Properties)?;
+    let node = node.map_err(ServeError::Start)?;
     dial_members(&config, &membership, &node, &card, links);
 
     let (stop, stopping) = watch::channel(false);

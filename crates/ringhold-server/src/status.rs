@@ -26,7 +26,7 @@ pub(crate) fn status(node: &Node) -> Value {
         "members": members,
         "storage": {
             "incarnation": identity.incarnation.to_string(),
-            "life": identity.life,
+            "boot_number": identity.boot_number,
             "failed": node.store().poisoned().map(|reason| reason.to_string()),
             "log_segments": figures.segments,
             "segment_bytes": figures.segment_bytes,

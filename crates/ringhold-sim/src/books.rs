@@ -193,6 +193,11 @@ impl Books {
     /// A process starts on a node's machine, over a store of this incarnation.
     pub fn started(&mut self, node: usize, incarnation: Incarnation, at_us: u64) {
         self.started_us[node] = at_us;
+        self.incarnates(node, incarnation);
+    }
+
+    /// A node's store makes dots in this incarnation.
+    pub fn incarnates(&mut self, node: usize, incarnation: Incarnation) {
         self.incarnations.insert(incarnation, node);
     }
 

@@ -8,7 +8,7 @@ mod life;
 
 use crate::books::SharedBooks;
 use crate::clock::WallClock;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskImage};
 use crate::executor::{Executor, Group};
 use crate::network::Network;
 use crate::plan::Plan;
@@ -22,12 +22,14 @@ use ringhold_core::ring::{Addresses, Member, MemberState, PartitionCount, Ring, 
 use ringhold_core::version::{Object, TokenKey};
 use ringhold_node::Node;
 use ringhold_storage::{Keyspace, StorageKey, Store};
+use ringhold_wire::handshake::NodeCard;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::record::Record;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The secret of the simulated cluster.
-const SECRET: [u8; 32] = [7; 32];
+pub(crate) const SECRET: [u8; 32] = [7; 32];
 
 /// What all parts of a run share.
 #[derive(Clone)]
@@ -46,6 +48,8 @@ struct Shared {
     around: Surroundings,
     plan: Plan,
     ring: Arc<Ring>,
+    /// The ring of the epoch before.
+    old_ring: Arc<Ring>,
     document: RingDocument,
     network: Network,
     machines: Vec<Machine>,
@@ -56,6 +60,10 @@ struct Machine {
     id: NodeId,
     disk: Disk,
     clock: WallClock,
+    /// Somebody has put an old ring document into its data directory.
+    has_old_ring: AtomicBool,
+    /// What was on the disk before a copy took its place.
+    original: Mutex<Option<DiskImage>>,
     process: Mutex<Option<Process>>,
 }
 
@@ -82,8 +90,10 @@ impl Cluster {
         let ids: Vec<NodeId> = (0..plan.nodes)
             .map(|_| NodeId(random.next_u128()))
             .collect();
-        let document = found(ClusterId(random.next_u128()), &ids, &plan);
-        let ring = Ring::new(document.clone()).expect("a founded ring is valid");
+        let old = found(ClusterId(random.next_u128()), &ids, &plan);
+        let document = moved_on(&old);
+        let [old_ring, ring] = [old, document.clone()]
+            .map(|document| Arc::new(Ring::new(document).expect("a founded ring is valid")));
         let Surroundings {
             executor,
             trace,
@@ -112,6 +122,8 @@ impl Cluster {
                 id: *id,
                 disk,
                 clock: WallClock::default(),
+                has_old_ring: AtomicBool::new(false),
+                original: Mutex::new(None),
                 process: Mutex::new(None),
             }
         };
@@ -120,7 +132,8 @@ impl Cluster {
         Self(Arc::new(Shared {
             around,
             plan,
-            ring: Arc::new(ring),
+            ring,
+            old_ring,
             document,
             network,
             machines,
@@ -273,7 +286,109 @@ impl Cluster {
     /// The machine's disk is replaced by an empty one.
     pub fn wipe(&self, node: usize) {
         self.end(node);
+        self.set_old_ring(node, false);
         self.disk(node).wipe();
+    }
+
+    /// The disk is put back from an older copy.
+    pub fn roll_back(&self, node: usize, image: &DiskImage) {
+        self.end(node);
+        self.disk(node).put_back(image);
+    }
+
+    /// A copy is used in place of a disk, until [`Cluster::bring_back_original`].
+    pub fn use_copy(&self, node: usize, image: &DiskImage) {
+        self.end(node);
+        let original = self.disk(node).copy();
+        *self.original(node) = Some(original);
+        self.disk(node).put_back(image);
+    }
+
+    /// The original takes the place of its copy, if there is one.
+    pub fn bring_back_original(&self, node: usize) {
+        let original = self.original(node).take();
+        if let Some(original) = original
+            && self.has_own_disk(node)
+        {
+            self.roll_back(node, &original);
+            self.start_later(node, 200_000);
+        }
+    }
+
+    /// The copies stay for good.
+    pub fn forget_originals(&self) {
+        (0..self.0.plan.nodes).for_each(|node| drop(self.original(node).take()));
+    }
+
+    fn original(&self, node: usize) -> MutexGuard<'_, Option<DiskImage>> {
+        self.0.machines[node]
+            .original
+            .lock()
+            .expect("no holder of this lock panics")
+    }
+
+    /// Two machines get each other's disks; called again, their own.
+    pub fn swap_disks(&self, one: usize, other: usize) {
+        self.end(one);
+        self.end(other);
+        self.disk(one).swap(self.disk(other));
+    }
+
+    /// Everybody gets the own disk back.
+    pub fn untangle_disks(&self) {
+        let machines = &self.0.machines;
+        for node in 0..machines.len() {
+            let owner = (0..machines.len())
+                .find(|&other| self.disk(other).owner() == Some(machines[node].id));
+            if let Some(holder) = owner.filter(|&holder| holder != node) {
+                self.swap_disks(node, holder);
+                self.start_later(node, 200_000);
+                self.start_later(holder, 200_000);
+            }
+        }
+    }
+
+    /// Whether a machine has its own disk.
+    #[must_use]
+    pub fn has_own_disk(&self, node: usize) -> bool {
+        self.disk(node).owner() == Some(self.0.machines[node].id)
+    }
+
+    /// Puts an old ring document into a node's data directory, or the right one.
+    pub fn set_old_ring(&self, node: usize, old: bool) {
+        self.0.machines[node]
+            .has_old_ring
+            .store(old, Ordering::Relaxed);
+    }
+
+    fn has_old_ring(&self, node: usize) -> bool {
+        self.0.machines[node].has_old_ring.load(Ordering::Relaxed)
+    }
+
+    fn ring_file(&self, node: usize) -> Arc<Ring> {
+        let shared = &self.0;
+        let ring = if self.has_old_ring(node) {
+            &shared.old_ring
+        } else {
+            &shared.ring
+        };
+        Arc::clone(ring)
+    }
+
+    /// What a process says of itself when it connects.
+    fn card(&self, node: usize, started: &Node) -> NodeCard {
+        let ring = self.ring_file(node);
+        let document = ring.document();
+        NodeCard {
+            cluster: document.cluster_id,
+            node: self.0.machines[node].id,
+            incarnation: started.store().identity().incarnation,
+            boot: started.boot(),
+            epoch: document.epoch.0,
+            placement_number: document.placement.placement_number,
+            ring: document.hash().0,
+            name: format!("n{node}").into(),
+        }
     }
 
     fn crash_at(&self, node: usize, point: CrashPoint) {
@@ -377,6 +492,8 @@ impl Cluster {
         rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());
         rare.add(Rare::EpochRestarted, metrics.epochs_restarted.count());
         rare.add(Rare::OwnDotAhead, metrics.own_dot_ahead.count());
+        rare.add(Rare::BootConfirmed, metrics.boots_confirmed.count());
+        rare.add(Rare::BootDoubted, metrics.boots_doubted.count());
     }
 
     /// Takes a process away; false if there was none.
@@ -438,4 +555,12 @@ fn found(cluster_id: ClusterId, ids: &[NodeId], plan: &Plan) -> RingDocument {
     let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
     RingDocument::found(cluster_id, members, partitions, 5)
         .expect("equal members make a valid ring")
+}
+
+/// The document after one change: every partition has moved on to the next owner.
+fn moved_on(document: &RingDocument) -> RingDocument {
+    let mut next = document.successor();
+    next.placement.owners.rotate_left(1);
+    next.placement.placement_number += 1;
+    next.sealed()
 }

@@ -5,16 +5,19 @@
 //! and disks of fewer nodes are destroyed than acknowledgements make a quorum.
 
 use crate::cluster::Cluster;
-use crate::disk::DiskFault;
+use crate::disk::{DiskFault, DiskImage};
 use crate::network::Weather;
 use crate::plan::FaultClass;
 use crate::process::CrashPoint;
 use crate::random::Random;
 use crate::trace::Who;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How long a fault that lasts does so, about, in microseconds.
 const LASTS_US: u64 = 2_500_000;
+/// Enough for closing a store, on most disks.
+const CLOSING_US: u64 = 100_000;
 
 /// See the module.
 pub struct Adversary {
@@ -24,6 +27,8 @@ pub struct Adversary {
     victim: usize,
     done: BTreeMap<FaultClass, u64>,
     rotten: Vec<(usize, usize)>,
+    /// A copy of the victim's disk.
+    copy: Arc<Mutex<Option<DiskImage>>>,
 }
 
 impl Adversary {
@@ -37,6 +42,7 @@ impl Adversary {
             victim,
             done: BTreeMap::new(),
             rotten: Vec::new(),
+            copy: Arc::default(),
         }
     }
 
@@ -71,7 +77,10 @@ impl Adversary {
             .trace
             .event(Who::World, "heal", || "all faults end".to_owned());
         cluster.network().heal();
+        cluster.forget_originals();
+        cluster.untangle_disks();
         for node in 0..cluster.plan().nodes {
+            cluster.set_old_ring(node, false);
             cluster.disk(node).heal();
             cluster.clock(node).go_on();
             cluster.disarm(node);
@@ -107,6 +116,9 @@ impl Adversary {
             }
             F::FailedFlush | F::ReadError | F::SlowDisk => self.worsen_disk(fault),
             F::BitRot | F::Forget | F::Wipe => return self.destroy(fault),
+            F::RollBack | F::Clone => return self.use_a_copy(fault),
+            F::Swap => self.swap_disks(),
+            F::OldRing => self.set_old_ring(),
             F::Skew => self.set_skew(),
             F::Jump | F::StoppedClock => self.disturb_clock(fault),
         }
@@ -257,32 +269,110 @@ impl Adversary {
 
     /// Destroys something of the one node that may be destroyed in this run.
     fn destroy(&mut self, fault: FaultClass) -> bool {
-        let node = self.victim;
-        let key = self.random.index(self.cluster.plan().keys);
-        let name = self.cluster.around().books.lock().names[key].clone();
-        let at = self.random.index(64);
-        let cluster = self.cluster.clone();
-        let place = cluster.place(node, &name);
-        let struck = match (fault, place) {
-            (FaultClass::Wipe, _) => {
-                cluster.wipe(node);
-                cluster.start_later(node, 500_000);
-                true
+        let (node, cluster) = (self.victim, self.cluster.clone());
+        if fault == FaultClass::Wipe {
+            if !cluster.has_own_disk(node) {
+                return false;
             }
-            (FaultClass::Forget, Some(place)) => cluster.disk(node).forget(&place, key),
-            (FaultClass::BitRot, Some(place)) => {
-                let struck = cluster.disk(node).rot(&place, at, key);
-                if struck {
-                    self.rotten.push((node, key));
-                }
-                struck
-            }
-            _ => false,
-        };
-        if struck {
-            self.say("destroy", || format!("{fault} key {key} of n{node}"));
+            self.say("destroy", || format!("the disk of n{node}"));
+            cluster.wipe(node);
+            cluster.start_later(node, 500_000);
+            return true;
         }
-        struck
+        // Some of those that are in the engine; others are in the log only.
+        let share = *self.random.pick(&[100_000, 500_000, 1_000_000]);
+        let mut struck = Vec::new();
+        for key in 0..self.cluster.plan().keys {
+            let at = self.random.index(64);
+            if self.random.chance(share) && strike_record(&cluster, node, key, at, fault) {
+                struck.push(key);
+            }
+        }
+        if fault == FaultClass::BitRot {
+            self.rotten.extend(struck.iter().map(|&key| (node, key)));
+        }
+        self.say("destroy", || format!("{fault} keys {struck:?} of n{node}"));
+        !struck.is_empty()
+    }
+
+    /// Makes a copy of the victim's disk, or uses the one that there is.
+    fn use_a_copy(&mut self, fault: FaultClass) -> bool {
+        let (node, cluster) = (self.victim, self.cluster.clone());
+        if !cluster.has_own_disk(node) {
+            return false;
+        }
+        let made = self.copy().clone();
+        let Some(copy) = made else {
+            self.copy_victim();
+            return false;
+        };
+        self.say("copy", || format!("{fault} n{node}"));
+        if fault == FaultClass::Clone {
+            cluster.use_copy(node, &copy);
+            cluster.start_later(node, 100_000);
+            self.later(move |cluster| cluster.bring_back_original(node));
+        } else {
+            cluster.roll_back(node, &copy);
+            cluster.start_later(node, 500_000);
+        }
+        if self.random.chance(300_000) {
+            *self.copy() = None;
+        }
+        true
+    }
+
+    fn copy(&self) -> MutexGuard<'_, Option<DiskImage>> {
+        self.copy.lock().expect("no holder of this lock panics")
+    }
+
+    /// Copies the victim's disk, as its process left it or as it is using it, and lets the process go on.
+    fn copy_victim(&mut self) {
+        let (node, cluster) = (self.victim, self.cluster.clone());
+        if self.random.chance(300_000) {
+            *self.copy() = Some(cluster.disk(node).copy());
+            return;
+        }
+        cluster.stop(node);
+        let executor = cluster.around().executor.clone();
+        let (slot, at_us) = (Arc::clone(&self.copy), executor.now_us() + CLOSING_US);
+        executor.call_at(at_us, move || {
+            if cluster.has_own_disk(node) {
+                let copy = cluster.disk(node).copy();
+                *slot.lock().expect("no holder of this lock panics") = Some(copy);
+            }
+            cluster.start(node);
+        });
+    }
+
+    fn swap_disks(&mut self) {
+        let nodes = self.cluster.plan().nodes;
+        let (one, other) = (self.random.index(nodes), self.random.index(nodes));
+        let both_own = self.cluster.has_own_disk(one) && self.cluster.has_own_disk(other);
+        if one == other || !both_own {
+            return;
+        }
+        self.say("swap", || format!("the disks of n{one} and n{other}"));
+        self.cluster.swap_disks(one, other);
+        self.cluster.start_later(one, 200_000);
+        self.cluster.start_later(other, 200_000);
+        self.later(Cluster::untangle_disks);
+    }
+
+    fn set_old_ring(&mut self) {
+        let node = self.random.index(self.cluster.plan().nodes);
+        // Only a store that was served with a ring remembers one.
+        if self.cluster.node(node).is_none() {
+            return;
+        }
+        self.say("old ring", || format!("in the data directory of n{node}"));
+        self.cluster.kill(node);
+        self.cluster.set_old_ring(node, true);
+        self.cluster.start_later(node, 200_000);
+        self.later(move |cluster| {
+            cluster.set_old_ring(node, false);
+            cluster.kill(node);
+            cluster.start_later(node, 200_000);
+        });
     }
 
     fn set_skew(&mut self) {
@@ -325,5 +415,17 @@ impl Adversary {
             .around()
             .trace
             .event(Who::World, what, particulars);
+    }
+}
+
+/// Takes a record away, or damages it; false if it is not in the engine of a node that runs.
+fn strike_record(cluster: &Cluster, node: usize, key: usize, at: usize, fault: FaultClass) -> bool {
+    let name = cluster.around().books.lock().names[key].clone();
+    let Some(place) = cluster.place(node, &name) else {
+        return false;
+    };
+    match fault {
+        FaultClass::Forget => cluster.disk(node).forget(&place, key),
+        _ => cluster.disk(node).rot(&place, at, key),
     }
 }

@@ -40,17 +40,33 @@ impl KnownBad {
             Self::Node(
                 N::ReadErrorIsAbsence
                 | N::ExtendsForeignEntry
-                | N::LifeIgnored
+                | N::AsksNoWitness
+                | N::TestimonyNotRaised
                 | N::SendsBeforeCommit,
             ) => "T2",
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces) => "T3",
             Self::Node(N::DeleteRemoves) => "T11",
+            Self::Node(N::OldRingServed) => "T16",
             Self::Node(N::SeenTimestampIgnored) => "T5",
             Self::Storage(
-                storage::Variant::LeaseNotFlushed | storage::Variant::ExposureForgotten,
+                storage::Variant::LeaseNotFlushed
+                | storage::Variant::UncleanEndForgotten
+                | storage::Variant::UnsettledEndIsClean,
             ) => "T2",
             Self::Storage(_) => "T21",
+        }
+    }
+
+    /// The faults under which it shows soonest.
+    #[must_use]
+    pub fn profile(self) -> Profile {
+        use node::Variant as N;
+        use storage::Variant as S;
+        match self {
+            Self::Node(N::AsksNoWitness | N::TestimonyNotRaised)
+            | Self::Storage(S::UncleanEndForgotten | S::UnsettledEndIsClean) => Profile::Copies,
+            _ => Profile::All,
         }
     }
 
@@ -84,14 +100,10 @@ pub fn run_with(mistake: KnownBad, plan: &Plan) -> Report {
 
 /// Looks for a mistake with one seed after the other; the report of the first that finds it.
 #[must_use]
-pub fn hunt(
-    mistake: KnownBad,
-    profile: Profile,
-    seeds: impl IntoIterator<Item = u64>,
-) -> Option<Report> {
+pub fn hunt(mistake: KnownBad, seeds: impl IntoIterator<Item = u64>) -> Option<Report> {
     let reports = seeds
         .into_iter()
-        .map(|seed| run_with(mistake, &Plan::draw(seed, profile)));
+        .map(|seed| run_with(mistake, &Plan::draw(seed, mistake.profile())));
     reports
         .into_iter()
         .find(|report| report.violation.is_some())

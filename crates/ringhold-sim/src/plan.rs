@@ -19,6 +19,8 @@ pub enum Profile {
     Network,
     Disk,
     Clock,
+    /// Disks that are copied and put back, restarts, and little else.
+    Copies,
     All,
 }
 
@@ -28,7 +30,7 @@ pub struct UnknownProfile;
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a profile is one of 'network', 'disk', 'clock' and 'all'")
+        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies' and 'all'")
     }
 }
 
@@ -42,6 +44,7 @@ impl FromStr for Profile {
             "network" => Ok(Self::Network),
             "disk" => Ok(Self::Disk),
             "clock" => Ok(Self::Clock),
+            "copies" => Ok(Self::Copies),
             "all" => Ok(Self::All),
             _ => Err(UnknownProfile),
         }
@@ -54,6 +57,7 @@ impl fmt::Display for Profile {
             Self::Network => "network",
             Self::Disk => "disk",
             Self::Clock => "clock",
+            Self::Copies => "copies",
             Self::All => "all",
         })
     }
@@ -149,6 +153,14 @@ classes! {
         Wipe = "wipe",
         /// One record disappears from one store.
         Forget = "forget",
+        /// A disk is put back from an older copy.
+        RollBack = "roll-back",
+        /// A copy of a disk is used for a while, then the original again.
+        Clone = "clone",
+        /// Two machines get each other's disks for a while.
+        Swap = "swap",
+        /// A process is started with an older ring document.
+        OldRing = "old-ring",
         /// Wall clocks are off and drift.
         Skew = "skew",
         /// A wall clock jumps.
@@ -213,6 +225,10 @@ impl Profile {
             F::SlowDisk,
             F::Wipe,
             F::Forget,
+            F::RollBack,
+            F::Clone,
+            F::Swap,
+            F::OldRing,
         ];
         let clock = [
             F::Skew,
@@ -226,6 +242,7 @@ impl Profile {
             Self::Network => network.to_vec(),
             Self::Disk => disk.to_vec(),
             Self::Clock => clock.to_vec(),
+            Self::Copies => vec![F::RollBack, F::Clone, F::Stop, F::Kill, F::Spikes],
             Self::All => FaultClass::ALL.to_vec(),
         }
     }

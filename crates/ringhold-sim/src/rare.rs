@@ -55,8 +55,12 @@ rare_events! {
     StrayContextRefused = "stray context refused",
     /// Reopening cut off what a crash had left half written.
     TornTail = "torn log tail cut off",
-    /// Reopening began a new life.
-    NewLife = "new life after an unclean end",
+    /// Reopening took a new incarnation, because the store had not been closed.
+    NewIncarnation = "new incarnation after an unclean end",
+    /// The others confirmed that a store which had been closed may go on under its name.
+    BootConfirmed = "clean restart confirmed",
+    /// They did not, or not in time.
+    BootDoubted = "clean restart doubted",
     /// Reopening found something damaged that had been flushed, and took a new incarnation.
     HistoryDoubted = "history doubted at reopening",
     /// A failed flush or append ended a store's writing.
@@ -75,6 +79,14 @@ rare_events! {
     CrashPoint = "crash at a chosen point",
     /// A disk was replaced by an empty one.
     DiskReplaced = "disk replaced",
+    /// A disk came back as an older copy of itself.
+    DiskRolledBack = "disk rolled back to a copy",
+    /// A process found another node's disk and did not start on it.
+    ForeignDisk = "start on another node's disk refused",
+    /// A process found an older ring than its store was served with, and did not start.
+    OldRing = "start with an old ring refused",
+    /// A handshake failed, and no connection came of it.
+    HandshakeFailed = "handshake failed",
     /// A record disappeared from a store.
     KeyForgotten = "record forgotten",
 }

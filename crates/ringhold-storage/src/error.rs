@@ -5,11 +5,9 @@
 
 use std::{fmt, io};
 
-use ringhold_core::id::Incarnation;
-
 use crate::engine::EngineError;
 use crate::key::{Keyspace, StorageKey};
-use crate::meta::StoreId;
+use crate::meta::{Lineage, StoreId};
 
 /// The store takes no more writes. What had been submitted and not acknowledged may or may not be
 /// there after a reopening: the answer to its client is "unknown". Reads of what was published go on.
@@ -156,15 +154,15 @@ pub enum OpenError {
         /// Whose it should be.
         expected: StoreId,
     },
-    /// A log segment was written by another incarnation than the engine's: one of the two comes from
+    /// A log segment was written in another lineage than the engine's: one of the two comes from
     /// a backup.
-    ForeignIncarnation {
+    ForeignLineage {
         /// Which segment.
         segment: u64,
-        /// Which incarnation wrote it.
-        found: Incarnation,
+        /// In which lineage it was written.
+        found: Lineage,
         /// Which one it should be.
-        expected: Incarnation,
+        expected: Lineage,
     },
     /// A segment was written by a version of this program that this one does not know.
     UnknownSegmentVersion {
@@ -196,14 +194,14 @@ impl fmt::Display for OpenError {
                     "log segment {segment} belongs to store {found}, this is {expected}"
                 )
             }
-            Self::ForeignIncarnation {
+            Self::ForeignLineage {
                 segment,
                 found,
                 expected,
             } => {
                 write!(
                     f,
-                    "log segment {segment} is of incarnation {found}, the engine of {expected}"
+                    "log segment {segment} is of lineage {found}, the engine of {expected}"
                 )
             }
             Self::UnknownSegmentVersion { segment, version } => {

@@ -96,11 +96,19 @@ pub enum Keyspace {
     Trees,
     /// Small records of the node; the store keeps its own at [`StorageKey::FIRST`].
     Meta,
+    /// What the node remembers of the cluster's members, by their ids.
+    Members,
 }
 
 impl Keyspace {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Objects, Self::Hints, Self::Trees, Self::Meta];
+    pub const ALL: [Self; 5] = [
+        Self::Objects,
+        Self::Hints,
+        Self::Trees,
+        Self::Meta,
+        Self::Members,
+    ];
 
     /// The number on disk.
     #[must_use]
@@ -110,6 +118,7 @@ impl Keyspace {
             Self::Hints => 2,
             Self::Trees => 3,
             Self::Meta => 4,
+            Self::Members => 5,
         }
     }
 
@@ -351,7 +360,7 @@ mod tests {
             .iter()
             .map(|keyspace| keyspace.number())
             .collect();
-        assert_eq!(numbers, [1, 2, 3, 4]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
         assert_eq!(Keyspace::from_number(0), None);
     }
 }

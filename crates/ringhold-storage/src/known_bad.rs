@@ -14,8 +14,10 @@ pub enum Variant {
     FlushErrorIgnored,
     /// Key epochs are handed out before their ceiling is flushed (T2).
     LeaseNotFlushed,
-    /// A store that exposed unflushed records goes on in the same life (T2).
-    ExposureForgotten,
+    /// A store that was not closed goes on under the same name (T2).
+    UncleanEndForgotten,
+    /// A copy that was closed before anybody could say that it is one counts as closed cleanly (T2).
+    UnsettledEndIsClean,
     /// Old segments go before the engine has what they say (T21).
     LogDroppedEarly,
     /// Replaying leaves out the last batch (T21).
@@ -27,7 +29,8 @@ impl Variant {
         Self::AcknowledgesBeforeFlush,
         Self::FlushErrorIgnored,
         Self::LeaseNotFlushed,
-        Self::ExposureForgotten,
+        Self::UncleanEndForgotten,
+        Self::UnsettledEndIsClean,
         Self::LogDroppedEarly,
         Self::ReplayStopsEarly,
     ];

@@ -51,7 +51,7 @@ pub use files::Files;
 pub use files::os::OsFiles;
 pub use key::{Change, Grouping, KeyRange, Keyspace, StorageKey, Write};
 pub use log::flusher::Flusher;
-pub use meta::{StoreId, StoreIdentity};
+pub use meta::{Lineage, StoreId, StoreIdentity};
 pub use recovery::{Doubt, OpenReport};
 pub use store::{Opened, Snapshot, Store, StoreOptions};
 pub use writer::{Committed, Durability, GroupWriter};

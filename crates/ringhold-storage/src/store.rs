@@ -9,11 +9,13 @@
 //! The store spawns nothing and reads no clock. The host spawns the [`Flusher`], gives each partition
 //! group's [`GroupWriter`] to one task, and drives checkpoints when they are due. Reads go past the
 //! writers: whoever has the store may read, and sees what is flushed, or what was let out as
-//! *buffered* after the exposure flag was.
+//! *buffered*.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
+use ringhold_core::id::Incarnation;
 
 use crate::buffer::{Buffers, Layers, Lookup};
 use crate::checkpoint::{Begin, Checkpoint, Checkpoints, write_back};
@@ -73,7 +75,12 @@ pub struct Opened {
 
 /// See the module.
 pub struct Store {
+    /// As of the opening.
     identity: StoreIdentity,
+    /// The incarnation that took the place of the opening's.
+    renewed: OnceLock<Incarnation>,
+    /// Whether the name is this store's alone. One that goes on after a clean close may be a copy.
+    is_settled: AtomicBool,
     options: StoreOptions,
     quarantined: usize,
     pub(crate) log: Arc<CommitLog>,
@@ -115,6 +122,8 @@ impl Store {
         let checkpoints = Arc::new(Checkpoints::new(segments));
         let store = Arc::new(Self {
             identity: meta.identity(),
+            renewed: OnceLock::new(),
+            is_settled: AtomicBool::new(report.new_incarnation),
             options,
             quarantined: report.quarantined.len(),
             log: Arc::clone(&log),
@@ -146,7 +155,10 @@ impl Store {
     /// Who this store is, in this opening.
     #[must_use]
     pub fn identity(&self) -> StoreIdentity {
-        self.identity
+        StoreIdentity {
+            incarnation: *self.renewed.get().unwrap_or(&self.identity.incarnation),
+            ..self.identity
+        }
     }
 
     /// How keys are dealt to the groups.
@@ -206,22 +218,28 @@ impl Store {
         }
     }
 
-    /// Sets the exposure flag of this life, on disk, if it is not set: from then on unflushed records
-    /// may be sent to others. Buffered commits do this by themselves.
+    /// The store goes on under the name that it had when it was closed, and no copy of it does.
+    pub fn confirm_incarnation(&self) {
+        self.is_settled.store(true, Ordering::Release);
+    }
+
+    /// Goes on under another name, flushed before this returns: the store turned out to be a copy, or
+    /// older than others remember. To be called before the store names its first write, and once.
     ///
     /// # Errors
     ///
-    /// Nothing may be exposed.
-    pub async fn expose(&self) -> Result<(), Poisoned> {
-        if self.log.is_exposed() {
-            return Ok(());
-        }
-        self.log
-            .ask(|reply| Item::Meta {
-                change: MetaChange::Expose,
-                reply,
-            })
-            .await
+    /// The store goes on under no name.
+    ///
+    /// # Panics
+    ///
+    /// If called again.
+    pub async fn renew_incarnation(&self, incarnation: Incarnation) -> Result<(), Poisoned> {
+        let change = MetaChange::Renew(incarnation);
+        self.log.ask(|reply| Item::Meta { change, reply }).await?;
+        let first = self.renewed.set(incarnation).is_ok();
+        assert!(first, "an opening renews its incarnation once");
+        self.is_settled.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Why nothing can be written any more, if so.
@@ -326,14 +344,18 @@ impl Store {
         })
     }
 
-    /// Ends cleanly: everything submitted so far is flushed, then the exposure flag goes, so the next
-    /// opening is of the same life. Nothing can be committed afterwards; reads go on.
+    /// Ends cleanly: everything submitted so far is flushed, then that the end was clean, so the next
+    /// opening goes on with the same incarnation. If that is not settled to be this store's alone, the next
+    /// opening takes a new one. Nothing can be committed afterwards; reads go on.
     ///
     /// # Errors
     ///
     /// The store was poisoned before, or while closing.
     pub async fn close(&self) -> Result<(), Poisoned> {
-        self.log.ask(|reply| Item::Close { reply }).await
+        let clean = self.is_settled.load(Ordering::Acquire);
+        #[cfg(feature = "known-bad")]
+        let clean = clean || crate::known_bad::is(crate::known_bad::Variant::UnsettledEndIsClean);
+        self.log.ask(|reply| Item::Close { clean, reply }).await
     }
 }
 

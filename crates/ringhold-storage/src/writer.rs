@@ -33,8 +33,7 @@ const EPOCH_BLOCKS: u64 = 16;
 pub enum Durability {
     /// After a flush that began when the batch had been appended: it survives any crash.
     Flushed,
-    /// After the append, with its flush to follow at once (§6.1): a power cut may take it back. The
-    /// first one in a life waits for the exposure flag to be flushed.
+    /// After the append, with its flush to follow at once (§6.1): a power cut may take it back.
     Buffered,
 }
 
@@ -150,9 +149,6 @@ impl GroupWriter {
     /// The batch may or may not be there after a reopening; nobody has seen it.
     pub async fn commit(&mut self, durability: Durability) -> Result<Committed, Poisoned> {
         self.settle().await?;
-        if durability == Durability::Buffered {
-            self.store.expose().await?;
-        }
         let batch = std::mem::take(&mut self.staged);
         let record = (!batch.is_empty()).then(|| record_of(&batch));
         let (reply, answer) = oneshot::channel();

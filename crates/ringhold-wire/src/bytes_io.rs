@@ -328,7 +328,11 @@ impl Reader {
 }
 
 /// Decodes a value that takes up all of `bytes`.
-pub(crate) fn decode_whole<T>(
+/// Reads a value that takes all of some bytes.
+///
+/// # Errors
+/// If `read` fails, or leaves something over.
+pub fn decode_whole<T>(
     what: &'static str,
     bytes: Bytes,
     read: impl FnOnce(&mut Reader) -> Result<T, DecodeError>,
@@ -431,7 +435,8 @@ impl<'a> Writer<'a> {
 }
 
 /// Encodes into a buffer of its own.
-pub(crate) fn encode_alone(bytes: usize, write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
+/// What `write` writes, in a buffer of about so many bytes.
+pub fn encode_alone(bytes: usize, write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
     let mut out = BytesMut::with_capacity(bytes);
     write(&mut Writer::new(&mut out));
     out.freeze()

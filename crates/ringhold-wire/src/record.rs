@@ -9,7 +9,7 @@
 //! ```text
 //! u8       1, the format version
 //! u32 …    bucket type, bucket, key: each its length and its bytes
-//! u8       1 if the store may go on counting: u64 life, u64 epoch, u64 counter; else 0
+//! u8       1 if the store may go on counting: u64 epoch, u64 counter; else 0
 //! …        the object, encoded as in `object`, up to the checksum
 //! u64      XXH3 of all bytes before it
 //! ```
@@ -29,14 +29,14 @@ use crate::bytes_io::{DecodeError, Reader, Writer, encode_alone};
 use crate::message::ObjectName;
 use crate::object;
 use bytes::Bytes;
-use ringhold_core::version::{KeyEpoch, Life, LiveEpoch, Object};
+use ringhold_core::version::{KeyEpoch, LiveEpoch, Object};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of the format that is written, and the only one that is read.
 pub const FORMAT_VERSION: u8 = 1;
 
 const CHECKSUM_BYTES: usize = 8;
-const LIVE_BYTES: usize = 8 + 8 + 8;
+const LIVE_BYTES: usize = 8 + 8;
 
 /// A record as it is worked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,14 +155,12 @@ fn check_version(bytes: &Bytes) -> Result<(), DecodeError> {
 }
 
 fn write_live(writer: &mut Writer<'_>, live: LiveEpoch) {
-    writer.u64(live.life.0);
     writer.u64(live.epoch.0);
     writer.u64(live.counter);
 }
 
 fn read_live(reader: &mut Reader) -> Result<LiveEpoch, DecodeError> {
     Ok(LiveEpoch {
-        life: Life(reader.u64("life")?),
         epoch: KeyEpoch(reader.u64("key epoch")?),
         counter: reader.u64("counter")?,
     })

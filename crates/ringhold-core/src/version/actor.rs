@@ -7,12 +7,13 @@
 //! name comes back from a replica. Each time, counting on would give an old name to a new write,
 //! and replicas would drop the new write as something they had already seen.
 //!
-//! The rule: an actor is (incarnation, key epoch), and beside each record the store keeps a local,
-//! never replicated [`LiveEpoch`]: "I started this epoch on this key myself, in this life, and
-//! counted so far". The store goes on with an epoch only if that mark is there, names the present
-//! life, and equals the context's own entry. Otherwise it takes a fresh epoch from a counter that
-//! is leased ahead of use. An epoch too many costs one entry in a context; a reused one would
-//! cost an acknowledged write.
+//! The rule: an actor is (incarnation, key epoch). The incarnation belongs to the store, and a store takes a
+//! new one whenever it was not closed cleanly, so a lost tail and a copied disk are behind it. Beside each
+//! record the store keeps a local, never replicated [`LiveEpoch`]: "I started this epoch on this key
+//! myself, and counted so far". The store goes on with an epoch only if that mark is there and equals the
+//! newest entry of its incarnation in the context. Otherwise it takes a fresh epoch from a counter that is
+//! leased ahead of use. An epoch too many costs one entry in a context; a reused one would cost an
+//! acknowledged write.
 //!
 //! Rejected: one counter for the whole store (never reuses a dot, but then a context covers dots
 //! that it never saw), and a fresh epoch only when the key is not found (a record that came back
@@ -24,18 +25,6 @@ use crate::id::Incarnation;
 /// in one incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyEpoch(pub u64);
-
-/// A stretch of a store's history in which nothing that left it was forgotten. An unclean end
-/// after unflushed data was shown to others starts a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Life(pub u64);
-
-/// What a store knows of itself when it makes a dot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreIdentity {
-    pub incarnation: Incarnation,
-    pub life: Life,
-}
 
 /// The author of a run of writes on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,8 +50,6 @@ impl std::fmt::Display for Dot {
 /// The right to go on counting on one key. Local to a store: never sent, never merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveEpoch {
-    /// The life in which this store started the epoch.
-    pub life: Life,
     pub epoch: KeyEpoch,
     /// The last counter that this store gave out in the epoch.
     pub counter: u64,

@@ -3,11 +3,11 @@
 //! The rules are in [`super::actor`]. This is a step of one replica on one key, between reading the
 //! local record and writing it back; the caller makes sure that nobody else does either meanwhile.
 
-use super::actor::{Actor, Dot, KeyEpoch, LiveEpoch, StoreIdentity};
+use super::actor::{Actor, Dot, KeyEpoch, LiveEpoch};
 use super::context::Context;
 use super::object::{Content, Object, Version};
 use super::timestamp::Timestamp;
-use crate::id::OperationId;
+use crate::id::{Incarnation, OperationId};
 
 /// A write as it reaches the replica that coordinates it.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct Coordinated {
 pub fn coordinate(
     object: &mut Object,
     live: Option<LiveEpoch>,
-    store: StoreIdentity,
+    incarnation: Incarnation,
     write: NewVersion,
     fresh_epoch: impl FnOnce() -> KeyEpoch,
 ) -> Coordinated {
@@ -65,19 +65,16 @@ pub fn coordinate(
         };
     }
 
-    let ours = object.context().newest_of(store.incarnation);
-    let theirs = write.seen.newest_of(store.incarnation);
+    let ours = object.context().newest_of(incarnation);
+    let theirs = write.seen.newest_of(incarnation);
     let own_dot_ahead = theirs > ours;
-    let extended = live.filter(|live| !own_dot_ahead && may_extend(*live, ours, store));
+    let extended = live.filter(|live| !own_dot_ahead && may_extend(*live, ours));
     let (epoch, counter) = match extended {
         Some(live) => (live.epoch, live.counter + 1),
         None => (fresh_epoch(), 1),
     };
     let dot = Dot {
-        actor: Actor {
-            incarnation: store.incarnation,
-            epoch,
-        },
+        actor: Actor { incarnation, epoch },
         counter,
     };
     let timestamp = Timestamp::after(
@@ -95,11 +92,7 @@ pub fn coordinate(
     object.supersede(&write.seen, version);
     Coordinated {
         dot,
-        live: Some(LiveEpoch {
-            life: store.life,
-            epoch,
-            counter,
-        }),
+        live: Some(LiveEpoch { epoch, counter }),
         repeated: false,
         epoch_restarted: extended.is_none() && (ours.is_some() || theirs.is_some()),
         own_dot_ahead,
@@ -112,14 +105,12 @@ pub fn coordinate(
 pub fn live_after_merge(
     merged: &Object,
     live: Option<LiveEpoch>,
-    store: StoreIdentity,
+    incarnation: Incarnation,
 ) -> Option<LiveEpoch> {
-    live.filter(|live| may_extend(*live, merged.context().newest_of(store.incarnation), store))
+    live.filter(|live| may_extend(*live, merged.context().newest_of(incarnation)))
 }
 
-/// The live-epoch rule.
-fn may_extend(live: LiveEpoch, newest: Option<(Actor, u64)>, store: StoreIdentity) -> bool {
-    live.life == store.life
-        && newest
-            .is_some_and(|(actor, counter)| actor.epoch == live.epoch && counter == live.counter)
+/// The live-epoch rule, with the newest entry of the store's incarnation.
+fn may_extend(live: LiveEpoch, newest: Option<(Actor, u64)>) -> bool {
+    newest.is_some_and(|(actor, counter)| actor.epoch == live.epoch && counter == live.counter)
 }

@@ -27,7 +27,7 @@ pub mod timestamp;
 pub mod token;
 pub mod truncate;
 
-pub use actor::{Actor, Dot, KeyEpoch, Life, LiveEpoch, StoreIdentity};
+pub use actor::{Actor, Dot, KeyEpoch, LiveEpoch};
 pub use context::Context;
 pub use coordinate::{Coordinated, NewVersion, coordinate};
 pub use object::{Content, ContentHash, MetadataField, Object, Version};

@@ -67,9 +67,9 @@ impl Node {
         }
         match self.coordinate(request.clone(), None, deadline).await {
             // This replica can't write it; another primary may.
-            Err(PutError::NotStarted(NotStarted::StoreFailed | NotStarted::Overloaded)) => {
-                self.forward(&placement, &request, deadline).await
-            }
+            Err(PutError::NotStarted(
+                NotStarted::StoreFailed | NotStarted::Overloaded | NotStarted::Starting,
+            )) => self.forward(&placement, &request, deadline).await,
             answer => answer,
         }
     }
@@ -198,6 +198,9 @@ impl Node {
             quorum,
             flushed,
         } = self.plan_put(request).map_err(PutError::Rejected)?;
+        if !self.admission.is_admitted() {
+            return Err(PutError::NotStarted(NotStarted::Starting));
+        }
         self.check_reachable(&placement, &quorum)?;
 
         let mut notes = Notes::start(

@@ -107,9 +107,7 @@ mod tests {
     use super::*;
     use ringhold_core::id::{Incarnation, NodeId, OperationId};
     use ringhold_core::quorum::ReplicaKind;
-    use ringhold_core::version::{
-        Content, Context, KeyEpoch, Life, NewVersion, StoreIdentity, Timestamp, coordinate,
-    };
+    use ringhold_core::version::{Content, Context, KeyEpoch, NewVersion, Timestamp, coordinate};
 
     fn target(node: u128) -> Target {
         Target {
@@ -119,10 +117,6 @@ mod tests {
     }
 
     fn written(mut object: Object, incarnation: u128) -> Object {
-        let store = StoreIdentity {
-            incarnation: Incarnation(incarnation),
-            life: Life(1),
-        };
         let content = Content::Value {
             bytes: "v".into(),
             metadata: Vec::new(),
@@ -135,7 +129,9 @@ mod tests {
             content,
             wall_us: 1,
         };
-        coordinate(&mut object, None, store, write, || KeyEpoch(1));
+        coordinate(&mut object, None, Incarnation(incarnation), write, || {
+            KeyEpoch(1)
+        });
         object
     }
 

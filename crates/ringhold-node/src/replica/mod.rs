@@ -16,14 +16,14 @@ use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use ringhold_core::fingerprint::fingerprint;
-use ringhold_core::version::{Dot, Life, Object, StoreIdentity};
+use ringhold_core::version::{Dot, Object};
 use ringhold_storage::{GroupWriter, Keyspace, ReadError, StorageKey, Store};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
-use writer::{Job, Writer};
+use writer::{Job, Row, Writer};
 
 /// Jobs that may wait for one writer. About 50 ms of work at the speed of a disk; more would only be
 /// answered after their clients gave up.
@@ -95,27 +95,12 @@ impl Replica {
         metrics: Arc<Metrics>,
         checkpoint_due: &Arc<Notify>,
     ) -> Self {
-        let known = store.identity();
-        let identity = StoreIdentity {
-            incarnation: known.incarnation,
-            life: Life(known.life),
-        };
-        #[cfg(feature = "known-bad")]
-        let identity = if known_bad::is(Variant::LifeIgnored) {
-            StoreIdentity {
-                life: Life(0),
-                ..identity
-            }
-        } else {
-            identity
-        };
         let queues = writers.into_iter().map(|group| {
             let (sender, queue) = mpsc::channel(QUEUE_JOBS_MAX);
             let writer = Writer {
                 environment: Arc::clone(environment),
                 store: Arc::clone(&store),
                 group,
-                identity,
                 metrics: Arc::clone(&metrics),
                 checkpoint_due: Arc::clone(checkpoint_due),
                 operations: operations::RecentOperations::default(),
@@ -185,14 +170,10 @@ impl Replica {
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 
-    /// Keeps the overrides of one bucket, under a key of their own.
-    pub(crate) async fn keep_properties(
-        &self,
-        key: StorageKey,
-        record: bytes::Bytes,
-    ) -> Result<(), Refusal> {
+    /// Keeps a record of the node's own. Its flush is behind it when this returns.
+    pub(crate) async fn keep_row(&self, row: Row) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(key, Job::KeepProperties { key, record, reply })?;
+        self.enqueue(row.key, Job::KeepRow { row, reply })?;
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 

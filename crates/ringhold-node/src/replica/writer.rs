@@ -17,9 +17,7 @@ use bytes::Bytes;
 use ringhold_core::id::OperationId;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::{CONTEXT_ENTRIES_ALARM, CONTEXT_ENTRIES_MAX};
-use ringhold_core::version::{
-    ContentHash, Context, Dot, KeyEpoch, NewVersion, Object, StoreIdentity, coordinate,
-};
+use ringhold_core::version::{ContentHash, Context, Dot, KeyEpoch, NewVersion, Object, coordinate};
 use ringhold_storage::{Change, Durability, GroupWriter, Keyspace, StorageKey, Store, Write};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, Rejection};
@@ -31,6 +29,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 const BATCH_JOBS_MAX: usize = 256;
 /// Bytes in one commit, give or take its last job. Far below what the log takes in one append.
 const BATCH_BYTES_MAX: usize = 64 << 20;
+
+/// A record of the node's own, whole.
+pub(crate) struct Row {
+    pub(crate) keyspace: Keyspace,
+    pub(crate) key: StorageKey,
+    pub(crate) value: Bytes,
+}
 
 pub(crate) enum Job {
     Coordinate {
@@ -45,9 +50,8 @@ pub(crate) enum Job {
         deadline: Deadline,
         reply: oneshot::Sender<Result<bool, Refusal>>,
     },
-    KeepProperties {
-        key: StorageKey,
-        record: Bytes,
+    KeepRow {
+        row: Row,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
 }
@@ -59,7 +63,7 @@ enum Waiting {
         oneshot::Sender<Result<Coordinated, CoordinateError>>,
     ),
     Merged(oneshot::Sender<Result<bool, Refusal>>),
-    PropertiesKept(oneshot::Sender<Result<(), Refusal>>),
+    RowKept(oneshot::Sender<Result<(), Refusal>>),
 }
 
 /// One batch: who waits for it, and whether any of them waits for the flush.
@@ -93,7 +97,6 @@ pub(crate) struct Writer {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) store: Arc<Store>,
     pub(crate) group: GroupWriter,
-    pub(crate) identity: StoreIdentity,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) checkpoint_due: Arc<Notify>,
     pub(crate) operations: RecentOperations,
@@ -144,14 +147,16 @@ impl Writer {
                 }
                 Err(refusal) => answer(reply, Err(refusal)),
             },
-            Job::KeepProperties { key, record, reply } => {
-                let change = Change::Put { key, value: record };
-                self.group.stage(Write {
-                    keyspace: Keyspace::Meta,
-                    change,
-                });
+            Job::KeepRow { row, reply } => {
+                let Row {
+                    keyspace,
+                    key,
+                    value,
+                } = row;
+                let change = Change::Put { key, value };
+                self.group.stage(Write { keyspace, change });
                 batch.flushed = true;
-                batch.waiting.push(Waiting::PropertiesKept(reply));
+                batch.waiting.push(Waiting::RowKept(reply));
             }
         }
     }
@@ -189,8 +194,8 @@ impl Writer {
                 Waiting::Coordinated(_, reply) => answer(reply, Err(CoordinateError::Unknown)),
                 Waiting::Merged(reply) if committed => answer(reply, Ok(batch.flushed)),
                 Waiting::Merged(reply) => answer(reply, Err(Refusal::StoreFailed)),
-                Waiting::PropertiesKept(reply) if committed => answer(reply, Ok(())),
-                Waiting::PropertiesKept(reply) => answer(reply, Err(Refusal::StoreFailed)),
+                Waiting::RowKept(reply) if committed => answer(reply, Ok(())),
+                Waiting::RowKept(reply) => answer(reply, Err(Refusal::StoreFailed)),
             }
         }
         if self.store.checkpoint_due() {
@@ -233,11 +238,12 @@ impl Writer {
                 durable: false,
             });
         }
+        let incarnation = self.store.identity().incarnation;
         #[cfg(feature = "known-bad")]
-        let live = known_bad::live(&object, live, self.identity);
+        let live = known_bad::live(&object, live, incarnation);
         let wall_us = self.environment.wall_us();
         let write = new_version(job, &object, wall_us).map_err(CoordinateError::Rejected)?;
-        let done = coordinate(&mut object, live, self.identity, write, || {
+        let done = coordinate(&mut object, live, incarnation, write, || {
             self.spare_epoch = None;
             KeyEpoch(epoch)
         });
@@ -324,7 +330,7 @@ impl Writer {
         object.merge(&request.object);
         #[cfg(feature = "known-bad")]
         known_bad::merge(&mut object, &request.object);
-        let live = live_after_merge(&object, live, self.identity);
+        let live = live_after_merge(&object, live, self.store.identity().incarnation);
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
         self.stage(key, &Record { name, live, object });
         Ok(())

@@ -145,6 +145,9 @@ impl Problem {
             NotStarted::StoreFailed => {
                 Self::unavailable("the node's store has failed and takes no writes\n")
             }
+            NotStarted::Starting => {
+                Self::unavailable("the node has just started and takes no writes yet\n")
+            }
         }
     }
 
@@ -332,6 +335,11 @@ mod tests {
             ),
             (
                 PutError::NotStarted(NotStarted::StoreFailed),
+                503,
+                Some("not-started"),
+            ),
+            (
+                PutError::NotStarted(NotStarted::Starting),
                 503,
                 Some("not-started"),
             ),

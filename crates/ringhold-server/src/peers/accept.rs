@@ -240,7 +240,8 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Merge(_)
         | Request::Fetch(_)
         | Request::Digest(_)
-        | Request::Properties(_) => is_member,
+        | Request::Properties(_)
+        | Request::Testify(_) => is_member,
     }
 }
 

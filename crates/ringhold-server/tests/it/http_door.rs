@@ -8,8 +8,7 @@ use ringhold_core::quorum::{
     Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
 use ringhold_core::version::{
-    Actor, Content, Dot, KeyEpoch, Life, LiveEpoch, NewVersion, Object, StoreIdentity, TokenKey,
-    coordinate,
+    Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
 use ringhold_server::http::Door;
@@ -22,10 +21,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-const STORE: StoreIdentity = StoreIdentity {
-    incarnation: Incarnation(7),
-    life: Life(1),
-};
+const STORE: Incarnation = Incarnation(7);
 
 /// 2015-01-02T00:00:00Z, in microseconds.
 const START_US: u64 = 1_420_156_800_000_000;

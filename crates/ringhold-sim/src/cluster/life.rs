@@ -8,9 +8,10 @@ use crate::network::{Serving, SimPeers, keep_connected};
 use crate::process::Trips;
 use crate::rare::Rare;
 use crate::trace::Who;
+use ringhold_core::id::BootId;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
-use ringhold_node::{Node, Parts, Tuning};
+use ringhold_node::{Node, Parts, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ const WATCH_US: u64 = 100_000;
 impl Cluster {
     /// The life of a process.
     pub(super) async fn live(self, node: usize, group: Group, trips: Trips) {
+        if !self.disk(node).claim(self.0.machines[node].id) {
+            return self.refuses_disk(node);
+        }
         let (files, engine) = self.disk(node).mount(trips.clone());
         let random = self.0.random.clone();
         let mut draw = move || random.lock().next_u128();
@@ -42,9 +46,11 @@ impl Cluster {
             .lock()
             .started(node, store.identity().incarnation, now_us);
         self.check_recovery(node, &store);
-        let started = self.start_node(node, group, opened);
-        let environment = started.1;
-        let started = started.0;
+        let environment = self.environment(node, group);
+        let started = match self.start_node(node, opened, &environment) {
+            Ok(started) => started,
+            Err(error) => return self.did_not_start(node, &error),
+        };
         if let Some(process) = self.process(node).as_mut() {
             process.node = Some(Arc::clone(&started));
         }
@@ -52,6 +58,7 @@ impl Cluster {
         self.0.network.set_serving(
             node,
             Some(Serving {
+                card: self.card(node, &started),
                 node: started,
                 group,
                 environment,
@@ -65,44 +72,35 @@ impl Cluster {
         self.watch(node, group, &store).await;
     }
 
-    fn start_node(
-        &self,
-        node: usize,
-        group: Group,
-        opened: Opened,
-    ) -> (Arc<Node>, Arc<NodeEnvironment>) {
-        let Opened {
-            store,
-            writers,
-            flusher,
-            ..
-        } = opened;
-        let executor = self.0.around.executor.clone();
-        executor.spawn(group, Box::pin(flusher));
-        let environment = NodeEnvironment::new(
-            executor,
+    fn environment(&self, node: usize, group: Group) -> Arc<NodeEnvironment> {
+        Arc::new(NodeEnvironment::new(
+            self.0.around.executor.clone(),
             group,
             self.clock(node).clone(),
             self.0.random.clone(),
-        );
-        let environment = Arc::new(environment);
-        let peers = SimPeers::new(
-            self.0.network.clone(),
-            node,
-            Arc::clone(&environment) as Arc<dyn Environment>,
-        );
+        ))
+    }
+
+    fn start_node(
+        &self,
+        node: usize,
+        opened: Opened,
+        environment: &Arc<NodeEnvironment>,
+    ) -> Result<Arc<Node>, StartError> {
+        let environment = Arc::clone(environment) as Arc<dyn Environment>;
+        let peers = SimPeers::new(self.0.network.clone(), node, Arc::clone(&environment));
+        let boot = BootId(environment.random());
         let parts = Parts {
             id: self.0.machines[node].id,
-            ring: Arc::clone(&self.0.ring),
-            environment: Arc::clone(&environment) as Arc<dyn Environment>,
+            ring: self.ring_file(node),
+            boot,
+            environment,
             peers: Arc::new(peers),
-            store,
-            writers,
+            opened,
             token_key: self.token_key(),
             tuning: self.tuning(),
         };
-        let started = Node::start(parts).expect("no run changes bucket properties");
-        (started, environment)
+        Node::start(parts)
     }
 
     /// Looks at a process from outside until it ends: a poisoned store is the end of it.
@@ -125,6 +123,9 @@ impl Cluster {
             if let Err(violation) = bounded {
                 books.lock().fail(violation);
             }
+            // It may have taken another one since it was opened.
+            let incarnation = store.identity().incarnation;
+            books.lock().incarnates(node, incarnation);
             if let Some(poisoned) = store.poisoned() {
                 rare.hit(Rare::StorePoisoned);
                 trace.event(Who::Node(node), "poisoned", || poisoned.to_string());
@@ -133,6 +134,37 @@ impl Cluster {
                 return;
             }
         }
+    }
+
+    /// What a real node does that finds another's name in its data directory.
+    fn refuses_disk(&self, node: usize) {
+        let Surroundings { trace, rare, .. } = self.around();
+        rare.hit(Rare::ForeignDisk);
+        trace.event(Who::Node(node), "no start", || {
+            "the disk is another node's".to_owned()
+        });
+        self.kill(node);
+        self.start_later(node, 500_000);
+    }
+
+    fn did_not_start(&self, node: usize, error: &StartError) {
+        let Surroundings {
+            trace, rare, books, ..
+        } = self.around();
+        trace.event(Who::Node(node), "no start", || error.to_string());
+        match error {
+            StartError::Ring(RingRefused::Behind { .. }) if self.has_old_ring(node) => {
+                rare.hit(Rare::OldRing);
+            }
+            // Reads fail now and then in some runs.
+            StartError::Ring(RingRefused::Unreadable(_)) | StartError::Properties(_) => {}
+            StartError::Ring(_) => books.lock().fail(Violation::new(
+                "I20",
+                format!("n{node} does not start: {error}"),
+            )),
+        }
+        self.kill(node);
+        self.start_later(node, 500_000);
     }
 
     fn did_not_open(&self, node: usize, error: &OpenError) {
@@ -163,8 +195,8 @@ impl Cluster {
         if report.torn_bytes > 0 {
             rare.hit(Rare::TornTail);
         }
-        if report.new_life {
-            rare.hit(Rare::NewLife);
+        if report.new_incarnation && !report.created {
+            rare.hit(Rare::NewIncarnation);
         }
         if report.doubts.is_empty() {
             return;

@@ -18,10 +18,12 @@
 
 mod engine;
 mod files;
+mod image;
 mod segment;
 
 pub use engine::SimEngine;
 pub use files::SimFiles;
+pub use image::DiskImage;
 
 use crate::books::{Loss, SharedBooks};
 use crate::executor::Executor;
@@ -30,6 +32,7 @@ use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
 use crate::trace::{Trace, Who};
 use crate::value::operations_in;
+use ringhold_core::id::NodeId;
 use ringhold_storage::{Batch, Engine, Keyspace, MemoryEngine, StorageKey};
 use segment::Segment;
 use std::collections::BTreeMap;
@@ -70,6 +73,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// The node whose data directory is on it.
+    owner: Option<NodeId>,
     /// Counts the lives of processes on this disk.
     life: u64,
     trips: Option<Trips>,
@@ -162,6 +167,7 @@ impl Disk {
         self.unmount();
         let mut state = self.lock();
         state.segments.clear();
+        state.owner = None;
         state.rows = MemoryEngine::default();
         state.checkpoint_under_way = false;
         drop(state);

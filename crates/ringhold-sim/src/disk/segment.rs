@@ -25,6 +25,15 @@ impl Segment {
         &self.bytes
     }
 
+    /// What a reader copies, safe in its new place.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            flushed: self.bytes.len(),
+            holes: Vec::new(),
+        }
+    }
+
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

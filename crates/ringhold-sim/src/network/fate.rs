@@ -28,6 +28,14 @@ pub(super) enum Damage {
 }
 
 impl Damage {
+    /// The same in a message of so many bytes.
+    pub(super) fn within(self, length: usize) -> Self {
+        match self {
+            Self::Flip(at, bit) => Self::Flip(at % length, bit),
+            Self::Cut(at) => Self::Cut(at % length),
+        }
+    }
+
     pub(super) fn applied_to(self, bytes: &Bytes) -> Bytes {
         match self {
             Self::Flip(at, bit) => {

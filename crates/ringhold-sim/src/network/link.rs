@@ -10,7 +10,7 @@ const LATENCY_WINDOW: u64 = 16;
 pub(super) struct Link {
     /// Counts the connections that there were.
     pub(super) generation: u64,
-    /// A link starts hopeful, and is believed until it breaks.
+    /// A node's link stands after a handshake, a client's until it breaks.
     pub(super) reachable: bool,
     pub(super) waiting: BTreeMap<u64, Arc<CallSlot>>,
     pub(super) latency_us: u64,
@@ -18,19 +18,17 @@ pub(super) struct Link {
     pub(super) heard_us: u64,
 }
 
-impl Default for Link {
-    fn default() -> Self {
+impl Link {
+    pub(super) fn new(reachable: bool) -> Self {
         Self {
             generation: 0,
-            reachable: true,
+            reachable,
             waiting: BTreeMap::new(),
             latency_us: 0,
             heard_us: 0,
         }
     }
-}
 
-impl Link {
     pub(super) fn note_latency(&mut self, latency_us: u64) {
         let known = self.latency_us;
         let average = if known == 0 {

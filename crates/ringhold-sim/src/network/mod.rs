@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`call`] | one request that waits for its reply |
 //! | [`fate`] | which way a frame goes, and what happens to it there |
+//! | [`handshake`] | what passes before a connection stands |
 //! | [`link`] | what a caller knows of the way to another host: waiting calls, health, latency |
 //! | [`witness`] | what passes, for the books |
 //! | [`peers`] | a node's view of it all, and the task that keeps its links alive |
@@ -22,6 +23,7 @@
 
 mod call;
 mod fate;
+mod handshake;
 mod link;
 mod peers;
 mod witness;
@@ -46,6 +48,7 @@ use ringhold_core::id::NodeId;
 use ringhold_node::Node;
 use ringhold_node::env::{CallError, Deadline, Environment};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
+use ringhold_wire::handshake::NodeCard;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -84,6 +87,8 @@ struct Way {
 #[derive(Clone)]
 pub struct Serving {
     pub node: Arc<Node>,
+    /// What it says of itself when it connects.
+    pub card: NodeCard,
     pub group: Group,
     pub environment: Arc<NodeEnvironment>,
     pub trips: Trips,
@@ -208,7 +213,7 @@ impl Network {
         let left_ms = deadline_us.saturating_sub(now_us).div_ceil(1_000);
         let until_us = deadline_us.saturating_add(patience_us);
         let mut state = self.lock();
-        let link = state.links.entry((from, to)).or_default();
+        let link = self.link(&mut state, from, to);
         if !link.reachable {
             return Err(CallError::NotSent);
         }
@@ -216,10 +221,7 @@ impl Network {
         state.last_call += 1;
         let id = state.last_call;
         let slot = Arc::new(CallSlot::new(now_us));
-        state
-            .links
-            .entry((from, to))
-            .or_default()
+        self.link(&mut state, from, to)
             .waiting
             .insert(id, Arc::clone(&slot));
         drop(state);
@@ -454,6 +456,15 @@ impl Network {
             .get_mut(&(from, to))
             .and_then(|link| link.waiting.remove(&id));
         drop(slot);
+    }
+
+    /// What a host knows of the way to another one.
+    fn link<'a>(&self, state: &'a mut State, from: usize, to: usize) -> &'a mut Link {
+        let is_client = from >= self.0.ids.len();
+        let links = &mut state.links;
+        links
+            .entry((from, to))
+            .or_insert_with(|| Link::new(is_client))
     }
 
     /// A process that was killed within its own poll sends nothing more.

@@ -4,6 +4,11 @@
 //! all that waits on it, and while there is none it is dialled again and again.
 
 use super::Network;
+use super::fate::Damage;
+use super::handshake::Meeting;
+use crate::invariants::i12_corruption;
+use crate::rare::Rare;
+use crate::trace::Who;
 use ringhold_core::id::NodeId;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use ringhold_wire::message::peer::{Reply, Request};
@@ -59,7 +64,7 @@ impl Peers for SimPeers {
             .lock()
             .links
             .get(&(self.host, to))
-            .is_none_or(|link| link.reachable)
+            .is_some_and(|link| link.reachable)
     }
 
     fn latency_us(&self, node: NodeId) -> Option<u64> {
@@ -103,7 +108,7 @@ impl Network {
     fn health(&self, from: usize, to: usize) -> Health {
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
-        let link = state.links.entry((from, to)).or_default();
+        let link = self.link(&mut state, from, to);
         if !link.reachable {
             return Health::Broken;
         }
@@ -144,7 +149,8 @@ impl Network {
             let accepted = !network.lock().ways[from][to].blocked
                 && network
                     .serving(to)
-                    .is_some_and(|serving| network.0.executor.is_running(serving.group));
+                    .is_some_and(|serving| network.0.executor.is_running(serving.group))
+                && network.shake_hands(from, to);
             if accepted {
                 let caller = network.clone();
                 network
@@ -157,6 +163,52 @@ impl Network {
         });
     }
 
+    /// The handshake of two nodes; false if no connection comes of it.
+    fn shake_hands(&self, from: usize, to: usize) -> bool {
+        let (Some(dialer), Some(listener)) = (self.serving(from), self.serving(to)) else {
+            return false;
+        };
+        let flipped = self.lock().weather.flipped;
+        let mut random = self.0.random.lock();
+        let damage = random.chance(flipped).then(|| {
+            let damage = Damage::Flip(random.index(1 << 16), random.index(8));
+            (random.index(3), damage)
+        });
+        let mut nonce = || {
+            let mut nonce = [0; 32];
+            nonce[..16].copy_from_slice(&random.next_u128().to_le_bytes());
+            nonce
+        };
+        let nonces = [nonce(), nonce()];
+        drop(random);
+        let meeting = Meeting {
+            dialer: &dialer.card,
+            wanted: self.0.ids[to],
+            listener: &listener.card,
+            members: &self.0.ids,
+            nonces,
+            damage,
+        };
+        match meeting.succeeds() {
+            Ok(()) => {
+                if damage.is_some() {
+                    self.0
+                        .books
+                        .lock()
+                        .fail(i12_corruption::unnoticed("a handshake"));
+                }
+                true
+            }
+            Err(reason) => {
+                self.0.rare.hit(Rare::HandshakeFailed);
+                self.0.trace.event(Who::Node(from), "turned away", || {
+                    format!("by n{to}: {reason}")
+                });
+                false
+            }
+        }
+    }
+
     fn connected(&self, from: usize, to: usize) {
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
@@ -166,7 +218,7 @@ impl Network {
         {
             return;
         }
-        let link = state.links.entry((from, to)).or_default();
+        let link = self.link(&mut state, from, to);
         link.reachable = true;
         link.heard_us = now_us;
     }

@@ -47,13 +47,13 @@ impl LmdbEngine {
         fs::create_dir_all(directory).map_err(EngineError::Io)?;
         let env = open_environment(directory, map_bytes)?;
         let transaction = env.write_txn().map_err(engine_error)?;
-        let names = ["objects", "hints", "trees", "meta"];
+        let names = ["objects", "hints", "trees", "meta", "members"];
         let opened = env.create_databases_and_commit(transaction, |opener, transaction| {
             let mut databases = Vec::with_capacity(names.len());
             for name in names {
                 databases.push(opener.create_database::<Raw, Raw>(transaction, Some(name))?);
             }
-            let databases: [_; 4] = databases
+            let databases: [_; Keyspace::ALL.len()] = databases
                 .try_into()
                 .map_err(|_| heed::Error::Mdb(MdbError::Problem))?;
             Ok(CommitOrAbort::<_, ()>::Commit(databases))
@@ -70,6 +70,7 @@ impl LmdbEngine {
             Keyspace::Hints => &self.databases[1],
             Keyspace::Trees => &self.databases[2],
             Keyspace::Meta => &self.databases[3],
+            Keyspace::Members => &self.databases[4],
         }
     }
 

@@ -71,6 +71,17 @@ impl MemoryEngine {
         true
     }
 
+    /// Another engine with the same rows, all of them safe.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let rows = self.read().rows.clone();
+        let shadow = rows.clone();
+        Self {
+            state: Arc::new(RwLock::new(State { rows, shadow })),
+            steps: self.steps.clone(),
+        }
+    }
+
     /// Forgets everything, as a replaced disk would.
     pub fn wipe(&self) {
         *self.write() = State::default();

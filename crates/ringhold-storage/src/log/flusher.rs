@@ -8,7 +8,8 @@
 //!
 //! The exception is the dial of §6.1: a *buffered* commit is published and acknowledged after its
 //! append, and does not wait behind a flush that is under way; its own flush starts as soon as that
-//! one is done. It is only let in after the flag `exposed` was flushed.
+//! one is done. A crash may take it back, which is one reason why a store that was not closed
+//! goes on under another name.
 //!
 //! Because the flusher publishes, in the order of the log, a writer's commit may be dropped halfway
 //! (a task that is cancelled) without log and buffer ever telling different stories. And because it
@@ -54,10 +55,7 @@ enum Then {
         committed: Committed,
         reply: Reply<Committed>,
     },
-    Meta {
-        change: MetaChange,
-        reply: Reply<()>,
-    },
+    Meta(Reply<()>),
 }
 
 struct FlushInFlight {
@@ -130,7 +128,7 @@ impl Running {
         for waiting in self.waiting {
             match waiting.then {
                 Then::Publish { reply, .. } => answer(reply, Err(first)),
-                Then::Meta { reply, .. } => answer(reply, Err(first)),
+                Then::Meta(reply) => answer(reply, Err(first)),
             }
         }
     }
@@ -142,7 +140,7 @@ impl Running {
                 Event::Append(items) => self.append(items).await?,
                 Event::Flushed { covers, result } => self.flushed(covers, result)?,
                 Event::Rotate(reply) => self.rotate(reply).await?,
-                Event::Close(reply) => return self.close(reply).await,
+                Event::Close { clean, reply } => return self.close(clean, reply).await,
                 Event::Poisoned => return Err(self.service.log.ended()),
                 Event::Abandoned => return Ok(()),
             }
@@ -172,7 +170,7 @@ impl Running {
     }
 
     async fn append(&mut self, items: Vec<Item>) -> Result<(), Poisoned> {
-        let alone = self.flush.is_none() && !self.service.log.is_exposed();
+        let alone = self.flush.is_none() && !items.iter().any(Item::is_buffered);
         let (parts, made) = self.assemble(items);
         if let Some(parts) = parts {
             self.service.log.counters.appended(made.len());
@@ -245,7 +243,7 @@ impl Running {
                 Item::Meta { change, reply } => {
                     service.meta.change(change);
                     append.meta(&service.meta);
-                    made.push((Then::Meta { change, reply }, Durability::Flushed));
+                    made.push((Then::Meta(reply), Durability::Flushed));
                 }
                 Item::Rotate { .. } | Item::Close { .. } => unreachable!("they join no append"),
             }
@@ -291,12 +289,7 @@ impl Running {
                 }
                 answer(reply, Ok(committed));
             }
-            Then::Meta { change, reply } => {
-                if change == MetaChange::Expose {
-                    self.service.log.note_exposed();
-                }
-                answer(reply, Ok(()));
-            }
+            Then::Meta(reply) => answer(reply, Ok(())),
         }
     }
 
@@ -332,15 +325,17 @@ impl Running {
         Ok(())
     }
 
-    /// Everything is flushed; the exposure flag goes last. Its record is written in any case: it proves
-    /// that what is before it had been flushed, so that later damage there is not taken for a torn tail.
-    async fn close(&mut self, reply: Reply<()>) -> Result<(), Poisoned> {
+    /// Everything is flushed; that the end is clean is said last. The record is written in any case: it proves that what is before it had
+    /// been flushed, so that later damage there is not taken for a torn tail.
+    async fn close(&mut self, clean: bool, reply: Reply<()>) -> Result<(), Poisoned> {
         let service = &mut self.service;
         assert!(
             service.segment.is_flushed() && self.waiting.is_empty(),
             "a close comes alone"
         );
-        service.meta.change(MetaChange::CloseCleanly);
+        if clean {
+            service.meta.change(MetaChange::CloseCleanly);
+        }
         let mut append = service.segment.start_append();
         append.meta(&service.meta);
         let parts = service.segment.finish_append(append);

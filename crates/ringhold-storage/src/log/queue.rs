@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Waker};
 
@@ -64,8 +63,9 @@ pub(crate) enum Item {
     Rotate {
         reply: Reply<()>,
     },
-    /// Flushes, takes the exposure flag away and ends.
+    /// Flushes, says that the end is clean if it is, and ends.
     Close {
+        clean: bool,
         reply: Reply<()>,
     },
 }
@@ -92,7 +92,7 @@ impl Item {
     fn fail(self, poisoned: Poisoned) {
         match self {
             Self::Commit(commit) => answer(commit.reply, Err(poisoned)),
-            Self::Meta { reply, .. } | Self::Rotate { reply } | Self::Close { reply } => {
+            Self::Meta { reply, .. } | Self::Rotate { reply } | Self::Close { reply, .. } => {
                 answer(reply, Err(poisoned));
             }
         }
@@ -103,7 +103,6 @@ impl Item {
 #[derive(Default)]
 pub(crate) struct CommitLog {
     queue: Mutex<Queue>,
-    exposed: AtomicBool,
     pub(crate) counters: Counters,
 }
 
@@ -162,16 +161,6 @@ impl CommitLog {
         wake(queue);
     }
 
-    /// Whether it is on disk that unflushed records may be seen.
-    pub(crate) fn is_exposed(&self) -> bool {
-        self.exposed.load(Ordering::Acquire)
-    }
-
-    /// The flag has been flushed.
-    pub(crate) fn note_exposed(&self) {
-        self.exposed.store(true, Ordering::Release);
-    }
-
     /// The next thing for the flusher to do; it is woken when there is one.
     pub(crate) fn take(&self, flushing: bool, context: &Context<'_>) -> Option<Event> {
         let mut queue = self.lock();
@@ -221,7 +210,7 @@ impl Queue {
         }
         match self.items.pop_front() {
             Some(Item::Rotate { reply }) => Some(Event::Rotate(reply)),
-            Some(Item::Close { reply }) => Some(Event::Close(reply)),
+            Some(Item::Close { clean, reply }) => Some(Event::Close { clean, reply }),
             Some(Item::Commit(_) | Item::Meta { .. }) => unreachable!("counted above"),
             None => self.abandoned.then_some(Event::Abandoned),
         }
@@ -241,8 +230,8 @@ pub(crate) enum Event {
     },
     /// A new segment is wanted.
     Rotate(Reply<()>),
-    /// A clean end is wanted.
-    Close(Reply<()>),
+    /// The end is wanted.
+    Close { clean: bool, reply: Reply<()> },
     /// Somebody else ended it.
     Poisoned,
     /// Nobody is left to submit anything.

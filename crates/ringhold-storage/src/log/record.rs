@@ -4,7 +4,7 @@
 //! length u32 │ kind u8 │ 0 0 0 │ number u64 │ body checksum u64 │ header checksum u64 │ body …
 //! ```
 //!
-//! The header checksum is seeded with the identity of the segment (store, incarnation, sequence
+//! The header checksum is seeded with the identity of the segment (store, lineage, sequence
 //! number) and covers the record's number within it, so a record proves not only that its bytes are
 //! whole but that it belongs to this place: a block that the disk brings back from another file, or
 //! from an older life of this one, does not pass. The body's checksum is unseeded, so that a writer

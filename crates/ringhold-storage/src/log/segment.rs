@@ -1,12 +1,12 @@
 //! One segment file: its header, and reading it back from whatever the disk returns.
 //!
 //! ```text
-//! magic 8 │ version u32 │ 0 u32 │ store id 16 │ incarnation 16 │ sequence u64 │ previous end u64 │ checksum u64
+//! magic 8 │ version u32 │ 0 u32 │ store id 16 │ lineage 16 │ sequence u64 │ previous end u64 │ checksum u64
 //! append = mark │ record …
 //! append = mark │ record …
 //! ```
 //!
-//! The header names the store and the incarnation that wrote it, so a file from elsewhere is refused
+//! The header names the store and its lineage, so a file from elsewhere is refused
 //! and not replayed. `previous end` says how much of the segment before counts: what lies beyond was
 //! never promised to anybody, or stands again in this segment. So a torn end is cut off by what is
 //! written next and not by changing what was written before, and a sealed segment that has become
@@ -21,12 +21,11 @@
 //! decided in `recovery`.
 
 use bytes::{BufMut, Bytes};
-use ringhold_core::id::Incarnation;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::record::{HEADER_BYTES, Mark, RecordHeader, RecordKind};
 use super::writes::{self, WriteSet};
-use crate::meta::{StoreId, StoreMeta};
+use crate::meta::{Lineage, StoreId, StoreMeta};
 
 /// Bytes of a segment's header.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 72;
@@ -38,7 +37,7 @@ const CHECKED_BYTES: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentIdentity {
     pub(crate) store_id: StoreId,
-    pub(crate) incarnation: Incarnation,
+    pub(crate) lineage: Lineage,
     pub(crate) sequence: u64,
 }
 
@@ -46,7 +45,7 @@ impl SegmentIdentity {
     pub(crate) fn of(meta: &StoreMeta, sequence: u64) -> Self {
         Self {
             store_id: meta.store_id,
-            incarnation: meta.incarnation,
+            lineage: meta.lineage,
             sequence,
         }
     }
@@ -56,7 +55,7 @@ impl SegmentIdentity {
         let mut bytes = [0; 40];
         let mut rest = &mut bytes[..];
         rest.put_u128_le(self.store_id.0);
-        rest.put_u128_le(self.incarnation.0);
+        rest.put_u128_le(self.lineage.0);
         rest.put_u64_le(self.sequence);
         xxh3_64(&bytes)
     }
@@ -77,7 +76,7 @@ impl SegmentHeader {
         bytes.put_u32_le(VERSION);
         bytes.put_u32_le(0);
         bytes.put_u128_le(self.identity.store_id.0);
-        bytes.put_u128_le(self.identity.incarnation.0);
+        bytes.put_u128_le(self.identity.lineage.0);
         bytes.put_u64_le(self.identity.sequence);
         bytes.put_u64_le(self.previous_end);
         bytes.put_u64_le(xxh3_64(&bytes));
@@ -103,7 +102,7 @@ impl SegmentHeader {
         }
         let identity = SegmentIdentity {
             store_id: StoreId(id_at(16)),
-            incarnation: Incarnation(id_at(32)),
+            lineage: Lineage(id_at(32)),
             sequence: long_at(48),
         };
         Ok(Self {

@@ -57,7 +57,7 @@ pub(crate) struct Continuation {
 /// Something that had been flushed is not there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InDoubt {
-    /// As last known; incarnation and life are to be renewed.
+    /// As last known; lineage and incarnation are to be renewed.
     pub(crate) meta: StoreMeta,
     pub(crate) replay: Vec<FoundRecord>,
     pub(crate) doubts: Vec<Doubt>,
@@ -136,12 +136,12 @@ fn refuse_strangers(meta: Option<&StoreMeta>, segments: &[(u64, Scan)]) -> Resul
     let headers = segments
         .iter()
         .filter_map(|(sequence, scan)| Some((*sequence, scan, scan.header.ok()?)));
-    let known = |segment: &StoreMeta| (segment.store_id, segment.incarnation);
+    let known = |segment: &StoreMeta| (segment.store_id, segment.lineage);
     let mut expected = meta.map(known);
     let first = meta.map_or(0, |meta| meta.first_segment);
     for (segment, scan, header) in headers {
         let found = header.identity;
-        let (store_id, incarnation) = *expected.get_or_insert((found.store_id, found.incarnation));
+        let (store_id, lineage) = *expected.get_or_insert((found.store_id, found.lineage));
         if found.store_id != store_id {
             return Err(OpenError::ForeignSegment {
                 segment,
@@ -149,21 +149,21 @@ fn refuse_strangers(meta: Option<&StoreMeta>, segments: &[(u64, Scan)]) -> Resul
                 expected: store_id,
             });
         }
-        // Before the engine's first segment another incarnation may have written; a last segment with
+        // Before the engine's first segment another lineage may have been written; a last segment with
         // nothing in it was started by an opening that did not get to tell the engine.
         let harmless = segment < first || (Some(segment) == last && scan.says_nothing());
-        if found.incarnation != incarnation && !harmless {
-            return Err(OpenError::ForeignIncarnation {
+        if found.lineage != lineage && !harmless {
+            return Err(OpenError::ForeignLineage {
                 segment,
-                found: found.incarnation,
-                expected: incarnation,
+                found: found.lineage,
+                expected: lineage,
             });
         }
     }
     Ok(())
 }
 
-/// Whether the last segment was started for a creation, or for a new incarnation, of which the
+/// Whether the last segment was started for a creation, or for a new lineage, of which the
 /// engine never heard.
 fn is_unfinished_start(
     meta: Option<&StoreMeta>,
@@ -175,7 +175,7 @@ fn is_unfinished_start(
         return false;
     };
     let unheard_of = match meta {
-        Some(meta) => meta.incarnation != header.identity.incarnation,
+        Some(meta) => meta.lineage != header.identity.lineage,
         None => engine_is_empty && sequence == 1,
     };
     unheard_of && last.says_nothing()

@@ -15,7 +15,7 @@
 //! Acting never writes into an old segment. A new one is started, whose header says how much of the
 //! last one counts. Records above the proven end are said again in it: they may be in the page cache
 //! only, and after a failed flush the kernel would never write them (T21). With a doubt, everything
-//! goes into the engine at once, together with the new incarnation; that batch is the turning point,
+//! goes into the engine at once, in a new lineage; that batch is the turning point,
 //! before it the next opening sees the same doubt, after it the old segments are history.
 
 mod judge;
@@ -39,7 +39,7 @@ use crate::key::{KeyRange, Keyspace};
 use crate::log::open_segment::OpenSegment;
 use crate::log::record::RecordKind;
 use crate::log::segment::{Content, FoundRecord, SegmentIdentity, scan};
-use crate::meta::{META_PLACE, StoreId, StoreMeta};
+use crate::meta::{Lineage, META_PLACE, StoreId, StoreMeta};
 use crate::seal::unseal;
 
 /// Why a store's history is in doubt.
@@ -58,10 +58,10 @@ pub enum Doubt {
 pub struct OpenReport {
     /// The store did not exist before.
     pub created: bool,
-    /// Why a new incarnation was drawn; empty if none was, or if the store was created.
+    /// What had been flushed and is not there; empty if there is nothing of the kind.
     pub doubts: Vec<Doubt>,
-    /// A new life was started: unflushed records may have been seen before the last end.
-    pub new_life: bool,
+    /// The store had not been closed, or there is a doubt: a new incarnation was drawn.
+    pub new_incarnation: bool,
     /// Batches replayed from the log.
     pub replayed_batches: u64,
     /// Bytes read from the log.
@@ -118,7 +118,7 @@ pub(crate) async fn recover(
     };
     match judgement.story {
         Story::Create => recovery.create(draw_random).await,
-        Story::Continue(story) => recovery.go_on(story).await,
+        Story::Continue(story) => recovery.go_on(story, draw_random).await,
         Story::Doubt(story) => recovery.settle(story, draw_random).await,
     }
 }
@@ -140,10 +140,11 @@ impl Recovery<'_> {
     ) -> Result<Recovered, OpenError> {
         let meta = StoreMeta {
             store_id: StoreId(draw_random()),
-            incarnation: Incarnation(draw_random()),
+            lineage: Lineage(draw_random()),
             fingerprint_key: draw_random(),
-            life: 1,
-            exposed: false,
+            incarnation: Incarnation(draw_random()),
+            boot_number: 1,
+            open: true,
             epoch_ceiling: 0,
             first_segment: self.next_segment,
         };
@@ -151,6 +152,7 @@ impl Recovery<'_> {
         self.write_back(&meta).await?;
         let report = OpenReport {
             created: true,
+            new_incarnation: true,
             ..self.report
         };
         Ok(Recovered {
@@ -161,8 +163,13 @@ impl Recovery<'_> {
         })
     }
 
-    /// The same store, perhaps in a new life, which is flushed before anything else happens.
-    async fn go_on(self, story: Continuation) -> Result<Recovered, OpenError> {
+    /// The same store. Its new boot number, and its new incarnation where it was not closed, are flushed
+    /// before anything else happens.
+    async fn go_on(
+        self,
+        story: Continuation,
+        draw_random: &mut (dyn FnMut() -> u128 + Send),
+    ) -> Result<Recovered, OpenError> {
         let Continuation {
             mut meta,
             mut segments,
@@ -171,13 +178,12 @@ impl Recovery<'_> {
             previous_end,
             torn_bytes,
         } = story;
-        let new_life = meta.exposed;
+        let new_incarnation = meta.open;
         #[cfg(feature = "known-bad")]
-        let new_life = new_life && !known_bad::is(Variant::ExposureForgotten);
-        if new_life {
-            meta.life += 1;
-            meta.exposed = false;
+        if known_bad::is(Variant::UncleanEndForgotten) {
+            meta.open = false;
         }
+        meta.open_again(draw_random);
         let again = said_again(&replay[replay.len() - again..]);
         #[cfg(feature = "known-bad")]
         let replay = {
@@ -189,7 +195,7 @@ impl Recovery<'_> {
         segments.push(self.next_segment);
         let replayed_batches = put_back(replay, self.buffers);
         let report = OpenReport {
-            new_life,
+            new_incarnation,
             replayed_batches,
             torn_bytes,
             ..self.report
@@ -202,7 +208,8 @@ impl Recovery<'_> {
         })
     }
 
-    /// A new incarnation of the store, with everything that could be read, all of it in the engine.
+    /// A new incarnation of the store in a new lineage, with everything that could be read, all of it in the
+    /// engine.
     async fn settle(
         self,
         story: InDoubt,
@@ -215,9 +222,9 @@ impl Recovery<'_> {
             damaged,
             superseded,
         } = story;
-        meta.incarnation = Incarnation(draw_random());
-        meta.life += 1;
-        meta.exposed = false;
+        meta.lineage = Lineage(draw_random());
+        meta.open = true;
+        meta.open_again(draw_random);
         meta.first_segment = self.next_segment;
         let replayed_batches = put_back(replay, self.buffers);
         let segment = self.start_segment(&meta, 0, Vec::new()).await?;
@@ -234,7 +241,7 @@ impl Recovery<'_> {
             .map_err(OpenError::Files)?;
         let mut report = OpenReport {
             doubts,
-            new_life: true,
+            new_incarnation: true,
             replayed_batches,
             ..self.report
         };

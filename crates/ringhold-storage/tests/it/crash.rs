@@ -70,8 +70,8 @@ struct Witness {
     submitted: [Vec<Vec<Write>>; GROUPS],
     /// Batches up to which a flush was acknowledged.
     acknowledged: [usize; GROUPS],
-    exposing: bool,
-    exposed: bool,
+    /// Some commits waited for no flush, so what was seen of them may be gone.
+    buffered: bool,
     closing: bool,
 }
 
@@ -136,16 +136,16 @@ impl History {
         let identity = opened.store.identity();
         let before = self.identity.replace(identity);
         let witness = std::mem::take(&mut self.witness);
-        let new_life = before.is_some_and(|before| identity.life > before.life);
+        let renewed = before.is_some_and(|before| before.incarnation != identity.incarnation);
         if let Some(before) = before {
-            if (identity.store_id, identity.incarnation) != (before.store_id, before.incarnation) {
-                return Err("a plain crash changed the identity".into());
+            if identity.store_id != before.store_id {
+                return Err("a plain crash changed the store".into());
             }
-            if witness.exposed && !witness.closing && !new_life {
-                return Err("unflushed records could be seen, and the life went on".into());
+            if !witness.closing && !renewed {
+                return Err("the store was not closed and goes on under its old name".into());
             }
-            if !witness.exposing && new_life {
-                return Err("nothing was exposed, and the life ended".into());
+            if identity.boot_number <= before.boot_number {
+                return Err("a boot number came twice".into());
             }
         }
         for group in 0..GROUPS {
@@ -154,7 +154,8 @@ impl History {
                 .iter()
                 .position(|state| *state == self.visible[group]);
             let seen = seen.ok_or("what could be seen was no prefix of what was submitted")?;
-            let least = if new_life { 0 } else { seen }.max(witness.acknowledged[group]);
+            let taken_back = witness.buffered && renewed;
+            let least = if taken_back { 0 } else { seen }.max(witness.acknowledged[group]);
             let found = contents(&opened.store, group);
             if !states[least..].contains(&found) {
                 let batches = states.len() - 1;
@@ -197,7 +198,7 @@ impl History {
             random.below(choices)
         });
         if life.close {
-            // Whether or not its answer came through, it takes the flag away after all else is flushed.
+            // Whether or not its answer came through, the end is said to be clean after all else is flushed.
             witness.borrow_mut().closing = true;
             let closing = async { store.close().await.unwrap_or(()) };
             drive(
@@ -235,7 +236,7 @@ async fn write(
             Step::Put { slot, bytes } => {
                 let mut value =
                     vec![u8::try_from(count % 251).expect("small"); usize::from(*bytes)];
-                value.extend_from_slice(&writer.store().identity().life.to_le_bytes());
+                value.extend_from_slice(&writer.store().identity().boot_number.to_le_bytes());
                 Write::put(keyspace(*slot), key(group, *slot), value.into())
             }
             Step::Remove { slot } => Write::remove(keyspace(*slot), key(group, *slot)),
@@ -251,13 +252,12 @@ async fn write(
             },
             Step::Commit { durability } => {
                 let buffered = *durability == Durability::Buffered;
-                witness.borrow_mut().exposing |= buffered;
+                witness.borrow_mut().buffered |= buffered;
                 witness.borrow_mut().submitted[group].push(std::mem::take(&mut batch));
                 if writer.commit(*durability).await.is_err() {
                     return;
                 }
                 let mut witness = witness.borrow_mut();
-                witness.exposed |= buffered;
                 if !buffered {
                     witness.acknowledged[group] = witness.submitted[group].len();
                 }
@@ -436,7 +436,7 @@ fn every_step_of_a_life_and_of_its_recovery() {
         .machine
         .steps
         .taken();
-    assert!(whole > opening + 60, "the life has many steps");
+    assert!(whole > opening + 25, "the life has many steps");
     for stop in 0..=whole {
         for recovery_stop in 0..=opening {
             let first = Life {

@@ -77,7 +77,7 @@ fn the_released_files_open() {
     let opened = machine
         .open(OPTIONS, &mut Random(1))
         .expect("the released store");
-    assert!(opened.report.doubts.is_empty() && !opened.report.new_life);
+    assert!(opened.report.doubts.is_empty() && !opened.report.new_incarnation);
     assert_eq!(opened.report.replayed_batches, 2);
     assert_eq!(text(&opened.store, 1).as_deref(), Some("one"));
 }

@@ -1,7 +1,8 @@
-//! Identity, lives, key epochs, and poisoning.
+//! Identity, incarnations, key epochs, and poisoning.
 
 use std::collections::BTreeSet;
 
+use ringhold_core::id::Incarnation;
 use ringhold_storage::testing::{Operation, block_on};
 use ringhold_storage::{Durability, OpenReport, Opened, PoisonedStep, StoreIdentity, StoreOptions};
 
@@ -40,6 +41,7 @@ fn live(
             writers[0].commit(durability).await.expect("a good disk");
         }
         if end == End::CleanClose {
+            store.confirm_incarnation();
             store.close().await.expect("a good disk");
             let refused = writers[0]
                 .commit(Durability::Flushed)
@@ -56,12 +58,13 @@ fn live(
 }
 
 #[test]
-fn a_life_ends_only_where_something_was_exposed_and_not_closed() {
+fn only_a_clean_close_keeps_the_incarnation() {
     use Durability::{Buffered, Flushed};
     let table = [
-        (None, End::Crash, false),
-        (Some(Flushed), End::Crash, false),
-        (Some(Flushed), End::Dropped, false),
+        (None, End::Crash, true),
+        (None, End::CleanClose, false),
+        (Some(Flushed), End::Crash, true),
+        (Some(Flushed), End::Dropped, true),
         (Some(Flushed), End::CleanClose, false),
         (Some(Buffered), End::Crash, true),
         (Some(Buffered), End::Dropped, true),
@@ -71,41 +74,81 @@ fn a_life_ends_only_where_something_was_exposed_and_not_closed() {
         for seed in 0..20 {
             let (machine, mut random) = (Machine::new(), Random(seed));
             let (before, created) = live(&machine, &mut random, commit, end);
-            assert!(created.created && before.life == 1);
-            let (after, report) = live(&machine, &mut random, None, End::Crash);
-            assert_eq!(report.new_life, expected, "row {row}, seed {seed}");
-            assert_eq!(
-                after.life,
-                before.life + u64::from(expected),
-                "row {row}, seed {seed}"
-            );
+            assert!(created.created && before.boot_number == 1);
+            let (after, report) = live(&machine, &mut random, None, End::CleanClose);
+            assert_eq!(report.new_incarnation, expected, "row {row}, seed {seed}");
+            let changed = after.incarnation != before.incarnation;
+            assert_eq!(changed, expected, "row {row}, seed {seed}");
             assert!(
                 report.doubts.is_empty(),
                 "row {row}, seed {seed}: {report:?}"
             );
-            let same = (before.store_id, before.incarnation, before.fingerprint_key);
-            assert_eq!(
-                (after.store_id, after.incarnation, after.fingerprint_key),
-                same
-            );
+            let same = (before.store_id, before.fingerprint_key);
+            assert_eq!((after.store_id, after.fingerprint_key), same);
             let (third, _) = live(&machine, &mut random, None, End::Crash);
-            assert_eq!(third.life, after.life, "the flag was for one life");
+            assert_eq!(third.incarnation, after.incarnation, "it was closed");
+            assert_eq!((after.boot_number, third.boot_number), (2, 3));
         }
     }
 }
 
+/// Whoever was told of the new name finds it after any crash, or an even newer one.
 #[test]
-fn exposing_is_flushed_before_it_returns() {
+fn a_renewed_incarnation_is_flushed_before_it_returns() {
     for stop in 0..6 {
         let (machine, mut random) = (Machine::new(), Random(stop));
-        let Opened { store, flusher, .. } =
-            machine.open(OPTIONS, &mut random).expect("a new store");
+        let (before, _) = live(&machine, &mut random, None, End::CleanClose);
+        let Opened { store, flusher, .. } = machine.open(OPTIONS, &mut random).expect("one store");
+        assert_eq!(store.identity().incarnation, before.incarnation);
         machine.steps.stop_after(stop);
-        let exposed = block_on(store.expose(), vec![Box::pin(flusher)]).is_ok();
+        let renewed = block_on(
+            store.renew_incarnation(Incarnation(7)),
+            vec![Box::pin(flusher)],
+        )
+        .is_ok();
+        let expected = if renewed {
+            Incarnation(7)
+        } else {
+            before.incarnation
+        };
+        assert_eq!(
+            store.identity().incarnation,
+            expected,
+            "stopped after {stop}"
+        );
         machine.crash(&mut random);
-        let (_, report) = live(&machine, &mut random, None, End::Crash);
-        assert!(report.new_life || !exposed, "stopped after {stop}");
+        let (after, report) = live(&machine, &mut random, None, End::Crash);
+        assert!(report.new_incarnation);
+        assert!(after.incarnation != before.incarnation && after.incarnation != Incarnation(7));
     }
+}
+
+/// Whoever goes on after a clean close and closes again before that is settled is not closed cleanly: it may
+/// be one of two copies, and the next boot number would be believed.
+#[test]
+fn an_unsettled_store_does_not_close_cleanly() {
+    let (machine, mut random) = (Machine::new(), Random(3));
+    let (before, _) = live(&machine, &mut random, None, End::CleanClose);
+    let Opened { store, flusher, .. } = machine.open(OPTIONS, &mut random).expect("one store");
+    assert_eq!(store.identity().incarnation, before.incarnation);
+    block_on(store.close(), vec![Box::pin(flusher)]).expect("a good disk");
+    drop(store);
+    let (after, report) = live(&machine, &mut random, None, End::Crash);
+    assert!(report.new_incarnation && after.incarnation != before.incarnation);
+}
+
+/// A copy of the files of an open store is open too, whatever its original does afterwards.
+#[test]
+fn a_copy_never_shares_a_name_with_its_open_original() {
+    let (machine, mut random) = (Machine::new(), Random(3));
+    let original = machine.open(OPTIONS, &mut random).expect("a new store");
+    let copy = machine
+        .open(OPTIONS, &mut random)
+        .expect("the files as they are");
+    assert_ne!(
+        copy.store.identity().incarnation,
+        original.store.identity().incarnation
+    );
 }
 
 #[test]
@@ -142,9 +185,13 @@ fn epochs_are_never_issued_twice() {
 
 #[test]
 fn a_failed_flush_or_append_poisons_for_good() {
-    for (operation, step) in [
-        (Operation::Flush, PoisonedStep::Flush),
-        (Operation::Append, PoisonedStep::Append),
+    for (operation, durability, step) in [
+        (Operation::Flush, Durability::Flushed, PoisonedStep::Flush),
+        (
+            Operation::Append,
+            Durability::Buffered,
+            PoisonedStep::Append,
+        ),
     ] {
         let (machine, mut random) = (Machine::new(), Random(5));
         let Opened {
@@ -154,7 +201,6 @@ fn a_failed_flush_or_append_poisons_for_good() {
             ..
         } = machine.open(OPTIONS, &mut random).expect("a new store");
         let main = async {
-            store.expose().await.expect("a good disk");
             let [first, second] = &mut writers[..] else {
                 panic!("two groups")
             };
@@ -165,10 +211,7 @@ fn a_failed_flush_or_append_poisons_for_good() {
                 .expect("a good disk");
             machine.files.fail_next(operation);
             first.stage(put(2, "unknown"));
-            let poisoned = first
-                .commit(Durability::Flushed)
-                .await
-                .expect_err("the disk failed");
+            let poisoned = first.commit(durability).await.expect_err("the disk failed");
             assert_eq!(poisoned.step, step);
             // The disk works again; the store does not.
             second.stage(put(1 << 127, "refused"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use ringhold_core::id::Incarnation;
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
     CheckpointError, Durability, Flusher, GroupWriter, Grouping, KeyRange, Keyspace, MemoryEngine,
@@ -126,7 +127,8 @@ fn futures_can_be_sent() {
             .await
             .expect("a good disk");
         sendable(writer.fresh_epoch()).await.expect("a good disk");
-        sendable(store.expose()).await.expect("a good disk");
+        let renewed = store.renew_incarnation(Incarnation(7));
+        sendable(renewed).await.expect("a good disk");
         drop(sendable(store.snapshot()));
         if let Some(begun) = sendable(store.begin_checkpoint())
             .await
@@ -507,12 +509,6 @@ fn a_buffered_commit_does_not_wait_for_a_flush() {
         panic!("three groups")
     };
     let mut flusher = pin!(flusher);
-    {
-        let mut exposed = pin!(store.expose());
-        assert!(poll_once(exposed.as_mut()).is_none());
-        assert!(poll_once(flusher.as_mut()).is_none());
-        assert!(poll_once(exposed).expect("its flush ended").is_ok());
-    }
     files.hold();
     first.stage(put(0, "flushed"));
     second.stage(put(1 << 125, "buffered"));
@@ -562,7 +558,6 @@ fn an_empty_flushed_commit_waits_for_what_went_before() {
     let (
         files,
         Opened {
-            store,
             mut writers,
             flusher,
             ..
@@ -570,7 +565,6 @@ fn an_empty_flushed_commit_waits_for_what_went_before() {
     ) = slow();
     let writer = &mut writers[0];
     let mut flusher = pin!(flusher);
-    block_on(store.expose(), vec![Box::pin(flusher.as_mut())]).expect("a good disk");
     files.hold();
     writer.stage(put(0, "buffered"));
     block_on(

@@ -88,6 +88,7 @@ impl Part for Request {
             Self::Properties(buckets) => kind(writer, 6, buckets),
             Self::Get(get) => kind(writer, 7, get),
             Self::Put(put) => kind(writer, 8, put),
+            Self::Testify(boot) => kind(writer, 9, boot),
         }
     }
 
@@ -101,6 +102,7 @@ impl Part for Request {
             6 => Self::Properties(Part::read(reader)?),
             7 => Self::Get(Part::read(reader)?),
             8 => Self::Put(Part::read(reader)?),
+            9 => Self::Testify(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -117,6 +119,7 @@ impl Part for Reply {
             Self::PropertiesKept => writer.u8(6),
             Self::Got(result) => kind(writer, 7, result),
             Self::Refused(refusal) => kind(writer, 8, refusal),
+            Self::Testimony(testimony) => kind(writer, 9, testimony),
         }
     }
 
@@ -132,6 +135,7 @@ impl Part for Reply {
             6 => Self::PropertiesKept,
             7 => Self::Got(Part::read(reader)?),
             8 => Self::Refused(Part::read(reader)?),
+            9 => Self::Testimony(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

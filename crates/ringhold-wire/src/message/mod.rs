@@ -139,6 +139,8 @@ pub enum NotStarted {
     TooFewPrimaries { required: u32, obtained: u32 },
     /// This node's store has failed and takes no writes until it is reopened.
     StoreFailed,
+    /// This node has just started and does not know yet under which name it may write.
+    Starting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
 use bytes::Bytes;
+use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::version::{Context, Dot, Object};
 
 /// One request from a peer or a native client.
@@ -23,6 +24,8 @@ pub enum Request {
     Get(GetRequest),
     /// Of a native client: a put; forwarded once if this node is no replica of the key.
     Put(ClientPut),
+    /// The sender has started: remember it, and say what you knew of its earlier starts.
+    Testify(Boot),
 }
 
 /// A put as a client sends it. A client must not be able to make up what it has seen (T3), so it gives
@@ -101,6 +104,8 @@ pub enum Reply {
     /// The properties were merged and persisted.
     PropertiesKept,
     Got(Result<ClientGot, GetError>),
+    /// What this node knew of the sender before; what it was told is on disk.
+    Testimony(Testimony),
     /// The request was not carried out.
     Refused(Refusal),
 }

@@ -8,8 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ringhold_core::id::{BootId, ClusterId, Incarnation, NodeId, OperationId};
 use ringhold_core::version::{
-    Actor, Content, Context, Dot, KeyEpoch, Life, LiveEpoch, MetadataField, Object, Timestamp,
-    Version,
+    Actor, Content, Context, Dot, KeyEpoch, LiveEpoch, MetadataField, Object, Timestamp, Version,
 };
 use ringhold_wire::frame::RequestHeader;
 use ringhold_wire::handshake::{
@@ -109,7 +108,6 @@ pub(crate) fn object() -> Object {
 
 pub(crate) fn record() -> Record {
     let live = LiveEpoch {
-        life: Life(4),
         epoch: KeyEpoch(3),
         counter: 2,
     };
@@ -267,13 +265,12 @@ pub(crate) fn any_object() -> impl Strategy<Value = Object> {
 }
 
 pub(crate) fn any_live() -> impl Strategy<Value = Option<LiveEpoch>> {
-    proptest::option::of((any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
-        |(life, epoch, counter)| LiveEpoch {
-            life: Life(life),
+    proptest::option::of(
+        (any::<u64>(), any::<u64>()).prop_map(|(epoch, counter)| LiveEpoch {
             epoch: KeyEpoch(epoch),
             counter,
-        },
-    ))
+        }),
+    )
 }
 
 pub(crate) fn any_record() -> impl Strategy<Value = Record> {

@@ -239,6 +239,7 @@ impl Part for NotStarted {
             Self::NoReplica => writer.u8(3),
             Self::TooFewPrimaries { required, obtained } => pair(writer, 4, required, obtained),
             Self::StoreFailed => writer.u8(5),
+            Self::Starting => writer.u8(6),
         }
     }
 
@@ -252,6 +253,7 @@ impl Part for NotStarted {
                 obtained: Part::read(reader)?,
             },
             5 => Self::StoreFailed,
+            6 => Self::Starting,
             code => return Err(reader.unknown_code("not started", code)),
         })
     }

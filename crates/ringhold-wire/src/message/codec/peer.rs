@@ -4,8 +4,10 @@ use super::super::peer::{
     BucketProperties, ClientGot, ClientPut, MergeRequest, OVERRIDES_BYTES_MAX, ObjectDigest,
     Refusal,
 };
-use super::{NAME_BYTES_MAX, Part, codes, write_name};
+use super::{NAME_BYTES_MAX, Part, codes, kind, write_name};
 use crate::bytes_io::{DecodeError, Reader, Writer};
+use ringhold_core::boot::{Boot, Testimony};
+use ringhold_core::id::BootId;
 use ringhold_core::version::token::TOKEN_BYTES_MAX;
 
 /// Two names, a time, a node's id, the overrides.
@@ -54,6 +56,39 @@ impl Part for ClientGot {
         Ok(Self {
             answer: Part::read(reader)?,
             context: reader.bytes("context", TOKEN_BYTES_MAX)?,
+        })
+    }
+}
+
+impl Part for Boot {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.number);
+        writer.u128(self.id.0);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            number: reader.u64("boot number")?,
+            id: BootId(reader.u128("boot id")?),
+        })
+    }
+}
+
+impl Part for Testimony {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Nothing => writer.u8(1),
+            Self::Earlier => writer.u8(2),
+            Self::Later(boot) => kind(writer, 3, boot),
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.u8("testimony")? {
+            1 => Self::Nothing,
+            2 => Self::Earlier,
+            3 => Self::Later(Part::read(reader)?),
+            code => return Err(reader.unknown_code("testimony", code)),
         })
     }
 }

@@ -6,7 +6,8 @@ use super::{
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use ringhold_core::id::{NodeId, OperationId};
+use ringhold_core::boot::{Boot, Testimony};
+use ringhold_core::id::{BootId, NodeId, OperationId};
 use ringhold_core::quorum::{
     Count, GetSpec, PutCounts, PutSpec, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
@@ -136,8 +137,14 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 context: "token".into(),
             }),
         ),
+        ("testify", Request::Testify(BOOT)),
     ]
 }
+
+const BOOT: Boot = Boot {
+    number: 12,
+    id: BootId(0xb007),
+};
 
 pub(crate) fn put_errors() -> Vec<PutError> {
     vec![
@@ -149,6 +156,7 @@ pub(crate) fn put_errors() -> Vec<PutError> {
             obtained: 1,
         }),
         PutError::NotStarted(NotStarted::StoreFailed),
+        PutError::NotStarted(NotStarted::Starting),
         PutError::Unknown(Uncertain::QuorumNotMet(SHORTFALL)),
         PutError::Unknown(Uncertain::TimedOut),
         PutError::Unknown(Uncertain::Interrupted),
@@ -225,6 +233,9 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
                 context: "token".into(),
             })),
         ),
+        ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),
+        ("testimony: earlier", Reply::Testimony(Testimony::Earlier)),
+        ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),
     ];
     let mut replies: Vec<_> = kinds.map(|(label, reply)| (label.to_owned(), reply)).into();
     replies.extend(
