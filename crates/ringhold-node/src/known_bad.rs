@@ -53,6 +53,10 @@ pub enum Variant {
     SeenTimestampIgnored,
     /// A client is not answered when its deadline passes (T24).
     DeadlineIgnored,
+    /// A peer that was down stays so, whatever it answers (T25).
+    BreakerNeverCloses,
+    /// A peer that is down is never tried again (T25).
+    NeverProbes,
 }
 
 impl Variant {
@@ -78,6 +82,8 @@ impl Variant {
         Self::DeleteRemoves,
         Self::SeenTimestampIgnored,
         Self::DeadlineIgnored,
+        Self::BreakerNeverCloses,
+        Self::NeverProbes,
     ];
 }
 
