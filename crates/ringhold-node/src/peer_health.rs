@@ -23,6 +23,7 @@
 //! Not here: the rules themselves (`ringhold_core::health`), and who is a member.
 
 use crate::env::{BoxFuture, CallError, Deadline, Environment};
+use crate::gather::until;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
@@ -33,6 +34,7 @@ use ringhold_core::health::{
 };
 use ringhold_core::id::NodeId;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::message::{NotStarted, PutError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -286,7 +288,8 @@ impl Known {
     fn note_reply(&mut self, asked: &Asked, reply: &Reply, now_us: u64) {
         let latency_us = now_us.saturating_sub(asked.sent_us);
         match reply {
-            Reply::Refused(Refusal::Overloaded) => {
+            Reply::Refused(Refusal::Overloaded)
+            | Reply::Coordinated(Err(PutError::NotStarted(NotStarted::Overloaded))) => {
                 self.experience.overloaded(now_us, asked.sent_us);
             }
             Reply::Refused(_) => self.experience.acknowledged(now_us, asked.sent_us),
@@ -417,14 +420,16 @@ async fn heartbeat(node: Arc<Node>, id: NodeId) {
     let was_down = node.health.standing(id) == Standing::Down;
     loop {
         let deadline = Deadline::after(&*node.environment, PATIENCE_US);
-        let reply = node.call(id, Request::Ping, deadline).await;
+        let ping = node.call(id, Request::Ping, deadline);
+        // Hosts may look at deadlines now and then only; a heartbeat that is late is dropped, and that is noted.
+        let reply = until(&*node.environment, deadline, ping).await;
         let Some(peer) = node.health.peers.get(&id) else {
             return;
         };
         if peer.standing() != Standing::Down {
             break;
         }
-        if reply.is_err() || !admits_probe(peer, node.environment.now_us()) {
+        if !matches!(reply, Some(Ok(_))) || !admits_probe(peer, node.environment.now_us()) {
             return;
         }
     }
@@ -432,5 +437,162 @@ async fn heartbeat(node: Arc<Node>, id: NodeId) {
         tracing::info!(member = %id, "a member that did not answer does again");
         // It may have missed what members are told.
         node.greet(id).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000;
+    const PEER: NodeId = NodeId(7);
+    const SILENCE: Result<Reply, CallError> = Err(CallError::NoAnswer);
+
+    fn health() -> PeerHealth {
+        let hedge = HedgeDelay {
+            us_min: 2_000,
+            us_max: 50_000,
+        };
+        PeerHealth::new([PEER].into_iter(), 0, hedge)
+    }
+
+    /// Three calls, one a second, of which each ends after a while; what is thought of the peer then.
+    fn after_three(timeout_us: u64, took_us: u64, end: &End<'_>, ticks: bool) -> Standing {
+        let (health, metrics) = (health(), Metrics::default());
+        for call in 1..=3 {
+            let (sent_us, now_us) = (call * S, call * S + took_us);
+            if ticks {
+                (0..=now_us).step_by(250_000).for_each(|at| health.tick(at));
+            }
+            let asked = Asked {
+                sent_us,
+                deadline: Deadline {
+                    at_us: sent_us + timeout_us,
+                },
+                measures: true,
+            };
+            health.learn(PEER, &asked, end, now_us, &metrics);
+        }
+        let standing = health.standing(PEER);
+        let gone_down = u64::from(standing == Standing::Down);
+        assert_eq!(metrics.peers_gone_down.count(), gone_down);
+        standing
+    }
+
+    #[test]
+    fn what_counts_as_silence_and_what_does_not() {
+        let silence = End::Ended(&SILENCE);
+        let rows = [
+            (
+                "a deadline that a healthy peer meets",
+                PATIENCE_US,
+                PATIENCE_US,
+                &silence,
+                Standing::Down,
+            ),
+            (
+                "a deadline that it may miss",
+                2_000,
+                2_000,
+                &silence,
+                Standing::Up,
+            ),
+            (
+                "a connection that breaks",
+                10 * S,
+                1_000,
+                &silence,
+                Standing::Down,
+            ),
+            (
+                "dropped after a long wait",
+                10 * S,
+                PATIENCE_US,
+                &End::Dropped,
+                Standing::Down,
+            ),
+            (
+                "dropped because others were faster",
+                10 * S,
+                3_000,
+                &End::Dropped,
+                Standing::Up,
+            ),
+        ];
+        for (what, timeout_us, took_us, end, expected) in rows {
+            assert_eq!(
+                after_three(timeout_us, took_us, end, true),
+                expected,
+                "{what}"
+            );
+            assert_eq!(
+                after_three(timeout_us, took_us, end, false),
+                Standing::Up,
+                "{what}, while standing still"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_are_measured_and_refusals_for_overload_slow() {
+        let (health, metrics) = (health(), Metrics::default());
+        let asked = Asked {
+            sent_us: S,
+            deadline: Deadline { at_us: 2 * S },
+            measures: true,
+        };
+        let pong = Ok(Reply::Pong(Reported::default()));
+        assert_eq!(health.latency_us(PEER), None);
+        health.learn(PEER, &asked, &End::Ended(&pong), S + 700, &metrics);
+        assert_eq!(health.latency_us(PEER), Some(700));
+        assert_eq!(
+            health.view(PEER, 2 * S).unwrap().reported,
+            Some(Reported::default())
+        );
+        let refused = Ok(Reply::Refused(Refusal::Overloaded));
+        health.learn(PEER, &asked, &End::Ended(&refused), S + 900, &metrics);
+        assert_eq!(
+            (health.standing(PEER), health.latency_us(PEER)),
+            (Standing::Slow, Some(700))
+        );
+        assert_eq!(health.standing(NodeId(8)), Standing::Down, "a stranger");
+    }
+
+    #[test]
+    fn the_hedge_follows_what_is_measured() {
+        let (health, metrics) = (health(), Metrics::default());
+        assert_eq!(health.hedge_us(), 50_000);
+        for call in 1..=100 {
+            let asked = Asked {
+                sent_us: call * 1_000,
+                deadline: Deadline { at_us: S },
+                measures: true,
+            };
+            let pong = Ok(Reply::Pong(Reported::default()));
+            health.learn(
+                PEER,
+                &asked,
+                &End::Ended(&pong),
+                call * 1_000 + 4_000,
+                &metrics,
+            );
+        }
+        health.compare(S, &metrics);
+        assert!(
+            (4_000..4_600).contains(&health.hedge_us()),
+            "{}",
+            health.hedge_us()
+        );
+    }
+
+    #[test]
+    fn second_tries_are_paid_for() {
+        let health = health();
+        let saved = (0..1_000).take_while(|_| health.spend()).count();
+        assert!(saved < 100);
+        (0..9).for_each(|_| health.earn());
+        assert!(!health.spend());
+        health.earn();
+        assert!(health.spend() && !health.spend());
     }
 }
