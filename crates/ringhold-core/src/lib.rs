@@ -12,9 +12,11 @@
 //! | [`fingerprint`] | which record of a store is a key's | |
 //! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
+//! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
 
 pub mod boot;
 pub mod fingerprint;
+pub mod health;
 pub mod id;
 pub mod quorum;
 pub mod ring;

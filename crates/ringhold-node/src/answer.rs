@@ -24,7 +24,7 @@ impl Node {
             return Reply::Refused(Refusal::Expired);
         }
         match request {
-            Request::Ping => Reply::Pong,
+            Request::Ping => Reply::Pong(self.replica.reported(self.environment.now_us())),
             Request::Fetch(name) => self
                 .replica
                 .fetch(&name)

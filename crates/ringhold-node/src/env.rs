@@ -46,12 +46,9 @@ pub trait Peers: Send + Sync {
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>>;
 
-    /// Whether this node's own experience says that requests to `node` are answered: it accepts
-    /// connections and was not silent of late.
-    fn reachable(&self, node: NodeId) -> bool;
-
-    /// How long `node` has taken to answer of late, in microseconds; `None` without experience.
-    fn latency_us(&self, node: NodeId) -> Option<u64>;
+    /// Whether there is a connection to `node`: a request could be put on its way now. Cheap; asked for each request. What
+    /// becomes of requests is the node's own experience to keep ([`crate::peer_health`]).
+    fn connected(&self, node: NodeId) -> bool;
 }
 
 /// Why a call has no reply.

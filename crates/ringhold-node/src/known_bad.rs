@@ -57,6 +57,10 @@ pub enum Variant {
     SeenTimestampIgnored,
     /// A client is not answered when its deadline passes (T24).
     DeadlineIgnored,
+    /// A peer that was down stays so, whatever it answers (T25).
+    BreakerNeverCloses,
+    /// A peer that is down is never tried again (T25).
+    NeverProbes,
 }
 
 impl Variant {
@@ -84,6 +88,8 @@ impl Variant {
         Self::DeleteRemoves,
         Self::SeenTimestampIgnored,
         Self::DeadlineIgnored,
+        Self::BreakerNeverCloses,
+        Self::NeverProbes,
     ];
 }
 

@@ -15,6 +15,7 @@ mod inspect;
 pub mod known_bad;
 pub mod metrics;
 mod node;
+pub mod peer_health;
 pub mod properties;
 mod property_table;
 mod read_repair;

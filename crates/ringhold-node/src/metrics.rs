@@ -71,6 +71,10 @@ pub struct Metrics {
     pub read_repairs: Counter,
     pub read_repairs_dropped: Counter,
     pub hedged_reads: Counter,
+    /// Hedges that the retry budget did not allow.
+    pub hedges_denied: Counter,
+    /// How often a peer was taken for down after failures in a row.
+    pub peers_gone_down: Counter,
     pub operations_repeated: Counter,
     pub epochs_restarted: Counter,
     /// A client had seen more of this store's writes than the store remembers. Must stay 0.

@@ -7,13 +7,15 @@ use crate::admission::{self, Admission};
 use crate::coordinator::plan::Placement;
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::metrics::Metrics;
+use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
 use crate::replica::{ObjectLimits, Replica};
 use crate::ring_memory::{self, RingRefused};
 use ringhold_core::boot::Boot;
+use ringhold_core::health::{HedgeDelay, Standing};
 use ringhold_core::id::{BootId, NodeId};
-use ringhold_core::ring::Ring;
+use ringhold_core::ring::{MemberState, Ring};
 use ringhold_core::version::TokenKey;
 use ringhold_storage::{Opened, Store};
 use ringhold_wire::message::ObjectName;
@@ -29,8 +31,9 @@ const REPAIRS_MAX: usize = 64;
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct Tuning {
-    /// A read whose replica is silent for this long asks another one as well. Microseconds.
-    pub hedge_us: u64,
+    /// A read whose replica is silent for longer than 95 of 100 answers take asks another one as well, within these
+    /// bounds.
+    pub hedge: HedgeDelay,
     /// How long the replicas of a put are waited for, whether or not its client has its answer. Microseconds.
     pub put_tail_us: u64,
     pub limits: ObjectLimits,
@@ -41,7 +44,10 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            hedge_us: 50_000,
+            hedge: HedgeDelay {
+                us_min: 2_000,
+                us_max: 50_000,
+            },
             put_tail_us: 10_000_000,
             limits: ObjectLimits::default(),
             default_properties: Properties::default(),
@@ -88,6 +94,7 @@ pub struct Node {
     pub(crate) ring: Arc<Ring>,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) health: PeerHealth,
     pub(crate) replica: Arc<Replica>,
     pub(crate) properties: PropertyTable,
     pub(crate) metrics: Arc<Metrics>,
@@ -139,11 +146,20 @@ impl Node {
             due,
             Arc::clone(&metrics),
         )));
+        let others = ring.members().iter();
+        let others =
+            others.filter(|member| member.id != id && member.state != MemberState::Removed);
+        let health = PeerHealth::new(
+            others.map(|member| member.id),
+            environment.now_us(),
+            tuning.hedge,
+        );
         let node = Arc::new(Self {
             id,
             ring,
             environment: Arc::clone(&environment),
             peers,
+            health,
             replica,
             properties,
             metrics,
@@ -157,6 +173,8 @@ impl Node {
             new_ring,
             !report.new_incarnation,
         )));
+        let beats = peer_health::beat(Arc::downgrade(&node), Arc::clone(&node.environment));
+        node.environment.spawn(Box::pin(beats));
         Ok(node)
     }
 
@@ -202,14 +220,39 @@ impl Node {
         self.admission.is_admitted()
     }
 
+    /// How requests to `node` fare, as far as this node knows.
+    #[must_use]
+    pub fn standing(&self, node: NodeId) -> Standing {
+        if node == self.id {
+            return Standing::Up;
+        }
+        if !self.peers.connected(node) {
+            return Standing::Down;
+        }
+        self.health.standing(node)
+    }
+
     /// Whether requests to `node` are answered, as far as this node knows.
     #[must_use]
     pub fn is_reachable(&self, node: NodeId) -> bool {
-        node == self.id || self.peers.reachable(node)
+        self.standing(node) != Standing::Down
+    }
+
+    /// What this node's experience says of a peer; `None` for itself and for strangers.
+    #[must_use]
+    pub fn peer_view(&self, node: NodeId) -> Option<PeerView> {
+        self.health.view(node, self.environment.now_us())
+    }
+
+    /// How long a read waits for a replica before it asks another one as well, in microseconds.
+    #[must_use]
+    pub fn hedge_us(&self) -> u64 {
+        self.health.hedge_us()
     }
 
     pub(crate) fn placement(&self, name: ObjectName, n_val: u32) -> Placement {
-        Placement::new(Arc::clone(&self.ring), self.id, &*self.peers, name, n_val)
+        let nearness = |node| (self.standing(node), self.health.latency_us(node));
+        Placement::new(Arc::clone(&self.ring), self.id, nearness, name, n_val)
     }
 
     /// Asks a node, which may be this one, to do something for a coordinator.
@@ -220,7 +263,7 @@ impl Node {
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
         if to != self.id {
-            return self.peers.call(to, request, deadline);
+            return peer_health::call(self, to, request, deadline);
         }
         let node = Arc::clone(self);
         Box::pin(async move { Ok(node.answer(None, request, deadline).await) })

@@ -1,9 +1,10 @@
 //! The node's counts in Prometheus' text format (version 0.0.4), in base units.
 
-use ringhold_core::ring::Member;
+use ringhold_core::health::Standing;
 use ringhold_node::Node;
 use ringhold_node::metrics::Histogram;
-use std::fmt::Write as _;
+use ringhold_node::peer_health::PeerView;
+use std::fmt::{Display, Write as _};
 
 const SECONDS: f64 = 1e-6;
 
@@ -61,6 +62,21 @@ fn requests(page: &mut Page, node: &Node) {
         "ringhold_hedged_reads_total",
         "Reads that asked one replica more because one was silent.",
         metrics.hedged_reads.count(),
+    );
+    page.counter(
+        "ringhold_hedges_denied_total",
+        "Silent replicas that no other was asked for, because the retry budget was spent.",
+        metrics.hedges_denied.count(),
+    );
+    page.head(
+        "ringhold_hedge_delay_seconds",
+        "gauge",
+        "Silence of a replica after which a read asks another one as well.",
+    );
+    page.value(
+        "ringhold_hedge_delay_seconds",
+        "",
+        node.hedge_us() as f64 * SECONDS,
     );
     page.head(
         "ringhold_requests_shed_total",
@@ -223,20 +239,65 @@ fn peers(page: &mut Page, node: &Node) {
         "gauge",
         "1 if requests to the member are answered, by this node's own experience.",
     );
-    for Member { id, name, .. } in node
-        .ring()
-        .members()
-        .iter()
-        .filter(|member| member.id != node.id())
-    {
-        let labels = format!("peer=\"{}\"", escape(name));
-        page.value(
-            "ringhold_peer_reachable",
-            &labels,
-            u64::from(node.is_reachable(*id)),
-        );
+    let members = node.ring().members().iter();
+    let peers: Vec<(String, Standing, PeerView)> = members
+        .filter_map(|member| {
+            let labels = format!("peer=\"{}\"", escape(&member.name));
+            Some((labels, node.standing(member.id), node.peer_view(member.id)?))
+        })
+        .collect();
+    for (labels, standing, _) in &peers {
+        let reachable = u64::from(*standing != Standing::Down);
+        page.value("ringhold_peer_reachable", labels, reachable);
     }
+    page.head(
+        "ringhold_peer_slow",
+        "gauge",
+        "1 if the member answers and is asked last: overloaded, a slow disk, or far slower than the others.",
+    );
+    for (labels, standing, _) in &peers {
+        let slow = u64::from(*standing == Standing::Slow);
+        page.value("ringhold_peer_slow", labels, slow);
+    }
+    let gauges: [PeerGauge; 4] = [
+        (
+            "ringhold_peer_phi",
+            "How unlikely the member's silence is: 8 is one time in a hundred million.",
+            |view| Some(view.phi),
+        ),
+        (
+            "ringhold_peer_latency_seconds",
+            "How long the member takes to answer, in an average that forgets.",
+            |view| Some(view.latency_us? as f64 * SECONDS),
+        ),
+        (
+            "ringhold_peer_queue_jobs",
+            "Jobs in the member's longest queue, as it reports.",
+            |view| Some(f64::from(view.reported?.queue_jobs)),
+        ),
+        (
+            "ringhold_peer_disk_latency_seconds",
+            "How long the member's disk takes for a commit, as it reports.",
+            |view| Some(view.reported?.disk_latency_us as f64 * SECONDS),
+        ),
+    ];
+    for (name, help, of) in gauges {
+        page.head(name, "gauge", help);
+        for (labels, _, view) in &peers {
+            of(view)
+                .into_iter()
+                .for_each(|value| page.value(name, labels, value));
+        }
+    }
+    page.counter(
+        "ringhold_peers_gone_down_total",
+        "How often a member was taken for down after failures in a row.",
+        node.metrics().peers_gone_down.count(),
+    );
 }
+
+/// A name, what it means, and what it is for one peer, where it is known.
+type PeerGauge = (&'static str, &'static str, fn(&PeerView) -> Option<f64>);
 
 struct Page(String);
 
@@ -251,7 +312,7 @@ impl Page {
         self.value(name, "", count);
     }
 
-    fn value(&mut self, name: &str, labels: &str, value: u64) {
+    fn value(&mut self, name: &str, labels: &str, value: impl Display) {
         if labels.is_empty() {
             self.line(format_args!("{name} {value}"));
         } else {

@@ -1,5 +1,6 @@
 //! What a node tells about itself and its cluster, as JSON.
 
+use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Member;
 use ringhold_node::{Holding, Inspection, Node};
@@ -24,6 +25,8 @@ pub(crate) fn status(node: &Node) -> Value {
             "partitions": ring.partition_count().count(),
         },
         "members": members,
+        "peers": peers(node),
+        "hedge_us": node.hedge_us(),
         "storage": {
             "incarnation": identity.incarnation.to_string(),
             "boot_number": identity.boot_number,
@@ -36,6 +39,33 @@ pub(crate) fn status(node: &Node) -> Value {
             "quarantined_segments": figures.quarantined_segments,
         },
     })
+}
+
+/// How requests to each other member fare, by this node's own experience.
+fn peers(node: &Node) -> Vec<Value> {
+    let members = node.ring().members().iter();
+    let views = members.filter_map(|member| Some((member, node.peer_view(member.id)?)));
+    views
+        .map(|(member, view)| {
+            json!({
+                "name": member.name,
+                "standing": standing_name(node.standing(member.id)),
+                "phi": (view.phi * 100.0).round() / 100.0,
+                "latency_us": view.latency_us,
+                "latency_95_us": view.high_latency_us,
+                "queue_jobs": view.reported.map(|reported| reported.queue_jobs),
+                "disk_latency_us": view.reported.map(|reported| reported.disk_latency_us),
+            })
+        })
+        .collect()
+}
+
+fn standing_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Up => "up",
+        Standing::Slow => "slow",
+        Standing::Down => "down",
+    }
 }
 
 fn member_status(node: &Node, member: &Member) -> Value {

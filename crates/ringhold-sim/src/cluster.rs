@@ -489,6 +489,7 @@ impl Cluster {
         rare.add(Rare::ReadRepaired, metrics.read_repairs.count());
         rare.add(Rare::PutForwarded, metrics.puts_forwarded.count());
         rare.add(Rare::ReadHedged, metrics.hedged_reads.count());
+        rare.add(Rare::PeerGoneDown, metrics.peers_gone_down.count());
         rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());
         rare.add(Rare::EpochRestarted, metrics.epochs_restarted.count());
         rare.add(Rare::OwnDotAhead, metrics.own_dot_ahead.count());

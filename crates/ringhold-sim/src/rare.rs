@@ -37,6 +37,8 @@ rare_events! {
     PutForwarded = "put forwarded",
     /// The silent replica of a get was joined by another one.
     ReadHedged = "read hedged",
+    /// A peer was taken for down after failures in a row, with a connection to it.
+    PeerGoneDown = "peer taken for down",
     /// A retry met the first try's dot.
     OperationRepeated = "operation repeated",
     /// A retry became a second version, at another primary.

@@ -1,6 +1,7 @@
 //! The tests of the pure crate.
 
 mod dots;
+mod health;
 mod quorum;
 mod quorum_get;
 mod quorum_model;

@@ -1,7 +1,8 @@
 //! A get: read, compare, answer, repair (§4.5, §5).
 //!
 //! The nearest replica sends the object, as many others as R needs send digests. A replica that fails is
-//! replaced by the next primary at once, one that is silent is joined by it after a pause. Then
+//! replaced by the next primary at once, one that is silent for longer than nearly all answers take is joined by it, as far
+//! as the retry budget goes. Then
 //! replicas whose digests differ send their objects, everything is merged, the client gets all
 //! versions that nothing has overwritten, and the replicas that lacked some get them by merge.
 
@@ -33,6 +34,7 @@ impl Node {
         deadline: Deadline,
     ) -> Result<GetAnswer, GetError> {
         let started_us = self.environment.now_us();
+        self.health.earn();
         let answer = self.read(request, deadline).await;
         let elapsed_us = self.environment.now_us().saturating_sub(started_us);
         match &answer {
@@ -73,6 +75,7 @@ impl Node {
             replies: Vec::new(),
             views: Views::default(),
             notes: &mut notes,
+            hedge_us: self.health.hedge_us(),
             deadline,
         };
         reading.ask_first();
@@ -107,6 +110,8 @@ struct Reading<'a> {
     replies: Vec<GetReply>,
     views: Views,
     notes: &'a mut Notes,
+    /// The silence after which another replica is asked as well.
+    hedge_us: u64,
     deadline: Deadline,
 }
 
@@ -130,17 +135,25 @@ impl Reading<'_> {
             if let Status::Impossible(shortfall) = self.tally.status() {
                 return Err(self.not_met(shortfall));
             }
-            let pause_us = (!self.spares.is_empty()).then_some(self.node.tuning.hedge_us);
+            let pause_us = (!self.spares.is_empty()).then_some(self.hedge_us);
             match self.calls.next_within(pause_us).await {
                 Arrival::Reply(target, reply) => self.take(target, reply),
-                Arrival::Silence => {
-                    self.node.metrics.hedged_reads.add(1);
-                    self.ask_next(true);
-                }
+                Arrival::Silence => self.hedge(),
                 Arrival::Nothing => return Err(GetError::TimedOut),
             }
         }
         Ok(())
+    }
+
+    fn hedge(&mut self) {
+        if self.node.health.spend() {
+            self.node.metrics.hedged_reads.add(1);
+            self.ask_next(true);
+            return;
+        }
+        self.node.metrics.hedges_denied.add(1);
+        // Not to ask again all the time.
+        self.hedge_us = self.hedge_us.saturating_mul(2);
     }
 
     /// Gets the objects of the replicas that hold something else, until none differs. Returns those that

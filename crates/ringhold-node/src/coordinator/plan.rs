@@ -4,7 +4,7 @@
 //! writes for absent primaries, only primaries are targets. A cluster of fewer members
 //! than N has as many replicas as members.
 
-use crate::env::Peers;
+use crate::peer_health::Nearness;
 use crate::properties::{Durability, Properties};
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
@@ -20,8 +20,8 @@ pub(crate) struct Placement {
     pub(crate) ring: Arc<Ring>,
     pub(crate) name: ObjectName,
     pub(crate) n: u32,
-    /// The primaries, nearest first: this node, then the reachable ones by how fast they answer,
-    /// then those that are not.
+    /// The primaries, nearest first: this node, then those that are up, those that are slow and those that are
+    /// down, each by how fast they answer.
     pub(crate) targets: Vec<Target>,
     /// Whether this node is a primary.
     pub(crate) is_here: bool,
@@ -31,7 +31,7 @@ impl Placement {
     pub(crate) fn new(
         ring: Arc<Ring>,
         me: NodeId,
-        peers: &dyn Peers,
+        nearness: impl Fn(NodeId) -> Nearness,
         name: ObjectName,
         n_val: u32,
     ) -> Self {
@@ -39,7 +39,7 @@ impl Placement {
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
         let mut primaries = list[..n].to_vec();
         // Stable, so that equally near nodes stay in ring order.
-        primaries.sort_by_key(|&node| (node != me, !peers.reachable(node), peers.latency_us(node)));
+        primaries.sort_by_cached_key(|&node| (node != me, nearness(node)));
         let targets = primaries
             .iter()
             .map(|&node| Target {

@@ -43,6 +43,7 @@ impl Node {
         deadline: Deadline,
     ) -> Result<PutAnswer, PutError> {
         let started_us = self.environment.now_us();
+        self.health.earn();
         let answer = self.route(request, deadline).await;
         let elapsed_us = self.environment.now_us().saturating_sub(started_us);
         match &answer {

@@ -7,6 +7,7 @@
 //!
 //! A replica does two things to an object, and no third: it coordinates (makes one dot), or it merges.
 
+mod commit_latency;
 pub(crate) mod operations;
 pub(crate) mod writer;
 
@@ -15,7 +16,9 @@ use crate::env::{Deadline, Environment};
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
+use commit_latency::CommitLatency;
 use ringhold_core::fingerprint::fingerprint;
+use ringhold_core::health::Reported;
 use ringhold_core::version::{Dot, Object};
 use ringhold_storage::{GroupWriter, Keyspace, ReadError, StorageKey, Store};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
@@ -83,6 +86,7 @@ pub(crate) enum CoordinateError {
 pub(crate) struct Replica {
     store: Arc<Store>,
     queues: Vec<mpsc::Sender<Job>>,
+    commit_latencies: Vec<Arc<CommitLatency>>,
     metrics: Arc<Metrics>,
 }
 
@@ -95,13 +99,17 @@ impl Replica {
         metrics: Arc<Metrics>,
         checkpoint_due: &Arc<Notify>,
     ) -> Self {
+        let mut commit_latencies = Vec::with_capacity(writers.len());
         let queues = writers.into_iter().map(|group| {
+            let commit_latency = Arc::new(CommitLatency::default());
+            commit_latencies.push(Arc::clone(&commit_latency));
             let (sender, queue) = mpsc::channel(QUEUE_JOBS_MAX);
             let writer = Writer {
                 environment: Arc::clone(environment),
                 store: Arc::clone(&store),
                 group,
                 metrics: Arc::clone(&metrics),
+                commit_latency,
                 checkpoint_due: Arc::clone(checkpoint_due),
                 operations: operations::RecentOperations::default(),
                 spare_epoch: None,
@@ -113,12 +121,27 @@ impl Replica {
         Self {
             store,
             queues,
+            commit_latencies,
             metrics,
         }
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// How this replica is: its longest queue, its slowest disk.
+    pub(crate) fn reported(&self, now_us: u64) -> Reported {
+        let queued = |queue: &mpsc::Sender<Job>| queue.max_capacity() - queue.capacity();
+        let longest = self.queues.iter().map(queued).max().unwrap_or(0);
+        let latencies = self.commit_latencies.iter();
+        Reported {
+            queue_jobs: u32::try_from(longest).unwrap_or(u32::MAX),
+            disk_latency_us: latencies
+                .map(|latency| latency.us(now_us))
+                .max()
+                .unwrap_or(0),
+        }
     }
 
     /// The object as it is here; absent if the key was never written here. A record that can't be

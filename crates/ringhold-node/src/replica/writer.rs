@@ -7,6 +7,7 @@
 //! Between the read of a record and its staging nothing awaits (a key epoch is drawn before), and nobody
 //! else writes this group; that is all the isolation there is and all that is needed.
 
+use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
 use super::{CoordinateError, CoordinateJob, Coordinated, record_of};
 use crate::env::{Deadline, Environment};
@@ -98,6 +99,7 @@ pub(crate) struct Writer {
     pub(crate) store: Arc<Store>,
     pub(crate) group: GroupWriter,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) commit_latency: Arc<CommitLatency>,
     pub(crate) checkpoint_due: Arc<Notify>,
     pub(crate) operations: RecentOperations,
     pub(crate) spare_epoch: Option<u64>,
@@ -175,7 +177,9 @@ impl Writer {
         self.metrics
             .group_commit_batch_size
             .observe(batch.waiting.len() as u64);
+        self.commit_latency.began(self.environment.now_us());
         let committed = self.group.commit(durability).await.is_ok();
+        self.commit_latency.ended(self.environment.now_us());
         if !committed {
             // The store has failed and takes nothing any more.
             self.group.discard();

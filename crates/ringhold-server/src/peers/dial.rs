@@ -1,7 +1,7 @@
 //! Keeping one connection to one member alive.
 //!
 //! Dial, shake hands, exchange frames until it breaks, wait a little, dial again. The member counts as
-//! reachable from the handshake until the connection breaks or is silent for too long with a heartbeat
+//! connected from the handshake until the connection breaks or is silent for too long with a heartbeat
 //! unanswered; a silent connection is kept, because the member may only be pausing, and counts again with its next sign
 //! of life. Any part of a frame that arrives is one, and so is a large frame that keeps going out.
 
@@ -66,13 +66,13 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
             Ok((reader, writer)) => {
                 retry = RETRY_FIRST;
                 dialling.link.heard();
-                dialling.link.set_reachable(true);
+                dialling.link.set_connected(true);
                 (dialling.greet)();
                 exchange(&dialling, reader, writer).await.to_string()
             }
             Err(error) => error.to_string(),
         };
-        dialling.link.set_reachable(false);
+        dialling.link.set_connected(false);
         dialling.link.abandon();
         if reason != last_reason {
             tracing::info!(member = %dialling.link.member, address = dialling.address, reason, "no connection to a member; trying again");
@@ -156,7 +156,7 @@ async fn receive(dialling: &Dialling, reader: &mut FrameReader) -> Result<(), St
     };
     let reply = Reply::decode(body)?;
     // A member that was silent and is back may have missed what members are told.
-    if link.set_reachable(true) {
+    if link.set_connected(true) {
         (dialling.greet)();
     }
     link.receive(id, reply);
@@ -176,7 +176,7 @@ async fn beat(link: &Link, silence: Duration) {
         // A tick that comes late says that this process was paused, not that the member was.
         let paused = link.now_us().saturating_sub(before) > silence_us / 2;
         if link.silent_us() > silence_us && !paused {
-            link.set_reachable(false);
+            link.set_connected(false);
             link.abandon();
             late += 1;
         } else {

@@ -16,12 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// The weight of the newest call in the average latency: one in this many.
-const LATENCY_WINDOW: u64 = 16;
-
 struct Waiting {
     reply: oneshot::Sender<Reply>,
-    sent_us: u64,
     deadline: Deadline,
 }
 
@@ -33,8 +29,7 @@ pub(crate) struct Link {
     pub(super) outbox: Outbox,
     waiting: Mutex<BTreeMap<u64, Waiting>>,
     next_id: AtomicU64,
-    reachable: AtomicBool,
-    latency_us: AtomicU64,
+    connected: AtomicBool,
     heard_us: AtomicU64,
 }
 
@@ -51,8 +46,7 @@ impl Link {
             outbox: Outbox::default(),
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
-            reachable: AtomicBool::new(true),
-            latency_us: AtomicU64::new(0),
+            connected: AtomicBool::new(true),
             heard_us: AtomicU64::new(0),
         })
     }
@@ -63,7 +57,7 @@ impl Link {
         request: &Request,
         deadline: Deadline,
     ) -> Option<oneshot::Receiver<Reply>> {
-        if !self.reachable.load(Ordering::Relaxed) {
+        if !self.connected.load(Ordering::Relaxed) {
             return None;
         }
         self.put_in_outbox(request, deadline)
@@ -83,14 +77,7 @@ impl Link {
         };
         let (reply, answer) = oneshot::channel();
         // In the table before it is on its way: the reply may be faster than this thread.
-        self.table().insert(
-            header.id,
-            Waiting {
-                reply,
-                sent_us: now_us,
-                deadline,
-            },
-        );
+        self.table().insert(header.id, Waiting { reply, deadline });
         let taken = self
             .outbox
             .push(|out| frame::append_request(out, header, request));
@@ -104,11 +91,9 @@ impl Link {
 
     /// Hands a reply to whoever waits for it.
     pub(super) fn receive(&self, id: u64, reply: Reply) {
-        let now_us = self.environment.now_us();
         let Some(waiting) = self.table().remove(&id) else {
             return;
         };
-        self.note_latency(now_us.saturating_sub(waiting.sent_us));
         waiting.reply.send(reply).ok();
     }
 
@@ -116,7 +101,7 @@ impl Link {
         self.environment.now_us()
     }
 
-    /// Sends a heartbeat, also to a member that is thought unreachable: its answer says otherwise.
+    /// Sends a heartbeat, also to a member that is thought disconnected: its answer says otherwise.
     pub(super) fn beat(&self, deadline: Deadline) {
         self.put_in_outbox(&Request::Ping, deadline);
     }
@@ -135,16 +120,16 @@ impl Link {
     }
 
     /// Says whether that is a change.
-    pub(super) fn set_reachable(&self, reachable: bool) -> bool {
-        let changed = self.reachable.swap(reachable, Ordering::Relaxed) != reachable;
+    pub(super) fn set_connected(&self, connected: bool) -> bool {
+        let changed = self.connected.swap(connected, Ordering::Relaxed) != connected;
         if changed {
-            tracing::info!(member = %self.member, reachable, "a member's reachability has changed");
+            tracing::info!(member = %self.member, connected, "the connection to a member has changed");
         }
         changed
     }
 
-    pub(crate) fn is_reachable(&self) -> bool {
-        self.reachable.load(Ordering::Relaxed)
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
     }
 
     /// Ends all waiting calls: whether they were carried out is unknown. What was not yet written is
@@ -161,17 +146,6 @@ impl Link {
         let now_us = self.environment.now_us();
         self.table()
             .retain(|_, waiting| waiting.deadline.at_us > now_us && !waiting.reply.is_closed());
-    }
-
-    /// An average that forgets. A race between two replies loses one of them, which does no harm.
-    fn note_latency(&self, latency_us: u64) {
-        let known = self.latency_us.load(Ordering::Relaxed);
-        let average = if known == 0 {
-            latency_us
-        } else {
-            known - known / LATENCY_WINDOW + latency_us / LATENCY_WINDOW
-        };
-        self.latency_us.store(average.max(1), Ordering::Relaxed);
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Waiting>> {
@@ -209,14 +183,9 @@ impl Peers for Links {
         })
     }
 
-    fn reachable(&self, node: NodeId) -> bool {
+    fn connected(&self, node: NodeId) -> bool {
         self.links
             .get(&node)
-            .is_some_and(|link| link.is_reachable())
-    }
-
-    fn latency_us(&self, node: NodeId) -> Option<u64> {
-        let latency_us = self.links.get(&node)?.latency_us.load(Ordering::Relaxed);
-        (latency_us > 0).then_some(latency_us)
+            .is_some_and(|link| link.is_connected())
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Each node dials every other member and sends its requests on that one connection; replies come back
 //! on it, in whatever order they are ready. The other node's requests arrive on the connection that it
-//! dialled. Whether a member is reachable is this node's own experience on the connection it dialled: the
-//! member accepts, shakes hands, and answers heartbeats.
+//! dialled. A member is connected while the connection that this node dialled stands: the member accepts, shakes hands, and
+//! is not silent for long. How requests fare on it is kept by the node (`ringhold_node::peer_health`).
 //!
 //! | module | |
 //! | --- | --- |
-//! | [`link`] | what callers share with the connection to one member: waiting calls, health, latency |
+//! | [`link`] | what callers share with the connection to one member: waiting calls, the last sign of life |
 //! | [`dial`] | keeps one connection to one member alive |
 //! | [`accept`] | serves the requests of whoever connects |
 //! | [`stream`] | frames on a TCP stream |

@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 /// Where the reply is put down.
-pub(crate) struct CallSlot {
-    pub(crate) sent_us: u64,
-    state: Mutex<SlotState>,
-}
+#[derive(Default)]
+pub(crate) struct CallSlot(Mutex<SlotState>);
 
 #[derive(Default)]
 struct SlotState {
@@ -21,13 +19,6 @@ struct SlotState {
 }
 
 impl CallSlot {
-    pub(crate) fn new(sent_us: u64) -> Self {
-        Self {
-            sent_us,
-            state: Mutex::default(),
-        }
-    }
-
     pub(crate) fn complete(&self, outcome: Result<Reply, CallError>) {
         let mut state = self.lock();
         state.outcome.get_or_insert(outcome);
@@ -39,7 +30,7 @@ impl CallSlot {
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotState> {
-        self.state.lock().expect("no holder of this lock panics")
+        self.0.lock().expect("no holder of this lock panics")
     }
 }
 

@@ -13,7 +13,7 @@
 //! | [`call`] | one request that waits for its reply |
 //! | [`fate`] | which way a frame goes, and what happens to it there |
 //! | [`handshake`] | what passes before a connection stands |
-//! | [`link`] | what a caller knows of the way to another host: waiting calls, health, latency |
+//! | [`link`] | what a caller knows of the way to another host: waiting calls, the last sign of life |
 //! | [`witness`] | what passes, for the books |
 //! | [`peers`] | a node's view of it all, and the task that keeps its links alive |
 //!
@@ -214,13 +214,13 @@ impl Network {
         let until_us = deadline_us.saturating_add(patience_us);
         let mut state = self.lock();
         let link = self.link(&mut state, from, to);
-        if !link.reachable {
+        if !link.connected {
             return Err(CallError::NotSent);
         }
         let generation = link.generation;
         state.last_call += 1;
         let id = state.last_call;
-        let slot = Arc::new(CallSlot::new(now_us));
+        let slot = Arc::new(CallSlot::default());
         self.link(&mut state, from, to)
             .waiting
             .insert(id, Arc::clone(&slot));
@@ -405,7 +405,6 @@ impl Network {
         let Some(slot) = link.waiting.remove(&id) else {
             return;
         };
-        link.note_latency(now_us.saturating_sub(slot.sent_us));
         drop(state);
         slot.complete(Ok(reply));
     }
@@ -423,7 +422,7 @@ impl Network {
         };
         link.generation += 1;
         // Clients connect anew with their next request; nodes have a task for that.
-        link.reachable = from >= nodes;
+        link.connected = from >= nodes;
         let waiting = std::mem::take(&mut link.waiting);
         drop(state);
         for slot in waiting.into_values() {

@@ -56,7 +56,7 @@ impl Peers for SimPeers {
         }
     }
 
-    fn reachable(&self, node: NodeId) -> bool {
+    fn connected(&self, node: NodeId) -> bool {
         let Some(to) = self.host_of(node) else {
             return false;
         };
@@ -64,13 +64,7 @@ impl Peers for SimPeers {
             .lock()
             .links
             .get(&(self.host, to))
-            .is_some_and(|link| link.reachable)
-    }
-
-    fn latency_us(&self, node: NodeId) -> Option<u64> {
-        let to = self.host_of(node)?;
-        let latency_us = self.network.lock().links.get(&(self.host, to))?.latency_us;
-        (latency_us > 0).then_some(latency_us)
+            .is_some_and(|link| link.connected)
     }
 }
 
@@ -109,7 +103,7 @@ impl Network {
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
         let link = self.link(&mut state, from, to);
-        if !link.reachable {
+        if !link.connected {
             return Health::Broken;
         }
         if now_us.saturating_sub(link.heard_us) > SILENCE_US {
@@ -219,7 +213,7 @@ impl Network {
             return;
         }
         let link = self.link(&mut state, from, to);
-        link.reachable = true;
+        link.connected = true;
         link.heard_us = now_us;
     }
 }

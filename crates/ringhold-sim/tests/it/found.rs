@@ -15,7 +15,7 @@ use ringhold_wire::message::{ObjectName, PutOptions, PutRequest};
 use std::sync::{Arc, Mutex};
 
 /// Three nodes that checkpoint all the time, and nobody else.
-fn small_cluster() -> Cluster {
+pub(crate) fn small_cluster() -> Cluster {
     let executor = Executor::new(Random::new(1));
     let trace = Trace::new(executor.clone(), None);
     let around = Surroundings {
@@ -35,7 +35,7 @@ fn small_cluster() -> Cluster {
     cluster
 }
 
-fn pass(cluster: &Cluster, us: u64) {
+pub(crate) fn pass(cluster: &Cluster, us: u64) {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + us;
     while executor.step(until_us) {}
@@ -86,7 +86,7 @@ fn send_put(cluster: &Cluster, node: usize, operation: usize) -> Outcome {
 }
 
 /// Whether a blind put by way of a node is acknowledged.
-fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
+pub(crate) fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
     let outcome = send_put(cluster, node, operation);
     pass(cluster, 1_500_000);
     let reply = outcome.lock().expect("nobody panics with it").take();

@@ -2,5 +2,6 @@
 
 mod campaigns;
 mod found;
+mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;

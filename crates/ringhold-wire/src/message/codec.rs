@@ -111,7 +111,7 @@ impl Part for Request {
 impl Part for Reply {
     fn write(&self, writer: &mut Writer<'_>) {
         match self {
-            Self::Pong => writer.u8(1),
+            Self::Pong(reported) => kind(writer, 1, reported),
             Self::Coordinated(result) => kind(writer, 2, result),
             Self::Merged { durable } => kind(writer, 3, durable),
             Self::Fetched(object) => kind(writer, 4, object),
@@ -125,7 +125,7 @@ impl Part for Reply {
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.u8("reply")? {
-            1 => Self::Pong,
+            1 => Self::Pong(Part::read(reader)?),
             2 => Self::Coordinated(Part::read(reader)?),
             3 => Self::Merged {
                 durable: Part::read(reader)?,

@@ -3,6 +3,7 @@
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
+use ringhold_core::health::Reported;
 use ringhold_core::version::{Context, Dot, Object};
 
 /// One request from a peer or a native client.
@@ -94,7 +95,8 @@ impl ObjectDigest {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    Pong,
+    /// Here, and how this node is.
+    Pong(Reported),
     Coordinated(Result<PutAnswer, PutError>),
     Merged {
         durable: bool,

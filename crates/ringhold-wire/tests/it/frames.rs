@@ -4,6 +4,7 @@ use crate::samples::{self, messages};
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use ringhold_core::health::Reported;
 use ringhold_wire::bytes_io::DecodeError;
 use ringhold_wire::frame::{
     FRAME_BYTES_MAX, Frame, FrameDecoder, FrameTooLarge, HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES,
@@ -160,7 +161,7 @@ fn a_message_too_large_for_a_frame_leaves_the_buffer_as_it_was() {
 #[test]
 fn a_frame_without_a_kind_is_no_frame() {
     let mut out = BytesMut::new();
-    append_reply(&mut out, 1, &Reply::Pong).unwrap();
+    append_reply(&mut out, 1, &Reply::Pong(Reported::default())).unwrap();
     for length in 0..4u32 {
         let mut decoder = established();
         decoder.feed(&length.to_be_bytes());

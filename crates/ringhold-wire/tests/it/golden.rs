@@ -151,8 +151,10 @@ fn frames() {
     let request = encoded(|out| {
         frame::append_request(out, header, &Request::Ping).expect("a small frame");
     });
-    let reply =
-        encoded(|out| frame::append_reply(out, header.id, &Reply::Pong).expect("a small frame"));
+    let reply = encoded(|out| {
+        frame::append_reply(out, header.id, &Reply::Pong(messages::REPORTED))
+            .expect("a small frame");
+    });
     let handshake = encoded(|out| frame::append_handshake(out, &confirm));
     let entries = [
         ("handshake", handshake),
@@ -178,6 +180,9 @@ fn frames() {
     let Ok(Some(Frame::Reply { id, body })) = decoder.next_frame() else {
         panic!("a reply")
     };
-    assert_eq!((id, Reply::decode(body)), (header.id, Ok(Reply::Pong)));
+    assert_eq!(
+        (id, Reply::decode(body)),
+        (header.id, Ok(Reply::Pong(messages::REPORTED)))
+    );
     assert_eq!(decoder.next_frame(), Ok(None));
 }

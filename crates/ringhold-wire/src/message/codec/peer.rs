@@ -7,6 +7,7 @@ use super::super::peer::{
 use super::{NAME_BYTES_MAX, Part, codes, kind, write_name};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use ringhold_core::boot::{Boot, Testimony};
+use ringhold_core::health::Reported;
 use ringhold_core::id::BootId;
 use ringhold_core::version::token::TOKEN_BYTES_MAX;
 
@@ -119,6 +120,20 @@ impl Part for BucketProperties {
             changed_us: reader.u64("time of change")?,
             changed_by: reader.u128("author of change")?,
             overrides: reader.bytes("overrides", OVERRIDES_BYTES_MAX)?,
+        })
+    }
+}
+
+impl Part for Reported {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.queue_jobs);
+        writer.u64(self.disk_latency_us);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            queue_jobs: reader.u32("queue length")?,
+            disk_latency_us: reader.u64("disk latency")?,
         })
     }
 }

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use ringhold_core::boot::{Boot, Testimony};
+use ringhold_core::health::Reported;
 use ringhold_core::id::{BootId, NodeId, OperationId};
 use ringhold_core::quorum::{
     Count, GetSpec, PutCounts, PutSpec, QuorumViolation, ReplicaKind, Requirement, Shortfall,
@@ -24,6 +25,10 @@ use ringhold_wire::message::{
 const DOT: Dot = Dot {
     actor: actor(7, 3),
     counter: 2,
+};
+pub(crate) const REPORTED: Reported = Reported {
+    queue_jobs: 12,
+    disk_latency_us: 34_567,
 };
 const SHORTFALL: Shortfall = Shortfall {
     requirement: Requirement::PW,
@@ -214,7 +219,7 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
         explanation: Some(Box::new(explanation())),
     };
     let kinds = [
-        ("pong", Reply::Pong),
+        ("pong", Reply::Pong(REPORTED)),
         ("coordinated", Reply::Coordinated(Ok(put))),
         ("merged", Reply::Merged { durable: true }),
         ("fetched", Reply::Fetched(super::object())),
@@ -433,7 +438,12 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         explanation,
     });
     prop_oneof![
-        Just(Reply::Pong),
+        any::<(u32, u64)>().prop_map(|(queue_jobs, disk_latency_us)| {
+            Reply::Pong(Reported {
+                queue_jobs,
+                disk_latency_us,
+            })
+        }),
         put.prop_map(|answer| Reply::Coordinated(Ok(answer))),
         proptest::sample::select(put_errors()).prop_map(|error| Reply::Coordinated(Err(error))),
         any::<bool>().prop_map(|durable| Reply::Merged { durable }),

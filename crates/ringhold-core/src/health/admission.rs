@@ -1,0 +1,408 @@
+//! How much of the time background work may have (§6.5).
+//!
+//! Hints that are delivered, replicas that are rebuilt or compared, tombstones and checksums: all of it uses the disk and the network
+//! that requests wait for. Dynamo's answer is one controller that grants it slices, and watches what they do to the latency of
+//! foreground requests over the last minute. The only quantity that is compared with anything is the one that was promised to
+//! clients, their 99th percentile; queue lengths and utilisation would have to be translated into it.
+//!
+//! The *share* of the time that is granted rises by a little every second while the percentile is within its target, and is halved when it
+//! is not: additive increase and multiplicative decrease find a share that the foreground bears and stay near it. A slice at
+//! share s is followed by a pause of (1−s)/s slices.
+//!
+//! The target is a number from the configuration, or twice what the foreground takes when it is *calm*, which is learnt: the least
+//! percentile seen; and where even the least share does not bring that back for a whole minute, load is what
+//! it is, and calm is learnt anew, slowly.
+//!
+//! Invariants:
+//! - the share is never below 5 %, nor below 50 % for hints once they fill half of their cap: a store that no longer accepts
+//!   hints refuses writes, which is worse than slow ones;
+//! - a kind of work waits while a more urgent one does, but never for longer than ten seconds at a stretch: nothing starves;
+//! - with nothing in the foreground, or switched off, everything is granted at once.
+//!
+//! Not here: what a slice does, and how long it really takes. Whoever gets one keeps to it.
+
+use super::latency::LatencyHistogram;
+
+/// Background work, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    Hints,
+    Rebuilding,
+    /// Anti-entropy.
+    Repair,
+    Reaping,
+    Scrub,
+}
+
+impl Work {
+    pub const ALL: [Self; 5] = [
+        Self::Hints,
+        Self::Rebuilding,
+        Self::Repair,
+        Self::Reaping,
+        Self::Scrub,
+    ];
+}
+
+/// The answer to work that wants to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Go on for so many microseconds, then ask again.
+    Now { slice_us: u64 },
+    /// Ask again at this moment.
+    NotBefore(u64),
+}
+
+/// What the foreground's 99th percentile is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// So many microseconds.
+    Absolute(u64),
+    /// So many times what it is when calm.
+    TimesCalm(u64),
+}
+
+/// What an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Off: everything is granted at once.
+    pub on: bool,
+    pub target: Target,
+    pub slice_us: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            on: true,
+            target: Target::TimesCalm(2),
+            slice_us: 10_000,
+        }
+    }
+}
+
+/// Shares are in thousandths of the time.
+const SHARE_MAX: u64 = 1_000;
+const SHARE_MIN: u64 = 50;
+const SHARE_MIN_HINTS: u64 = 500;
+/// What a second within the target adds.
+const SHARE_STEP: u64 = 20;
+/// How often the share is reconsidered.
+const ADJUST_US: u64 = 1_000_000;
+/// The last minute, in slices.
+const SLICES: usize = 12;
+const SLICE_OF_MINUTE_US: u64 = 5_000_000;
+/// No request for this long: the foreground is idle.
+const IDLE_US: u64 = 1_000_000;
+/// Fewer requests in a minute have no 99th percentile worth the name.
+const REQUESTS_MIN: u64 = 20;
+/// Work that has not asked again for this long does not want to go on.
+const INTEREST_US: u64 = 2_000_000;
+/// No kind waits for others for longer.
+const PATIENCE_US: u64 = 10_000_000;
+
+/// A kind of work that was told to wait.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    since_us: u64,
+    asked_us: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    settings: Settings,
+    minute: [LatencyHistogram; SLICES],
+    /// Since the beginning of time, how many slices of the minute have begun.
+    slice: u64,
+    last_request_us: Option<u64>,
+    calm_us: Option<u64>,
+    /// Slices of the minute in a row that were spent at the least share.
+    slices_at_floor: usize,
+    share: u64,
+    adjusted_us: u64,
+    hints_urgent: bool,
+    /// When the last slice was granted, and for how long.
+    last_grant_us: Option<u64>,
+    waiting: [Option<Waiting>; Work::ALL.len()],
+}
+
+impl Admission {
+    #[must_use]
+    pub fn new(settings: Settings, now_us: u64) -> Self {
+        assert!(settings.slice_us > 0, "a slice of nothing does nothing");
+        Self {
+            settings,
+            minute: Default::default(),
+            slice: now_us / SLICE_OF_MINUTE_US,
+            last_request_us: None,
+            calm_us: None,
+            slices_at_floor: 0,
+            share: SHARE_MAX,
+            adjusted_us: now_us,
+            hints_urgent: false,
+            last_grant_us: None,
+            waiting: [None; Work::ALL.len()],
+        }
+    }
+
+    /// Switches it on or off.
+    pub fn switch(&mut self, on: bool) {
+        self.settings.on = on;
+    }
+
+    /// A request of a client was answered.
+    pub fn foreground(&mut self, now_us: u64, latency_us: u64) {
+        self.advance(now_us);
+        self.last_request_us = self.last_request_us.max(Some(now_us));
+        self.minute[place(self.slice)].note(latency_us);
+    }
+
+    /// How full the hints are.
+    pub fn hints(&mut self, bytes: u64, cap_bytes: u64) {
+        self.hints_urgent = bytes > cap_bytes / 2;
+    }
+
+    /// The share of the time that work of this kind has now, in thousandths.
+    #[must_use]
+    pub fn share_thousandths(&self, now_us: u64, work: Work) -> u64 {
+        if !self.settings.on || self.is_idle(now_us) {
+            return SHARE_MAX;
+        }
+        if work == Work::Hints && self.hints_urgent {
+            return self.share.max(SHARE_MIN_HINTS);
+        }
+        self.share
+    }
+
+    /// Whether work of this kind may go on.
+    pub fn grant(&mut self, now_us: u64, work: Work) -> Grant {
+        let slice_us = self.settings.slice_us;
+        if !self.settings.on {
+            return Grant::Now { slice_us };
+        }
+        self.advance(now_us);
+        let due_us = self.due_us(now_us, work);
+        let waits = self.waiting[work as usize].get_or_insert(Waiting {
+            since_us: now_us,
+            asked_us: now_us,
+        });
+        waits.asked_us = now_us;
+        let patient = now_us.saturating_sub(waits.since_us) < PATIENCE_US;
+        if now_us < due_us {
+            return Grant::NotBefore(due_us);
+        }
+        let share = self.share_thousandths(now_us, work);
+        if share < SHARE_MAX && patient && self.somebody_is_more_urgent(now_us, work) {
+            return Grant::NotBefore(now_us.saturating_add(slice_us));
+        }
+        self.waiting[work as usize] = None;
+        self.last_grant_us = Some(now_us);
+        Grant::Now { slice_us }
+    }
+
+    /// When the pause after the last slice is over, at this kind's share.
+    fn due_us(&self, now_us: u64, work: Work) -> u64 {
+        let share = self.share_thousandths(now_us, work);
+        let Some(last_us) = self.last_grant_us.filter(|_| share < SHARE_MAX) else {
+            return now_us;
+        };
+        last_us.saturating_add(self.settings.slice_us.saturating_mul(SHARE_MAX) / share)
+    }
+
+    fn somebody_is_more_urgent(&self, now_us: u64, work: Work) -> bool {
+        self.waiting[..work as usize]
+            .iter()
+            .flatten()
+            .any(|waiting| now_us.saturating_sub(waiting.asked_us) < INTEREST_US)
+    }
+
+    fn is_idle(&self, now_us: u64) -> bool {
+        self.last_request_us
+            .is_none_or(|last_us| now_us.saturating_sub(last_us) >= IDLE_US)
+    }
+
+    /// Lets the minute slide, and reconsiders the share.
+    fn advance(&mut self, now_us: u64) {
+        let slice = now_us / SLICE_OF_MINUTE_US;
+        if slice > self.slice {
+            self.learn_calm();
+            let passed = slice - self.slice;
+            (1..=passed.min(SLICES as u64))
+                .for_each(|n| self.minute[place(self.slice + n)].clear());
+            self.slice = slice;
+        }
+        if now_us.saturating_sub(self.adjusted_us) >= ADJUST_US {
+            self.adjusted_us = now_us;
+            self.adjust(now_us);
+        }
+    }
+
+    fn adjust(&mut self, now_us: u64) {
+        if self.is_idle(now_us) {
+            self.share = SHARE_MAX;
+            return;
+        }
+        let Some((high_us, target_us)) = self.high_us().zip(self.target_us()) else {
+            return;
+        };
+        self.share = if high_us > target_us {
+            self.share / 2
+        } else {
+            self.share + SHARE_STEP
+        };
+        self.share = self.share.clamp(SHARE_MIN, SHARE_MAX);
+    }
+
+    /// The foreground's 99th percentile over the last minute.
+    fn high_us(&self) -> Option<u64> {
+        let mut minute = LatencyHistogram::default();
+        self.minute.iter().for_each(|slice| minute.merge(slice));
+        (minute.count() >= REQUESTS_MIN).then(|| minute.quantile_us(990))?
+    }
+
+    fn target_us(&self) -> Option<u64> {
+        match self.settings.target {
+            Target::Absolute(us) => Some(us),
+            Target::TimesCalm(times) => self.calm_us.map(|calm_us| calm_us.saturating_mul(times)),
+        }
+    }
+
+    /// With each slice of the minute that ends.
+    fn learn_calm(&mut self) {
+        let at_floor = self.share == SHARE_MIN;
+        self.slices_at_floor = if at_floor {
+            self.slices_at_floor + 1
+        } else {
+            0
+        };
+        let Some(high_us) = self.high_us() else {
+            return;
+        };
+        let calm_us = self.calm_us.unwrap_or(high_us).min(high_us);
+        // What is slow with hardly any background is not slow because of it.
+        let blameless = self.slices_at_floor >= SLICES;
+        let risen_us = if blameless {
+            (high_us - calm_us).div_ceil(8)
+        } else {
+            0
+        };
+        self.calm_us = Some(calm_us + risen_us);
+    }
+}
+
+fn place(slice: u64) -> usize {
+    usize::try_from(slice % SLICES as u64).expect("one of a dozen")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000;
+
+    fn loaded(settings: Settings, latency_us: u64, seconds: u64) -> Admission {
+        let mut admission = Admission::new(settings, 0);
+        run(&mut admission, 0, latency_us, seconds);
+        admission
+    }
+
+    fn run(admission: &mut Admission, from_us: u64, latency_us: u64, seconds: u64) {
+        for tick in 0..seconds * 100 {
+            admission.foreground(from_us + tick * 10_000, latency_us);
+        }
+    }
+
+    fn absolute(target_us: u64) -> Settings {
+        Settings {
+            target: Target::Absolute(target_us),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn idle_and_off_grant_everything_at_once() {
+        let mut off = loaded(
+            Settings {
+                on: false,
+                ..absolute(1)
+            },
+            1_000,
+            60,
+        );
+        let mut idle = loaded(absolute(1), 1_000, 60);
+        let now_us = 60 * S;
+        for work in Work::ALL {
+            assert_eq!(off.grant(now_us, work), Grant::Now { slice_us: 10_000 });
+            assert_eq!(
+                idle.grant(now_us + S, work),
+                Grant::Now { slice_us: 10_000 }
+            );
+        }
+        off.switch(true);
+        assert!(off.share_thousandths(now_us, Work::Repair) < SHARE_MAX);
+    }
+
+    #[test]
+    fn the_share_falls_to_its_floor_and_hints_keep_theirs() {
+        let mut admission = loaded(absolute(500), 1_000, 30);
+        let now_us = 30 * S - 1;
+        assert_eq!(admission.share_thousandths(now_us, Work::Scrub), SHARE_MIN);
+        assert_eq!(admission.share_thousandths(now_us, Work::Hints), SHARE_MIN);
+        admission.hints(51, 100);
+        assert_eq!(
+            admission.share_thousandths(now_us, Work::Hints),
+            SHARE_MIN_HINTS
+        );
+        assert_eq!(admission.share_thousandths(now_us, Work::Scrub), SHARE_MIN);
+        admission.hints(50, 100);
+        assert_eq!(admission.share_thousandths(now_us, Work::Hints), SHARE_MIN);
+    }
+
+    #[test]
+    fn within_the_target_the_share_rises_to_all_of_the_time() {
+        let mut admission = loaded(absolute(500), 1_000, 30);
+        // The last slow request leaves the minute after a minute.
+        run(&mut admission, 30 * S, 100, 65 + 50);
+        assert_eq!(
+            admission.share_thousandths(145 * S - 1, Work::Repair),
+            SHARE_MAX
+        );
+    }
+
+    #[test]
+    fn a_slice_is_followed_by_the_pause_that_makes_its_share() {
+        let mut admission = loaded(absolute(500), 1_000, 30);
+        let now_us = 30 * S - 1;
+        assert_eq!(
+            admission.grant(now_us, Work::Repair),
+            Grant::Now { slice_us: 10_000 }
+        );
+        let next_us = now_us + 200_000;
+        assert_eq!(
+            admission.grant(now_us + 1, Work::Repair),
+            Grant::NotBefore(next_us)
+        );
+        assert_eq!(
+            admission.grant(next_us, Work::Repair),
+            Grant::Now { slice_us: 10_000 }
+        );
+    }
+
+    #[test]
+    fn calm_is_learnt_and_learnt_anew_only_at_the_floor() {
+        let mut admission = loaded(Settings::default(), 1_000, 60);
+        let calm_us = admission.calm_us.unwrap();
+        assert!((1_000..1_130).contains(&calm_us));
+        run(&mut admission, 60 * S, 10_000, 30);
+        assert_eq!(admission.share, SHARE_MIN);
+        assert_eq!(admission.calm_us, Some(calm_us), "it may be the background");
+        run(&mut admission, 90 * S, 10_000, 600);
+        assert!(
+            admission.calm_us.unwrap() > 5_000,
+            "{:?}",
+            admission.calm_us
+        );
+        assert!(admission.share > SHARE_MIN);
+    }
+}
