@@ -33,10 +33,13 @@ impl Node {
                 Ok(object) => Reply::Digested(ObjectDigest::of(&object)),
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Merge(request) => match self.replica.merge(request, deadline).await {
-                Ok(durable) => Reply::Merged { durable },
-                Err(refusal) => Reply::Refused(refusal),
-            },
+            Request::Merge(request) => {
+                let kept = self.kept(&request.name);
+                match self.replica.merge(request, kept, deadline).await {
+                    Ok(durable) => Reply::Merged { durable },
+                    Err(refusal) => Reply::Refused(refusal),
+                }
+            }
             Request::Coordinate(request) => {
                 Reply::Coordinated(self.coordinate(request, from, deadline).await)
             }

@@ -32,15 +32,15 @@ impl Node {
         deadline: Deadline,
     ) -> Option<Inspection> {
         let properties = self.properties(&name.bucket_type, &name.bucket)?;
-        let placement = self.placement(name.clone(), properties.n_val);
+        let placement = self.placement(name.clone(), properties.n_val, true);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
-        for target in &placement.targets {
+        for target in placement.primaries() {
             calls.ask(
-                *target,
+                target,
                 self.call(target.node, Request::Digest(name.clone()), deadline),
             );
         }
-        let mut holdings = Vec::with_capacity(placement.targets.len());
+        let mut holdings = Vec::with_capacity(3);
         while let Some((target, reply)) = calls.next().await {
             let digest = match reply {
                 Ok(Reply::Digested(digest)) => Ok(digest),

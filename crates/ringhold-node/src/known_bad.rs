@@ -6,6 +6,7 @@
 
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::version::{Context, LiveEpoch, Object, Timestamp};
+use ringhold_wire::message::peer::{MergeRequest, Request};
 use std::cell::Cell;
 
 /// A mistake.
@@ -57,6 +58,16 @@ pub enum Variant {
     SeenTimestampIgnored,
     /// A client is not answered when its deadline passes (T24).
     DeadlineIgnored,
+    /// What a fallback keeps for others has no hint (T9).
+    StrayIsNoHint,
+    /// A hint is dropped when it was sent (T9).
+    HintSentIsDelivered,
+    /// A hint is dropped on a receipt from memory (T9).
+    ReceiptFromMemory,
+    /// A hint is dropped when one home has it (T9).
+    OneHomeIsEnough,
+    /// A hint is dropped although its object was written again since it was sent (T9).
+    HintDroppedUnseen,
     /// A peer that was down stays so, whatever it answers (T25).
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
@@ -88,6 +99,11 @@ impl Variant {
         Self::DeleteRemoves,
         Self::SeenTimestampIgnored,
         Self::DeadlineIgnored,
+        Self::StrayIsNoHint,
+        Self::HintSentIsDelivered,
+        Self::ReceiptFromMemory,
+        Self::OneHomeIsEnough,
+        Self::HintDroppedUnseen,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
     ];
@@ -156,4 +172,15 @@ pub(crate) fn another(node: NodeId, nodes: impl IntoIterator<Item = NodeId>) -> 
     nodes
         .into_iter()
         .find(|other| *other != node && is(Variant::CountsNodeTwice))
+}
+
+/// A delivery that asks for no flush.
+pub(crate) fn unflushed(request: Request) -> Request {
+    match request {
+        Request::Merge(merge) if is(Variant::ReceiptFromMemory) => Request::Merge(MergeRequest {
+            flushed: false,
+            ..merge
+        }),
+        other => other,
+    }
 }

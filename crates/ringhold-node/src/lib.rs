@@ -10,6 +10,7 @@ mod checkpoint;
 mod coordinator;
 pub mod env;
 mod gather;
+mod hints;
 mod inspect;
 #[cfg(feature = "known-bad")]
 pub mod known_bad;
@@ -22,6 +23,7 @@ mod read_repair;
 mod replica;
 mod ring_memory;
 
+pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use node::{Node, Parts, StartError, Tuning};
 pub use property_table::PropertyTableError;

@@ -68,6 +68,10 @@ pub struct Metrics {
     /// Jobs in one commit of a partition group.
     pub group_commit_batch_size: Histogram,
     pub puts_forwarded: Counter,
+    /// Hints that every home has given a receipt for.
+    pub hints_delivered: Counter,
+    /// Fallbacks that were asked in place of a primary.
+    pub stand_ins: Counter,
     pub read_repairs: Counter,
     pub read_repairs_dropped: Counter,
     pub hedged_reads: Counter,

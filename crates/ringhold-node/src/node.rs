@@ -6,6 +6,7 @@
 use crate::admission::{self, Admission};
 use crate::coordinator::plan::Placement;
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
+use crate::hints::{self, Debts, HintGauge};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
@@ -17,7 +18,7 @@ use ringhold_core::health::{HedgeDelay, Standing};
 use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, Ring};
 use ringhold_core::version::TokenKey;
-use ringhold_storage::{Opened, Store};
+use ringhold_storage::{Opened, ReadError, Store};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::fmt;
@@ -37,6 +38,8 @@ pub struct Tuning {
     /// How long the replicas of a put are waited for, whether or not its client has its answer. Microseconds.
     pub put_tail_us: u64,
     pub limits: ObjectLimits,
+    /// What may be kept for other nodes, in bytes; at this bound the node stands in for nobody.
+    pub hint_bytes_max: u64,
     /// Properties of buckets that have no overrides.
     pub default_properties: Properties,
 }
@@ -50,6 +53,7 @@ impl Default for Tuning {
             },
             put_tail_us: 10_000_000,
             limits: ObjectLimits::default(),
+            hint_bytes_max: 1 << 30,
             default_properties: Properties::default(),
         }
     }
@@ -76,6 +80,8 @@ pub enum StartError {
     Properties(PropertyTableError),
     /// The ring document is not one that this store may be served with.
     Ring(RingRefused),
+    /// What the store keeps for other nodes can't be counted.
+    Hints(ReadError),
 }
 
 impl fmt::Display for StartError {
@@ -83,6 +89,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Properties(error) => error.fmt(f),
             Self::Ring(error) => error.fmt(f),
+            Self::Hints(error) => write!(f, "the hints in the store can't be read: {error}"),
         }
     }
 }
@@ -100,6 +107,7 @@ pub struct Node {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) repairs: Arc<Semaphore>,
     pub(crate) admission: Admission,
+    pub(crate) debts: Debts,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
 }
@@ -129,6 +137,7 @@ impl Node {
         let new_ring = ring_memory::check(&store, id, ring.document()).map_err(StartError::Ring)?;
         let properties = PropertyTable::load(&store, tuning.default_properties.clone())
             .map_err(StartError::Properties)?;
+        let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
         let number = store.identity().boot_number;
         environment.spawn_vital(Box::pin(flusher));
         let metrics = Arc::new(Metrics::default());
@@ -137,6 +146,7 @@ impl Node {
             &environment,
             store,
             writers,
+            Arc::new(hints),
             Arc::clone(&metrics),
             &due,
         ));
@@ -165,9 +175,14 @@ impl Node {
             metrics,
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
+            debts: Debts::default(),
             tuning,
             token_key,
         });
+        environment.spawn(Box::pin(hints::run(
+            Arc::downgrade(&node),
+            Arc::clone(&environment),
+        )));
         environment.spawn(Box::pin(admission::run(
             Arc::clone(&node),
             new_ring,
@@ -250,9 +265,24 @@ impl Node {
         self.health.hedge_us()
     }
 
-    pub(crate) fn placement(&self, name: ObjectName, n_val: u32) -> Placement {
+    pub(crate) fn placement(
+        &self,
+        name: ObjectName,
+        n_val: u32,
+        primaries_only: bool,
+    ) -> Placement {
         let nearness = |node| (self.standing(node), self.health.latency_us(node));
-        Placement::new(Arc::clone(&self.ring), self.id, nearness, name, n_val)
+        let ring = Arc::clone(&self.ring);
+        Placement::new(ring, self.id, nearness, name, n_val, primaries_only)
+    }
+
+    /// The primaries of a key, by the ring and the bucket's N.
+    pub(crate) fn homes(&self, name: &ObjectName) -> Vec<NodeId> {
+        let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        let n_val = properties.map_or(self.tuning.default_properties.n_val, |own| own.n_val);
+        let list = self.ring.preference_list(name.position());
+        let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
+        list[..n].to_vec()
     }
 
     /// Asks a node, which may be this one, to do something for a coordinator.

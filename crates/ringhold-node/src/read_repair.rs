@@ -10,7 +10,7 @@ use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
-use ringhold_core::quorum::Target;
+use ringhold_core::quorum::{ReplicaKind, Target};
 use ringhold_core::version::Object;
 use ringhold_wire::message::peer::{MergeRequest, Request};
 use std::sync::Arc;
@@ -28,6 +28,12 @@ impl Node {
         } else {
             stale
         };
+        // What a fallback keeps for others comes home by its hint.
+        let stale: Vec<Target> = stale
+            .iter()
+            .copied()
+            .filter(|target| target.kind == ReplicaKind::Primary)
+            .collect();
         if stale.is_empty() || object.is_absent() {
             return;
         }
@@ -45,7 +51,7 @@ impl Node {
                 object,
                 flushed: true,
             });
-            merges.ask(*target, self.call(target.node, request, deadline));
+            merges.ask(target, self.call(target.node, request, deadline));
         }
         self.environment.spawn(Box::pin(async move {
             while merges.next().await.is_some() {}

@@ -88,6 +88,8 @@ pub struct Rules {
     /// Messages may arrive twice.
     pub duplication: bool,
     pub replicas: u32,
+    /// Requests refuse fallbacks.
+    pub primaries_only: bool,
 }
 
 #[derive(Default)]

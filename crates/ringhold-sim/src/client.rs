@@ -208,6 +208,7 @@ impl Client {
         let options = GetOptions {
             quorum,
             n_val: None,
+            primaries_only: self.cluster.plan().primaries_only,
         };
         let explain = self.random.chance(50_000);
         let request = Request::Get(GetRequest {

@@ -361,7 +361,9 @@ impl Cluster {
             .store(old, Ordering::Relaxed);
     }
 
-    fn has_old_ring(&self, node: usize) -> bool {
+    /// Whether it has an old one.
+    #[must_use]
+    pub fn has_old_ring(&self, node: usize) -> bool {
         self.0.machines[node].has_old_ring.load(Ordering::Relaxed)
     }
 
@@ -488,6 +490,8 @@ impl Cluster {
         let (metrics, rare) = (node.metrics(), &self.0.around.rare);
         rare.add(Rare::ReadRepaired, metrics.read_repairs.count());
         rare.add(Rare::PutForwarded, metrics.puts_forwarded.count());
+        rare.add(Rare::StandIn, metrics.stand_ins.count());
+        rare.add(Rare::HintDelivered, metrics.hints_delivered.count());
         rare.add(Rare::ReadHedged, metrics.hedged_reads.count());
         rare.add(Rare::PeerGoneDown, metrics.peers_gone_down.count());
         rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());

@@ -369,6 +369,9 @@ impl Adversary {
         self.cluster.set_old_ring(node, true);
         self.cluster.start_later(node, 200_000);
         self.later(move |cluster| {
+            if !cluster.has_old_ring(node) {
+                return;
+            }
             cluster.set_old_ring(node, false);
             cluster.kill(node);
             cluster.start_later(node, 200_000);

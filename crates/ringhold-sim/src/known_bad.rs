@@ -49,6 +49,13 @@ impl KnownBad {
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
+            Self::Node(
+                N::StrayIsNoHint
+                | N::HintSentIsDelivered
+                | N::ReceiptFromMemory
+                | N::OneHomeIsEnough
+                | N::HintDroppedUnseen,
+            ) => "T9",
             Self::Node(N::SeenTimestampIgnored) => "T5",
             Self::Storage(
                 storage::Variant::LeaseNotFlushed

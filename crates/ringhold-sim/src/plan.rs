@@ -272,6 +272,8 @@ pub struct Plan {
     pub calm_us: u64,
     pub last_write_wins: bool,
     pub buffered: bool,
+    /// Requests refuse fallbacks.
+    pub primaries_only: bool,
 }
 
 impl Plan {
@@ -306,6 +308,7 @@ impl Plan {
             calm_us: *random.pick(&[150_000, 500_000, 2_000_000]),
             last_write_wins: random.chance(120_000),
             buffered: random.chance(250_000),
+            primaries_only: random.chance(300_000),
             faults,
             operations,
         }
@@ -376,7 +379,7 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}",
+            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}",
             self.partitions,
             self.writer_groups,
             self.segment_bytes,
@@ -386,7 +389,12 @@ impl fmt::Display for Plan {
             } else {
                 ""
             },
-            if self.buffered { ", buffered" } else { "" }
+            if self.buffered { ", buffered" } else { "" },
+            if self.primaries_only {
+                ", primaries only"
+            } else {
+                ""
+            },
         )?;
         writeln!(
             f,

@@ -35,6 +35,10 @@ rare_events! {
     ReadRepaired = "read repair sent",
     /// A put travelled from a node that is no replica to one that is.
     PutForwarded = "put forwarded",
+    /// A fallback was asked to take a write for a primary that could not.
+    StandIn = "fallback asked to stand in",
+    /// Every home had given its receipt for what a fallback kept.
+    HintDelivered = "hint delivered",
     /// The silent replica of a get was joined by another one.
     ReadHedged = "read hedged",
     /// A peer was taken for down after failures in a row, with a connection to it.
@@ -100,8 +104,14 @@ impl fmt::Display for Rare {
 }
 
 /// How often each happened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RareCounts([AtomicU64; Rare::ALL.len()]);
+
+impl Default for RareCounts {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
 
 impl RareCounts {
     pub fn hit(&self, rare: Rare) {

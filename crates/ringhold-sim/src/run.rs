@@ -3,8 +3,8 @@
 //! 1. All nodes start on empty disks.
 //! 2. Clients work while the adversary rages. What must always hold is asked as it goes.
 //! 3. Faults end, everybody is restarted, the last puts run out, damaged records are removed.
-//! 4. Every key is read with R = N, again and again, until its primaries are equal: there are no hints and
-//!    no anti-entropy yet, so read repair is what heals.
+//! 4. Hints come home. Then every key is read with R = N, again and again, until its primaries are equal: there
+//!    is no anti-entropy yet, so read repair heals the rest.
 //! 5. What must hold at the end is asked of the merge of all primaries; then each node has to take a put and
 //!    a get.
 //!
@@ -15,7 +15,9 @@ use crate::client::{Client, workload_of};
 use crate::cluster::{Cluster, Surroundings};
 use crate::executor::{Executor, Group};
 use crate::faults::Adversary;
-use crate::invariants::{self, Violation, i05_convergence, i10_founding, i17_liveness};
+use crate::invariants::{
+    self, Violation, i05_convergence, i08_placement, i09_hints, i10_founding, i17_liveness,
+};
 use crate::plan::{FaultClass, Plan};
 use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
@@ -111,6 +113,7 @@ fn open_books(cluster: &Cluster) {
         buffered: plan.buffered,
         duplication: plan.has(FaultClass::Duplication),
         replicas: plan.replicas,
+        primaries_only: plan.primaries_only,
     };
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
@@ -177,6 +180,8 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     executor.sleep(TAIL_US).await;
     cluster.check_holdings();
     remove_rotten(cluster, &adversary);
+    drain_hints(cluster).await?;
+    check_placement(cluster)?;
     sweep(cluster).await?;
     check_end(cluster)?;
     probe(cluster).await
@@ -212,6 +217,41 @@ async fn all_serve(cluster: &Cluster) -> Result<(), Violation> {
         }
         nodes.clone().for_each(|node| cluster.start(node));
         executor.sleep(200_000).await;
+    }
+    Ok(())
+}
+
+/// Waits until nobody keeps anything for others (I9).
+async fn drain_hints(cluster: &Cluster) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + HEALING_US;
+    loop {
+        let kept = |node: usize| cluster.node(node).map(|node| node.hints_kept());
+        let nodes = 0..cluster.plan().nodes;
+        let holder = nodes
+            .filter_map(|node| Some((node, kept(node)?)))
+            .find(|(_, (rows, _))| *rows > 0);
+        let Some((node, (rows, bytes))) = holder else {
+            return Ok(());
+        };
+        if executor.now_us() >= until_us {
+            return i09_hints::check(node, rows, bytes, HEALING_US / 1_000_000);
+        }
+        executor.sleep(200_000).await;
+    }
+}
+
+/// Every key is at its homes and nowhere else (I8).
+fn check_placement(cluster: &Cluster) -> Result<(), Violation> {
+    for key in 0..cluster.plan().keys {
+        let name = cluster.around().books.lock().names[key].clone();
+        let homes = cluster.primaries(&name);
+        for node in (0..cluster.plan().nodes).filter(|node| !homes.contains(node)) {
+            // What can't be read is not there for anybody.
+            if let Ok(object) = cluster.held(node, &name) {
+                i08_placement::check(node, key, &object)?;
+            }
+        }
     }
     Ok(())
 }
@@ -260,6 +300,7 @@ async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation>
         options: GetOptions {
             quorum,
             n_val: None,
+            primaries_only: false,
         },
         explain: false,
     });
@@ -327,6 +368,7 @@ async fn probe(cluster: &Cluster) -> Result<(), Violation> {
                     ..PutSpec::default()
                 },
                 n_val: None,
+                primaries_only: false,
                 flushed: false,
             },
             return_object: false,

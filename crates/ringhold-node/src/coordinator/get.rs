@@ -1,7 +1,8 @@
 //! A get: read, compare, answer, repair (§4.5, §5).
 //!
-//! The nearest replica sends the object, as many others as R needs send digests. A replica that fails is
-//! replaced by the next primary at once, one that is silent for longer than nearly all answers take is joined by it, as far
+//! The replicas are the first N healthy nodes of the key's preference list (§4.6), primaries first. The
+//! nearest sends the object, as many others as R needs send digests. A replica that fails is
+//! replaced by the next one at once, one that is silent for longer than nearly all answers take is joined by it, as far
 //! as the retry budget goes. Then
 //! replicas whose digests differ send their objects, everything is merged, the client gets all
 //! versions that nothing has overwritten, and the replicas that lacked some get them by merge.
@@ -54,7 +55,8 @@ impl Node {
             .properties
             .of(&name.bucket_type, &name.bucket)
             .ok_or(GetError::UnknownBucketType)?;
-        let placement = self.placement(name, request.options.n_val.unwrap_or(properties.n_val));
+        let n_val = request.options.n_val.unwrap_or(properties.n_val);
+        let placement = self.placement(name, n_val, request.options.primaries_only);
         let quorum = placement
             .get_quorum(&request.options, &properties)
             .map_err(GetError::Violation)?;
@@ -69,15 +71,30 @@ impl Node {
         let mut reading = Reading {
             node: self,
             placement: &placement,
-            spares: placement.targets.iter().copied().collect(),
+            spares: placement
+                .targets
+                .iter()
+                .chain(&placement.spares)
+                .copied()
+                .collect(),
+            expected: placement
+                .targets
+                .iter()
+                .chain(&placement.absent)
+                .copied()
+                .collect(),
             calls: Gather::until(Arc::clone(&self.environment), deadline),
-            tally: GetTally::new(quorum, placement.targets.iter().copied()),
+            tally: GetTally::new(
+                quorum,
+                placement.targets.iter().chain(&placement.absent).copied(),
+            ),
             replies: Vec::new(),
             views: Views::default(),
             notes: &mut notes,
             hedge_us: self.health.hedge_us(),
             deadline,
         };
+        reading.count_absent();
         reading.ask_first();
         loop {
             reading.gather_quorum().await?;
@@ -102,8 +119,10 @@ impl Node {
 struct Reading<'a> {
     node: &'a Arc<Node>,
     placement: &'a Placement,
-    /// Primaries that were not asked yet, the nearest first.
+    /// Who was not asked yet: the targets, the nearest first, then further fallbacks.
     spares: std::collections::VecDeque<Target>,
+    /// Who is in the tally.
+    expected: Vec<Target>,
     calls: Calls,
     tally: GetTally,
     /// What was counted, to count anew if one of them has to be taken back.
@@ -193,7 +212,7 @@ impl Reading<'_> {
 
     /// Counts anew without these, and asks further primaries in their place.
     fn withdraw(&mut self, silent: &[Target]) {
-        self.tally = GetTally::new(*self.tally.quorum(), self.placement.targets.iter().copied());
+        self.tally = GetTally::new(*self.tally.quorum(), self.expected.iter().copied());
         for reply in &mut self.replies {
             if silent.iter().any(|target| target.node == reply.node) {
                 reply.outcome = GetOutcome::Failed(FailureKind::TimedOut);
@@ -208,7 +227,14 @@ impl Reading<'_> {
         }
     }
 
-    /// Asks the next primary; false if there is none left.
+    /// Primaries that are down are not asked, and have failed.
+    fn count_absent(&mut self) {
+        for target in self.placement.absent.clone() {
+            self.fail(target, FailureKind::Unreachable, "unreachable");
+        }
+    }
+
+    /// Asks the next replica; false if there is none left.
     fn ask_next(&mut self, whole: bool) -> bool {
         while let Some(target) = self.spares.pop_front() {
             let name = self.placement.name.clone();
@@ -217,6 +243,10 @@ impl Reading<'_> {
             } else {
                 Request::Digest(name)
             };
+            if !self.expected.contains(&target) {
+                self.expected.push(target);
+                self.tally.expect_more(target);
+            }
             if self.node.is_reachable(target.node) {
                 self.calls
                     .ask(target, self.node.call(target.node, request, self.deadline));

@@ -1,17 +1,20 @@
 //! Who takes part in a request, decided before anything is sent.
 //!
-//! The preference list of a key names all members; its first N are the primaries. Until fallbacks take
-//! writes for absent primaries, only primaries are targets. A cluster of fewer members
-//! than N has as many replicas as members.
+//! The preference list of a key names all members; its first N are the primaries, the others fallbacks in
+//! order. The targets of a request are the first N *healthy* nodes of the list (§4.6): where a primary is
+//! down, the next fallback stands in for it. A request may insist on primaries. A cluster of fewer
+//! members than N has as many replicas as members.
 
 use crate::peer_health::Nearness;
 use crate::properties::{Durability, Properties};
+use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
     Count, GetQuorum, PutQuorum, PutSpec, QuorumViolation, ReplicaKind, Target,
 };
 use ringhold_core::ring::Ring;
 use ringhold_wire::message::{GetOptions, ObjectName, PutOptions};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A request's part of the ring.
@@ -20,10 +23,14 @@ pub(crate) struct Placement {
     pub(crate) ring: Arc<Ring>,
     pub(crate) name: ObjectName,
     pub(crate) n: u32,
-    /// The primaries, nearest first: this node, then those that are up, those that are slow and those that are
-    /// down, each by how fast they answer.
+    /// The first N healthy nodes: the primaries among them, nearest first (this node, then those that are up,
+    /// then those that are slow, each by how fast they answer), then their stand-ins in ring order.
     pub(crate) targets: Vec<Target>,
-    /// Whether this node is a primary.
+    /// The primaries that are down.
+    pub(crate) absent: Vec<Target>,
+    /// Further fallbacks, in ring order, for targets that turn out not to answer.
+    pub(crate) spares: VecDeque<Target>,
+    /// Whether this node is a target.
     pub(crate) is_here: bool,
 }
 
@@ -34,28 +41,54 @@ impl Placement {
         nearness: impl Fn(NodeId) -> Nearness,
         name: ObjectName,
         n_val: u32,
+        primaries_only: bool,
     ) -> Self {
         let list = ring.preference_list(name.position());
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
-        let mut primaries = list[..n].to_vec();
-        // Stable, so that equally near nodes stay in ring order.
-        primaries.sort_by_cached_key(|&node| (node != me, nearness(node)));
-        let targets = primaries
+        let mut primaries: Vec<(Nearness, NodeId)> = list[..n]
             .iter()
-            .map(|&node| Target {
-                node,
-                kind: ReplicaKind::Primary,
-            })
+            .map(|&node| (nearness(node), node))
             .collect();
-        let n = u32::try_from(n).expect("a ring has fewer than 2^32 members");
-        let is_here = primaries.first() == Some(&me);
+        // Stable, so that equally near nodes stay in ring order.
+        primaries.sort_by_key(|&(nearness, node)| (node != me, nearness));
+        let as_primary = |&(_, node): &(Nearness, NodeId)| Target {
+            node,
+            kind: ReplicaKind::Primary,
+        };
+        let (healthy, down): (Vec<_>, Vec<_>) = primaries
+            .into_iter()
+            .partition(|((standing, _), _)| *standing != Standing::Down);
+        let mut targets: Vec<Target> = healthy.iter().map(as_primary).collect();
+        let mut spares = VecDeque::new();
+        if !primaries_only {
+            let is_healthy = |node| nearness(node).0 != Standing::Down;
+            let fallbacks = list[n..].iter().filter(|&&node| is_healthy(node));
+            spares.extend(fallbacks.map(|&node| Target {
+                node,
+                kind: ReplicaKind::Fallback,
+            }));
+            while targets.len() < n
+                && let Some(stand_in) = spares.pop_front()
+            {
+                targets.push(stand_in);
+            }
+        }
         Self {
+            n: u32::try_from(n).expect("a ring has fewer than 2^32 members"),
+            is_here: targets.iter().any(|target| target.node == me),
+            absent: down.iter().map(as_primary).collect(),
             ring,
             name,
-            n,
             targets,
-            is_here,
+            spares,
         }
+    }
+
+    /// All primaries, whether or not they can be reached.
+    pub(crate) fn primaries(&self) -> impl Iterator<Item = Target> + '_ {
+        let here = self.targets.iter().chain(&self.absent);
+        here.copied()
+            .filter(|target| target.kind == ReplicaKind::Primary)
     }
 
     pub(crate) fn get_quorum(

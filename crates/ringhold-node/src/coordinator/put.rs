@@ -1,6 +1,11 @@
-//! A put: route it to a primary, write it there, replicate, answer (§4.5).
+//! A put: route it to a replica, write it there, replicate, answer (§4.5, §4.6).
 //!
-//! A delete is a put of a tombstone. The coordinating primary commits the write locally before it sends
+//! The replicas are the first N healthy nodes of the key's preference list. One that refuses is replaced by
+//! the next fallback at once, one that is silent for longer than nearly all answers take is joined by it, as
+//! far as the retry budget goes; in the tail of the put, whoever failed is replaced too, so that in the end
+//! each of the N copies is at home or at a fallback with a hint.
+//!
+//! A delete is a put of a tombstone. The coordinating replica commits the write locally before it sends
 //! anything, so that a crash can't make it forget a dot that others have seen, or, in a buffered bucket,
 //! can't make it use that dot again. It sends the
 //! merged object, never "coordinate", so whatever is delivered twice or late is harmless.
@@ -23,7 +28,7 @@ use crate::properties::Properties;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
-    FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, Status, Target,
+    FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, ReplicaKind, Status, Target,
 };
 use ringhold_wire::message::peer::{MergeRequest, Refusal, Reply, Request};
 use ringhold_wire::message::{NotStarted, PutAnswer, PutError, PutRequest, Rejection, Uncertain};
@@ -55,7 +60,7 @@ impl Node {
         answer
     }
 
-    /// Coordinates here if this node is a primary of the key, else has a primary do it.
+    /// Coordinates here if this node is a replica of the key, else has one do it, a primary if any can be reached.
     async fn route(
         self: &Arc<Self>,
         request: PutRequest,
@@ -81,7 +86,8 @@ impl Node {
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(Rejection::UnknownBucketType)?;
         let n_val = request.options.n_val.unwrap_or(properties.n_val);
-        let placement = self.placement(name.clone(), n_val);
+        let primaries_only = request.options.primaries_only;
+        let placement = self.placement(name.clone(), n_val, primaries_only);
         let quorum = placement.put_quorum(&request.options, &properties);
         let (quorum, flushed) = quorum.map_err(Rejection::Violation)?;
         Ok(PutPlan {
@@ -92,7 +98,7 @@ impl Node {
         })
     }
 
-    /// Has the nearest primary coordinate; tries the next only while none can have started.
+    /// Has the nearest replica coordinate; tries the next only while none can have started.
     async fn forward(
         self: &Arc<Self>,
         placement: &Placement,
@@ -103,7 +109,7 @@ impl Node {
         let others = placement
             .targets
             .iter()
-            .filter(|target| target.node != self.id && self.is_reachable(target.node));
+            .filter(|target| target.node != self.id);
         for target in others {
             if deadline.has_passed(&*self.environment) {
                 return Err(PutError::NotStarted(NotStarted::TimedOut));
@@ -166,10 +172,8 @@ impl Node {
             Ok(putting) => putting,
             Err(error) => return finish(answer, Err(error)),
         };
-        let written = match self
-            .write_here(request, putting.hidden_versions, putting.flushed, deadline)
-            .await
-        {
+        let job = putting.job(request);
+        let written = match self.write_here(job, deadline).await {
             Ok(written) => written,
             Err(error) => return finish(answer, Err(error)),
         };
@@ -216,6 +220,7 @@ impl Node {
         let tail = Deadline::after(&*self.environment, self.tuning.put_tail_us);
         Ok(Putting {
             tally: PutTally::new(quorum, placement.targets.iter().copied()),
+            hedge_us: self.health.hedge_us(),
             calls: Gather::until(Arc::clone(&self.environment), tail),
             hidden_versions: properties.hidden_versions(),
             node: Arc::clone(self),
@@ -223,6 +228,7 @@ impl Node {
             flushed,
             notes,
             tail,
+            merge: None,
         })
     }
 
@@ -231,39 +237,31 @@ impl Node {
         if !placement.is_here {
             return Err(PutError::NotStarted(NotStarted::NoReplica));
         }
-        let obtained = placement
-            .targets
-            .iter()
-            .filter(|target| self.is_reachable(target.node))
-            .count();
-        let obtained = u32::try_from(obtained).unwrap_or(u32::MAX);
-        let required = quorum
+        let count = |wanted: &dyn Fn(&&Target) -> bool| {
+            let targets = placement.targets.iter().filter(wanted).count();
+            u32::try_from(targets).unwrap_or(u32::MAX)
+        };
+        let replicas = count(&|_| true);
+        let needed = quorum
             .acknowledgements_required()
-            .max(quorum.pw)
             .max(quorum.dw)
             .max(quorum.node_confirms);
-        if obtained < required {
-            return Err(PutError::NotStarted(NotStarted::TooFewPrimaries {
+        let primaries = count(&|target| target.kind == ReplicaKind::Primary);
+        let rows = [(needed, replicas), (quorum.pw, primaries)];
+        match rows.iter().find(|(required, obtained)| obtained < required) {
+            None => Ok(()),
+            Some(&(required, obtained)) => Err(PutError::NotStarted(NotStarted::TooFewPrimaries {
                 required,
                 obtained,
-            }));
+            })),
         }
-        Ok(())
     }
 
     async fn write_here(
         &self,
-        request: PutRequest,
-        hidden_versions: Option<usize>,
-        flushed: bool,
+        job: CoordinateJob,
         deadline: Deadline,
     ) -> Result<Coordinated, PutError> {
-        let job = CoordinateJob {
-            request,
-            hidden_versions,
-            flushed,
-            limits: self.tuning.limits,
-        };
         self.replica
             .coordinate(job, deadline)
             .await
@@ -293,35 +291,72 @@ struct Putting {
     tally: PutTally,
     calls: Gather<Target, Result<Reply, CallError>>,
     notes: Notes,
+    /// The silence after which a fallback is asked as well.
+    hedge_us: u64,
     tail: Deadline,
+    /// What is sent, once it is written here.
+    merge: Option<MergeRequest>,
 }
 
 impl Putting {
-    /// Counts this node's own write and sends the object to the other primaries.
+    /// What this node writes itself.
+    fn job(&self, request: PutRequest) -> CoordinateJob {
+        CoordinateJob {
+            kept: self.node.kept(&request.name),
+            request,
+            hidden_versions: self.hidden_versions,
+            flushed: self.flushed,
+            limits: self.node.tuning.limits,
+        }
+    }
+
+    /// Counts this node's own write and sends the object to the other replicas.
     fn replicate(&mut self, written: &Coordinated) {
+        self.merge = Some(MergeRequest {
+            name: self.placement.name.clone(),
+            object: written.object.clone(),
+            flushed: self.flushed,
+        });
+        for target in self.placement.absent.clone() {
+            self.notes.reply(target, "unreachable", Vec::new);
+        }
         for target in self.placement.targets.clone() {
-            if target.node == self.node.id {
-                let outcome = if written.durable {
-                    PutOutcome::Durable
-                } else {
-                    PutOutcome::InMemory
-                };
-                self.count(target, outcome, || dots_of(&written.object));
-            } else if self.node.is_reachable(target.node) {
-                let request = Request::Merge(MergeRequest {
-                    name: self.placement.name.clone(),
-                    object: written.object.clone(),
-                    flushed: self.flushed,
-                });
-                self.calls
-                    .ask(target, self.node.call(target.node, request, self.tail));
-            } else {
-                self.count(
-                    target,
-                    PutOutcome::Failed(FailureKind::Unreachable),
-                    Vec::new,
-                );
+            if target.node != self.node.id {
+                self.send(target);
+                continue;
             }
+            let outcome = if written.durable {
+                PutOutcome::Durable
+            } else {
+                PutOutcome::InMemory
+            };
+            self.count(target, outcome, || dots_of(&written.object));
+        }
+    }
+
+    fn send(&mut self, target: Target) {
+        let merge = self.merge.clone().expect("written before it is sent");
+        let call = self
+            .node
+            .call(target.node, Request::Merge(merge), self.tail);
+        self.calls.ask(target, call);
+    }
+
+    /// The next fallback, if it is to be asked.
+    fn stand_in(&mut self, is_paid_for: bool) -> Option<Target> {
+        if self.placement.spares.is_empty() || (is_paid_for && !self.node.health.spend()) {
+            return None;
+        }
+        self.node.metrics.stand_ins.add(1);
+        self.placement.spares.pop_front()
+    }
+
+    /// Nobody has answered for a while: one more node is asked, if the budget has it.
+    fn hedge(&mut self) {
+        self.hedge_us = self.hedge_us.saturating_mul(2);
+        if let Some(stand_in) = self.stand_in(true) {
+            self.tally.expect_more(stand_in);
+            self.send(stand_in);
         }
     }
 
@@ -339,8 +374,14 @@ impl Putting {
                 Status::Pending => {}
             }
             let left_us = deadline.left_us(&*self.node.environment);
-            match self.calls.next_within(Some(left_us)).await {
+            let pause_us = if self.placement.spares.is_empty() {
+                left_us
+            } else {
+                left_us.min(self.hedge_us)
+            };
+            match self.calls.next_within(Some(pause_us)).await {
                 Arrival::Reply(target, reply) => self.take(target, &reply),
+                Arrival::Silence if pause_us < left_us => self.hedge(),
                 Arrival::Silence | Arrival::Nothing => {
                     return Err(PutError::Unknown(Uncertain::TimedOut));
                 }
@@ -376,6 +417,17 @@ impl Putting {
             Err(CallError::NotSent) => PutOutcome::Failed(FailureKind::Unreachable),
             Err(CallError::NoAnswer) => PutOutcome::Failed(FailureKind::TimedOut),
         };
+        let PutOutcome::Failed(kind) = outcome else {
+            return self.count(target, outcome, Vec::new);
+        };
+        // Whoever can't take it because it has too much to do is a reason to do less.
+        let is_paid_for = kind == FailureKind::Overloaded;
+        let Some(stand_in) = self.stand_in(is_paid_for) else {
+            return self.count(target, outcome, Vec::new);
+        };
+        // Expected before the failure is counted, which could end the put.
+        self.tally.expect_more(stand_in);
+        self.send(stand_in);
         self.count(target, outcome, Vec::new);
     }
 

@@ -8,10 +8,12 @@
 //! A replica does two things to an object, and no third: it coordinates (makes one dot), or it merges.
 
 mod commit_latency;
+mod hint_rows;
 pub(crate) mod operations;
 pub(crate) mod writer;
 
 use crate::env::{Deadline, Environment};
+use crate::hints::HintGauge;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use commit_latency::CommitLatency;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::health::Reported;
-use ringhold_core::version::{Dot, Object};
+use ringhold_core::version::{Context, Dot, Object};
 use ringhold_storage::{GroupWriter, Keyspace, ReadError, StorageKey, Store};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
@@ -40,6 +42,7 @@ pub(crate) struct CoordinateJob {
     pub(crate) hidden_versions: Option<usize>,
     /// The answer waits for the flush.
     pub(crate) flushed: bool,
+    pub(crate) kept: Kept,
     pub(crate) limits: ObjectLimits,
 }
 
@@ -61,6 +64,16 @@ impl Default for ObjectLimits {
             siblings: 100,
         }
     }
+}
+
+/// As what a node takes an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    AsHome,
+    /// For others, as long as all its hints have no more than so many bytes.
+    AsHint {
+        bytes_max: u64,
+    },
 }
 
 /// A write that has its dot and is in this replica.
@@ -86,6 +99,7 @@ pub(crate) enum CoordinateError {
 pub(crate) struct Replica {
     store: Arc<Store>,
     queues: Vec<mpsc::Sender<Job>>,
+    hints: Arc<HintGauge>,
     commit_latencies: Vec<Arc<CommitLatency>>,
     metrics: Arc<Metrics>,
 }
@@ -96,6 +110,7 @@ impl Replica {
         environment: &Arc<dyn Environment>,
         store: Arc<Store>,
         writers: Vec<GroupWriter>,
+        hints: Arc<HintGauge>,
         metrics: Arc<Metrics>,
         checkpoint_due: &Arc<Notify>,
     ) -> Self {
@@ -108,6 +123,7 @@ impl Replica {
                 environment: Arc::clone(environment),
                 store: Arc::clone(&store),
                 group,
+                hints: Arc::clone(&hints),
                 metrics: Arc::clone(&metrics),
                 commit_latency,
                 checkpoint_due: Arc::clone(checkpoint_due),
@@ -121,9 +137,14 @@ impl Replica {
         Self {
             store,
             queues,
+            hints,
             commit_latencies,
             metrics,
         }
+    }
+
+    pub(crate) fn hints(&self) -> &HintGauge {
+        &self.hints
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -173,10 +194,42 @@ impl Replica {
         answer.await.unwrap_or(Err(CoordinateError::Unknown))
     }
 
+    /// The record under a key, whosever it is; none if there is none.
+    pub(crate) fn record_at(&self, key: StorageKey) -> Result<Option<Record>, Refusal> {
+        let read = self.store.get(Keyspace::Objects, &key);
+        let bytes = read.map_err(|error| refusal_of(&error))?;
+        bytes
+            .map(Record::decode)
+            .transpose()
+            .map_err(|_| Refusal::Unreadable)
+    }
+
+    /// Drops a hint, and the object with it unless this node is a home by now, if `delivered` covers the object
+    /// as it is. Answers whether it did.
+    pub(crate) async fn drop_hint(
+        &self,
+        key: StorageKey,
+        delivered: Context,
+        is_home: bool,
+    ) -> Result<bool, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(
+            key,
+            Job::DropHint {
+                key,
+                delivered,
+                is_home,
+                reply,
+            },
+        )?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
     /// Merges what another replica sent. Answers whether a flush covers the result.
     pub(crate) async fn merge(
         &self,
         request: MergeRequest,
+        kept: Kept,
         deadline: Deadline,
     ) -> Result<bool, Refusal> {
         let key = self.key_of(&request.name);
@@ -186,6 +239,7 @@ impl Replica {
             Job::Merge {
                 key,
                 request,
+                kept,
                 deadline,
                 reply,
             },

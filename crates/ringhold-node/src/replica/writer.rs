@@ -9,8 +9,9 @@
 
 use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
-use super::{CoordinateError, CoordinateJob, Coordinated, record_of};
+use super::{CoordinateError, CoordinateJob, Coordinated, Kept, record_of};
 use crate::env::{Deadline, Environment};
+use crate::hints::HintGauge;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
@@ -48,7 +49,14 @@ pub(crate) enum Job {
     Merge {
         key: StorageKey,
         request: MergeRequest,
+        kept: Kept,
         deadline: Deadline,
+        reply: oneshot::Sender<Result<bool, Refusal>>,
+    },
+    DropHint {
+        key: StorageKey,
+        delivered: Context,
+        is_home: bool,
         reply: oneshot::Sender<Result<bool, Refusal>>,
     },
     KeepRow {
@@ -98,6 +106,7 @@ pub(crate) struct Writer {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) store: Arc<Store>,
     pub(crate) group: GroupWriter,
+    pub(crate) hints: Arc<HintGauge>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) commit_latency: Arc<CommitLatency>,
     pub(crate) checkpoint_due: Arc<Notify>,
@@ -140,14 +149,27 @@ impl Writer {
             Job::Merge {
                 key,
                 request,
+                kept,
                 deadline,
                 reply,
-            } => match self.merge(key, &request, deadline) {
+            } => match self.merge(key, &request, kept, deadline) {
                 Ok(()) => {
                     batch.flushed |= request.flushed;
                     batch.waiting.push(Waiting::Merged(reply));
                 }
                 Err(refusal) => answer(reply, Err(refusal)),
+            },
+            Job::DropHint {
+                key,
+                delivered,
+                is_home,
+                reply,
+            } => match self.drop_hint(key, &delivered, is_home) {
+                Ok(true) => {
+                    batch.flushed = true;
+                    batch.waiting.push(Waiting::Merged(reply));
+                }
+                other => answer(reply, other),
             },
             Job::KeepRow { row, reply } => {
                 let Row {
@@ -214,10 +236,10 @@ impl Writer {
         job: CoordinateJob,
         deadline: Deadline,
     ) -> Result<Coordinated, CoordinateError> {
-        self.check_admission(deadline)
+        self.check_admission(job.kept, deadline)
             .map_err(CoordinateError::Refused)?;
         let epoch = self.spare_epoch().await.map_err(CoordinateError::Refused)?;
-        let limits = job.limits;
+        let (limits, kept) = (job.limits, job.kept);
         let record = self.record(key, job.request.name.clone());
         let Record {
             name,
@@ -266,6 +288,8 @@ impl Writer {
         }
         self.note(&record.object, done.epoch_restarted, done.own_dot_ahead);
         self.operations.note(operation, key, hash, done.dot);
+        self.stage_hint(key, kept, encoded.len() as u64)
+            .map_err(CoordinateError::Refused)?;
         self.stage_encoded(key, encoded);
         Ok(Coordinated {
             dot: done.dot,
@@ -275,14 +299,19 @@ impl Writer {
     }
 
     /// Whether a job whose turn has come is still wanted, and there is room for what it writes.
-    fn check_admission(&self, deadline: Deadline) -> Result<(), Refusal> {
+    fn check_admission(&self, kept: Kept, deadline: Deadline) -> Result<(), Refusal> {
         if deadline.has_passed(&*self.environment) {
             return Err(Refusal::Expired);
         }
         if self.store.is_behind() {
             return Err(Refusal::Overloaded);
         }
-        Ok(())
+        match kept {
+            Kept::AsHint { bytes_max } if self.hints.bytes() >= bytes_max => {
+                Err(Refusal::Overloaded)
+            }
+            Kept::AsHint { .. } | Kept::AsHome => Ok(()),
+        }
     }
 
     /// The dot of the first try, if this is a retry: among the living versions, or among the operations of late.
@@ -312,9 +341,10 @@ impl Writer {
         &mut self,
         key: StorageKey,
         request: &MergeRequest,
+        kept: Kept,
         deadline: Deadline,
     ) -> Result<(), Refusal> {
-        self.check_admission(deadline)?;
+        self.check_admission(kept, deadline)?;
         let Record {
             name,
             live,
@@ -336,7 +366,9 @@ impl Writer {
         known_bad::merge(&mut object, &request.object);
         let live = live_after_merge(&object, live, self.store.identity().incarnation);
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
-        self.stage(key, &Record { name, live, object });
+        let encoded = Record { name, live, object }.encode();
+        self.stage_hint(key, kept, encoded.len() as u64)?;
+        self.stage_encoded(key, encoded);
         Ok(())
     }
 

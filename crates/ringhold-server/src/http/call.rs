@@ -165,6 +165,7 @@ impl<'a, D: Door> Call<'a, D> {
         let options = GetOptions {
             quorum,
             n_val: None,
+            primaries_only: false,
         };
         let request = GetRequest {
             name: self.name.clone(),

@@ -53,6 +53,7 @@ pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Proble
         options: PutOptions {
             quorum: call.options.delete_put(),
             n_val: None,
+            primaries_only: false,
             flushed: call.options.flushed,
         },
         return_object: false,

@@ -63,6 +63,7 @@ pub(super) async fn put<D: Door>(
         options: PutOptions {
             quorum: call.options.put,
             n_val: None,
+            primaries_only: false,
             flushed: call.options.flushed,
         },
         return_object: call.options.returnbody,

@@ -62,6 +62,7 @@ impl Client {
             options: PutOptions {
                 quorum,
                 n_val: None,
+                primaries_only: self.cluster.plan().primaries_only,
                 flushed: false,
             },
             return_object: self.random.chance(300_000),

@@ -157,7 +157,9 @@ impl Cluster {
                 rare.hit(Rare::OldRing);
             }
             // Reads fail now and then in some runs.
-            StartError::Ring(RingRefused::Unreadable(_)) | StartError::Properties(_) => {}
+            StartError::Ring(RingRefused::Unreadable(_))
+            | StartError::Properties(_)
+            | StartError::Hints(_) => {}
             StartError::Ring(_) => books.lock().fail(Violation::new(
                 "I20",
                 format!("n{node} does not start: {error}"),
@@ -216,6 +218,10 @@ impl Cluster {
         for key in 0..books.names.len() {
             // What can't be read is not known to be lost.
             let name = books.names[key].clone();
+            // What a fallback keeps for others goes when it has come home.
+            if !self.primaries(&name).contains(&node) {
+                continue;
+            }
             let Ok(object) = read_record(store, &name) else {
                 continue;
             };

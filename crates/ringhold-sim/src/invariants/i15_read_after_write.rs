@@ -1,5 +1,5 @@
-//! I15, as far as it holds while primaries alone take part: where R + W > N, a get that begins after a put was
-//! acknowledged knows of it; unless some disk has lost the key since.
+//! I15: where primaries alone take part and R + W > N, a get that begins after a put was acknowledged knows of
+//! it; unless some disk has lost the key since. A sloppy quorum promises no such thing (T8).
 
 use super::Violation;
 use crate::books::{Books, Loss, Outcome};
@@ -9,7 +9,7 @@ use ringhold_core::version::Object;
 /// If an answer lacks a put that had been acknowledged before its question.
 pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violation> {
     let asked = &books.operations[read];
-    let Some(r) = asked.r else {
+    let Some(r) = asked.r.filter(|_| books.rules.primaries_only) else {
         return Ok(());
     };
     for (number, operation) in books.operations[..read]

@@ -34,6 +34,8 @@ pub mod i04_no_resurrection;
 pub mod i05_convergence;
 pub mod i06_one_operation;
 pub mod i07_sibling_bound;
+pub mod i08_placement;
+pub mod i09_hints;
 pub mod i10_founding;
 pub mod i12_corruption;
 pub mod i13_honest_acknowledgement;

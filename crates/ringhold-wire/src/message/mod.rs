@@ -51,6 +51,8 @@ pub struct GetOptions {
     pub quorum: GetSpec,
     /// Another number of replicas than the bucket's.
     pub n_val: Option<u32>,
+    /// No fallback answers for a primary that can't (a sloppy quorum is refused, §4.6).
+    pub primaries_only: bool,
 }
 
 /// What a put asks for beyond the bucket's properties.
@@ -59,6 +61,8 @@ pub struct PutOptions {
     pub quorum: PutSpec,
     /// Another number of replicas than the bucket's.
     pub n_val: Option<u32>,
+    /// No fallback stands in for a primary that can't take it (a sloppy quorum is refused, §4.6).
+    pub primaries_only: bool,
     /// Every counted acknowledgement waits for its replica's flush, whatever the bucket says.
     pub flushed: bool,
 }

@@ -18,6 +18,7 @@ impl Part for GetRequest {
         self.name.write(writer);
         self.options.quorum.write(writer);
         self.options.n_val.write(writer);
+        writer.flag(self.options.primaries_only);
         writer.flag(self.explain);
     }
 
@@ -26,6 +27,7 @@ impl Part for GetRequest {
         let options = GetOptions {
             quorum: Part::read(reader)?,
             n_val: Part::read(reader)?,
+            primaries_only: reader.flag("primaries only")?,
         };
         Ok(Self {
             name,
@@ -65,6 +67,7 @@ impl Part for PutOptions {
     fn write(&self, writer: &mut Writer<'_>) {
         self.quorum.write(writer);
         self.n_val.write(writer);
+        writer.flag(self.primaries_only);
         writer.flag(self.flushed);
     }
 
@@ -73,6 +76,7 @@ impl Part for PutOptions {
         Ok(Self {
             quorum,
             n_val,
+            primaries_only: reader.flag("primaries only")?,
             flushed: reader.flag("flushed")?,
         })
     }

@@ -54,6 +54,7 @@ fn get_request() -> GetRequest {
         options: GetOptions {
             quorum,
             n_val: Some(5),
+            primaries_only: true,
         },
         explain: true,
     }
@@ -80,6 +81,7 @@ fn put_request() -> PutRequest {
         options: PutOptions {
             quorum,
             n_val: None,
+            primaries_only: false,
             flushed: true,
         },
         return_object: true,
@@ -281,7 +283,11 @@ fn any_get() -> impl Strategy<Value = GetRequest> {
         };
         GetRequest {
             name,
-            options: GetOptions { quorum, n_val },
+            options: GetOptions {
+                quorum,
+                n_val,
+                primaries_only: false,
+            },
             explain,
         }
     })
@@ -314,6 +320,7 @@ fn any_put() -> impl Strategy<Value = PutRequest> {
                 options: PutOptions {
                     quorum,
                     n_val,
+                    primaries_only: flushed,
                     flushed,
                 },
                 return_object,
