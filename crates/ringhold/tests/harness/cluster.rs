@@ -227,7 +227,8 @@ impl Drop for Cluster {
     }
 }
 
-fn name(node: usize) -> String {
+/// As the founding file has it.
+pub(crate) fn name(node: usize) -> String {
     format!("node{}", node + 1)
 }
 

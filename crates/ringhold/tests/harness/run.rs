@@ -6,7 +6,7 @@
 
 use crate::check;
 use crate::client::{self, Outcome};
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::{self, Cluster, NODES};
 use crate::disk_image;
 use crate::history::History;
 use crate::process::Around;
@@ -63,10 +63,12 @@ pub(crate) struct Adversary<'a> {
 }
 
 impl Adversary<'_> {
-    /// Writes a fault down.
-    pub(crate) fn note(&mut self, fault: impl Into<String>) {
+    /// Writes a fault of some nodes down.
+    pub(crate) fn note(&mut self, fault: &str, nodes: &[usize]) {
         let at = self.started.elapsed().as_secs_f64();
-        self.faults.push(format!("{at:6.1} s  {}", fault.into()));
+        let names: Vec<String> = nodes.iter().copied().map(cluster::name).collect();
+        self.faults
+            .push(format!("{at:6.1} s  {fault}: {}", names.join(", ")));
     }
 
     /// Lets time pass, drawn between two ends.
@@ -85,6 +87,14 @@ impl Adversary<'_> {
     /// Starts a node that has ended or been killed, without anything around it.
     pub(crate) fn restart(&mut self, node: usize) {
         self.cluster.start(node, &Around::Nothing);
+    }
+
+    /// Starts a node if it stepped down by itself.
+    pub(crate) fn start_if_ended(&mut self, node: usize) {
+        if let Some(how) = self.cluster.ended(node) {
+            self.note(&format!("ended by itself, {how}"), &[node]);
+            self.restart(node);
+        }
     }
 
     /// Waits until all nodes are well and reach each other.
