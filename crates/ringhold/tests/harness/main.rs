@@ -14,6 +14,7 @@
 //! | `run` | one scenario from start to verdict |
 //! | `cluster` | five machines |
 //! | `namespace`, `disk_image`, `process` | their networks, disks and servers |
+//! | `network`, `packets` | ways that close; packets that come late or twice |
 //! | `client`, `workload`, `history` | who uses them, and what they heard |
 //! | `check` | what must hold at the end |
 //! | `tools`, `watchdog` | programs of the system; an end to all waiting |
@@ -24,6 +25,8 @@ mod cluster;
 mod disk_image;
 mod history;
 mod namespace;
+mod network;
+mod packets;
 mod process;
 mod run;
 mod scenarios;

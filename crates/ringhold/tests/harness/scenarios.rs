@@ -4,9 +4,12 @@
 //! expected and counted; what is never expected is that something acknowledged is gone at the end.
 
 use crate::cluster::NODES;
+use crate::network;
+use crate::packets::{Counts, Storm, Weather};
 use crate::process::{self, Around};
 use crate::run::{Adversary, Scenario, run};
-use crate::tools;
+use crate::tools::{self, Missing};
+use ringhold_sim::random::Random;
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -103,7 +106,7 @@ fn failing_flushes(adversary: &mut Adversary<'_>) {
     let power = adversary.cluster.disks().is_ok() && tools::find("xfs_io").is_ok();
     for _ in 0..5 {
         let node = adversary.draw_nodes(1)[0];
-        let from = adversary.random.between(1, 60);
+        let from = adversary.random.between(1, 400);
         adversary.note(&format!("EIO from flush {from} of a thread on"), &[node]);
         adversary.cluster.kill(node);
         adversary
@@ -197,5 +200,124 @@ fn clock_jumps(adversary: &mut Adversary<'_>) {
             }
         }
         adversary.hold_ms(500, 1_500);
+    }
+}
+
+#[test]
+fn the_network_falls_apart() {
+    run(&Scenario {
+        name: "partition",
+        needs: |cluster| {
+            cluster.networks()?;
+            tools::find("nft").map(drop)
+        },
+        faults: partitions,
+        ..Scenario::default()
+    });
+}
+
+fn partitions(adversary: &mut Adversary<'_>) {
+    for _ in 0..6 {
+        let nodes = adversary.draw_nodes(NODES);
+        let (side, rest) = nodes.split_at(2);
+        let one = &side[..1];
+        let (fault, named, ways) = match adversary.random.below(6) {
+            0 => (
+                "hears no node and is heard by none",
+                one,
+                network::between(one, &network::others(one)),
+            ),
+            1 => (
+                "hears no node",
+                one,
+                network::one_way(&network::others(one), one),
+            ),
+            2 => (
+                "is heard by no node",
+                one,
+                network::one_way(one, &network::others(one)),
+            ),
+            3 => ("two apart from three", side, network::between(side, rest)),
+            4 => (
+                "two apart from three, one way",
+                side,
+                network::one_way(side, rest),
+            ),
+            // Everybody reaches somebody, and not everybody everybody.
+            _ => (
+                "apart from each other",
+                side,
+                network::between(one, &side[1..]),
+            ),
+        };
+        adversary.note(fault, named);
+        network::close(adversary.cluster, &ways).unwrap_or_else(|missing| panic!("{missing}"));
+        adversary.hold_ms(500, 3_500);
+        network::open_all(adversary.cluster).unwrap_or_else(|missing| panic!("{missing}"));
+        adversary.hold_ms(300, 1_500);
+    }
+    let node = adversary.draw_nodes(1)[0];
+    adversary.note("cable pulled", &[node]);
+    for (plugged, hold_ms) in [(false, 2_500), (true, 500)] {
+        let networks = adversary.cluster.networks();
+        let set = networks.and_then(|networks| networks.set_cable(node, plugged));
+        set.unwrap_or_else(|missing| panic!("{missing}"));
+        adversary.hold_ms(hold_ms, hold_ms + 500);
+    }
+}
+
+#[test]
+fn packets_come_late_twice_and_out_of_order() {
+    run(&Scenario {
+        name: "packets",
+        needs: |cluster| {
+            cluster.networks()?;
+            tools::find("iptables-legacy")?;
+            // Only trying shows whether this kernel hands packets out.
+            let calm = Weather {
+                delay_us: 0,
+                spikes: 0,
+                spike_us: 0,
+                duplicates: 0,
+            };
+            let tried = Storm::begin(cluster.namespace(0), calm, Random::new(0))?;
+            tried
+                .end()
+                .map(drop)
+                .map_err(|error| Missing(format!("NFQUEUE: {error}")))
+        },
+        faults: storms,
+        ..Scenario::default()
+    });
+}
+
+fn storms(adversary: &mut Adversary<'_>) {
+    for _ in 0..5 {
+        let count = *adversary.random.pick(&[1, 2, 5, 5]);
+        let nodes = adversary.draw_nodes(count);
+        let weather = Weather {
+            delay_us: *adversary.random.pick(&[200, 2_000, 20_000]),
+            spikes: *adversary.random.pick(&[0, 10_000, 50_000]),
+            // Around the second after which a silent peer counts as away.
+            spike_us: adversary.random.between(300_000, 1_600_000),
+            duplicates: *adversary.random.pick(&[0, 50_000, 200_000]),
+        };
+        adversary.note(&format!("{weather:?}"), &nodes);
+        let mut storms = Vec::new();
+        for &node in &nodes {
+            let random = Random::new(adversary.random.next_u64());
+            let storm = Storm::begin(adversary.cluster.namespace(node), weather, random);
+            storms.push(storm.unwrap_or_else(|missing| panic!("{missing}")));
+        }
+        adversary.hold_ms(1_500, 3_500);
+        let mut total = Counts::default();
+        for storm in storms {
+            let counts = storm.end().expect("the queue stays open");
+            total.packets += counts.packets;
+            total.duplicated += counts.duplicated;
+            total.overtaken += counts.overtaken;
+        }
+        adversary.note(&format!("calm again after {total:?}"), &nodes);
+        adversary.hold_ms(300, 1_000);
     }
 }
