@@ -8,6 +8,7 @@
 use crate::disk_image::{self, Disk};
 use crate::namespace::{self, Namespace, Networks};
 use crate::process::{Around, ServerProcess};
+use crate::run::Scenario;
 use crate::tools::Missing;
 use ringhold_server::founding::{Draft, DraftMember};
 use rustix::process::Signal;
@@ -44,8 +45,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Makes the machines. The calling thread, and what it starts, is among the clients from then on.
-    pub(crate) fn make(scenario: &str, seed: u64, disk_bytes: u64) -> Self {
-        let folder = RunFolder::make(scenario, seed);
+    pub(crate) fn make(scenario: &Scenario, seed: u64) -> Self {
+        let folder = RunFolder::make(scenario.name, seed);
         let networks = Networks::make(NODES);
         if let Ok(networks) = &networks {
             networks
@@ -60,7 +61,7 @@ impl Cluster {
         };
         let founding = cluster.found();
         for node in 0..NODES {
-            let made = cluster.make_node(node, &founding, disk_bytes);
+            let made = cluster.make_node(node, &founding, scenario);
             cluster.nodes.push(made);
         }
         cluster
@@ -94,16 +95,16 @@ impl Cluster {
         path
     }
 
-    fn make_node(&mut self, node: usize, founding: &Path, disk_bytes: u64) -> Node {
+    fn make_node(&mut self, node: usize, founding: &Path, scenario: &Scenario) -> Node {
         let (folder, name) = (&self.folder.path, name(node));
-        let disk = Disk::image(folder, &name, disk_bytes).or_else(|missing| {
+        let disk = Disk::image(folder, &name, scenario.disk_bytes).or_else(|missing| {
             fs::remove_dir(folder.join(format!("{name}.disk"))).ok();
             self.disks = Err(missing);
             Disk::folder(folder, &name)
         });
         let disk = disk.expect("a folder can be made");
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let arguments = [
+        let mut arguments = vec![
             "--exit-with-parent".to_owned(),
             "--insecure".to_owned(),
             "--name".to_owned(),
@@ -115,12 +116,15 @@ impl Cluster {
             "--set".to_owned(),
             format!("storage.segment_bytes={SEGMENT_BYTES}"),
         ];
+        for setting in scenario.settings {
+            arguments.extend(["--set", setting].map(str::to_owned));
+        }
         let network = self.networks.as_ref().ok();
         Node {
             process: None,
             disk,
             http: SocketAddr::from((self.host(node), HTTP_PORT)),
-            arguments: arguments.into(),
+            arguments,
             prefix: network.map_or_else(Vec::new, |networks| networks.nodes[node].prefix()),
             log: folder.join(format!("{name}.log")),
         }
@@ -205,8 +209,8 @@ impl Cluster {
         std::thread::scope(|scope| {
             for disk in disks {
                 scope.spawn(|| {
-                    disk.cut_power()
-                        .unwrap_or_else(|missing| panic!("{missing}"))
+                    let cut = disk.cut_power();
+                    cut.unwrap_or_else(|missing| panic!("{missing}"));
                 });
             }
         });

@@ -18,6 +18,8 @@ pub(crate) enum Around {
     Nothing,
     /// From this flush of a thread on, all its flushes fail with EIO, without reaching the disk.
     FailingFlushes { from: u64 },
+    /// Its flushes succeed without reaching the disk.
+    LyingFlushes,
     /// The wall clock is off by what this file says.
     Clock(PathBuf),
 }
@@ -37,8 +39,12 @@ impl ServerProcess {
         log: &Path,
     ) -> Result<Self, Missing> {
         let mut words = prefix.to_vec();
-        if let Around::FailingFlushes { from } = around {
-            words.extend(tracer(*from, log));
+        match around {
+            Around::FailingFlushes { from } => {
+                words.extend(tracer(&format!("error=EIO:when={from}+"), log));
+            }
+            Around::LyingFlushes => words.extend(tracer("retval=0", log)),
+            Around::Nothing | Around::Clock(_) => {}
         }
         words.push(env!("CARGO_BIN_EXE_ringhold").to_owned());
         words.push("serve".to_owned());
@@ -102,9 +108,11 @@ impl Drop for ServerProcess {
     }
 }
 
+/// What answers to calls that flush instead of the kernel.
+///
 /// `-D` makes the tracer the child, so that the process that we start becomes the server; `--seccomp-bpf`
 /// lets all other calls run at full speed.
-fn tracer(from: u64, log: &Path) -> Vec<String> {
+fn tracer(answer: &str, log: &Path) -> Vec<String> {
     let calls = "fsync,fdatasync,sync_file_range,msync";
     vec![
         "strace".to_owned(),
@@ -117,7 +125,7 @@ fn tracer(from: u64, log: &Path) -> Vec<String> {
         "-e".to_owned(),
         format!("trace={calls}"),
         "-e".to_owned(),
-        format!("inject={calls}:error=EIO:when={from}+"),
+        format!("inject={calls}:{answer}"),
     ]
 }
 
