@@ -28,15 +28,19 @@ fn nodes_are_killed_at_random() {
 
 fn kill(adversary: &mut Adversary<'_>) {
     for _ in 0..8 {
-        // Mostly one, sometimes two, sometimes all.
-        let count = *adversary.random.pick(&[1, 1, 1, 1, 2, 2, 5]);
-        let nodes = adversary.draw_nodes(count);
-        adversary.note("kill -9", &nodes);
-        nodes.iter().for_each(|&node| adversary.cluster.kill(node));
-        adversary.hold_ms(200, 1_500);
-        nodes.iter().for_each(|&node| adversary.restart(node));
+        kill_some(adversary);
         adversary.hold_ms(300, 1_000);
     }
+}
+
+fn kill_some(adversary: &mut Adversary<'_>) {
+    // Mostly one, sometimes two, sometimes all.
+    let count = *adversary.random.pick(&[1, 1, 1, 1, 2, 2, NODES]);
+    let nodes = adversary.draw_nodes(count);
+    adversary.note("kill -9", &nodes);
+    nodes.iter().for_each(|&node| adversary.cluster.kill(node));
+    adversary.hold_ms(200, 1_500);
+    nodes.iter().for_each(|&node| adversary.restart(node));
 }
 
 #[test]
@@ -50,20 +54,23 @@ fn nodes_stop_and_go_on() {
 
 fn pause(adversary: &mut Adversary<'_>) {
     for _ in 0..8 {
-        let count = *adversary.random.pick(&[1, 1, 1, 2, 3, 5]);
-        let nodes = adversary.draw_nodes(count);
-        adversary.note("SIGSTOP", &nodes);
-        let signal = |adversary: &mut Adversary<'_>, signal| {
-            nodes
-                .iter()
-                .for_each(|&node| adversary.cluster.signal(node, signal));
-        };
-        signal(adversary, Signal::STOP);
-        // From a stutter to longer than peers are patient.
-        adversary.hold_ms(100, 2_500);
-        signal(adversary, Signal::CONT);
+        pause_some(adversary);
         adversary.hold_ms(200, 800);
     }
+}
+
+fn pause_some(adversary: &mut Adversary<'_>) {
+    let count = *adversary.random.pick(&[1, 1, 1, 2, 3, NODES]);
+    let nodes = adversary.draw_nodes(count);
+    adversary.note("SIGSTOP", &nodes);
+    nodes
+        .iter()
+        .for_each(|&node| adversary.cluster.signal(node, Signal::STOP));
+    // From a stutter to longer than peers are patient.
+    adversary.hold_ms(100, 2_500);
+    nodes
+        .iter()
+        .for_each(|&node| adversary.cluster.signal(node, Signal::CONT));
 }
 
 #[test]
@@ -83,15 +90,18 @@ fn power_can_fail(cluster: &Cluster) -> Result<(), Missing> {
 
 fn power(adversary: &mut Adversary<'_>) {
     for round in 0..7 {
-        let count = if round % 2 == 0 { 1 } else { NODES };
-        let nodes = adversary.draw_nodes(count);
-        adversary.note("power cut", &nodes);
-        adversary.cluster.cut_power(&nodes);
-        adversary.hold_ms(0, 1_000);
-        nodes.iter().for_each(|&node| adversary.restart(node));
+        cut_power_of(adversary, if round % 2 == 0 { 1 } else { NODES });
         // Sometimes while it recovers, mostly while clients work.
         adversary.hold_ms(100, 2_000);
     }
+}
+
+fn cut_power_of(adversary: &mut Adversary<'_>, count: usize) {
+    let nodes = adversary.draw_nodes(count);
+    adversary.note("power cut", &nodes);
+    adversary.cluster.cut_power(&nodes);
+    adversary.hold_ms(0, 1_000);
+    nodes.iter().for_each(|&node| adversary.restart(node));
 }
 
 /// The harness itself under test: disks that only say that they flushed lose what was acknowledged, and that is found.
@@ -181,6 +191,13 @@ fn full_disk(adversary: &mut Adversary<'_>) {
             adversary.note(&format!("disk full ({bytes} bytes were free)"), &[node]);
         }
         adversary.hold_ms(1_000, 2_500);
+        if adversary.random.chance(500_000) {
+            // Whether it can start without room or not, it must not harm what it has.
+            nodes
+                .iter()
+                .for_each(|&node| adversary.start_if_ended(node));
+            adversary.hold_ms(300, 800);
+        }
         for &node in &nodes {
             adversary.cluster.disk(node).free();
             adversary.start_if_ended(node);
@@ -241,53 +258,22 @@ fn clock_jumps(adversary: &mut Adversary<'_>) {
 fn the_network_falls_apart() {
     run(&Scenario {
         name: "partition",
-        needs: |cluster| {
-            cluster.networks()?;
-            tools::find("nft").map(drop)
-        },
+        needs: network_can_part,
         faults: partitions,
         ..Scenario::default()
     });
 }
 
+fn network_can_part(cluster: &Cluster) -> Result<(), Missing> {
+    cluster.networks()?;
+    tools::find("nft").map(drop)
+}
+
 fn partitions(adversary: &mut Adversary<'_>) {
     for _ in 0..6 {
-        let nodes = adversary.draw_nodes(NODES);
-        let (side, rest) = nodes.split_at(2);
-        let one = &side[..1];
-        let (fault, named, ways) = match adversary.random.below(6) {
-            0 => (
-                "hears no node and is heard by none",
-                one,
-                network::between(one, &network::others(one)),
-            ),
-            1 => (
-                "hears no node",
-                one,
-                network::one_way(&network::others(one), one),
-            ),
-            2 => (
-                "is heard by no node",
-                one,
-                network::one_way(one, &network::others(one)),
-            ),
-            3 => ("two apart from three", side, network::between(side, rest)),
-            4 => (
-                "two apart from three, one way",
-                side,
-                network::one_way(side, rest),
-            ),
-            // Everybody reaches somebody, and not everybody everybody.
-            _ => (
-                "apart from each other",
-                side,
-                network::between(one, &side[1..]),
-            ),
-        };
-        adversary.note(fault, named);
-        network::close(adversary.cluster, &ways).unwrap_or_else(|missing| panic!("{missing}"));
+        close_some(adversary);
         adversary.hold_ms(500, 3_500);
-        network::open_all(adversary.cluster).unwrap_or_else(|missing| panic!("{missing}"));
+        open_all(adversary);
         adversary.hold_ms(300, 1_500);
     }
     let node = adversary.draw_nodes(1)[0];
@@ -297,6 +283,70 @@ fn partitions(adversary: &mut Adversary<'_>) {
         let set = networks.and_then(|networks| networks.set_cable(node, plugged));
         set.unwrap_or_else(|missing| panic!("{missing}"));
         adversary.hold_ms(hold_ms, hold_ms + 500);
+    }
+}
+
+fn close_some(adversary: &mut Adversary<'_>) {
+    let nodes = adversary.draw_nodes(NODES);
+    let (side, rest) = nodes.split_at(2);
+    let (one, other) = side.split_at(1);
+    let all_others = network::others(one);
+    let (fault, named, ways) = match adversary.random.below(6) {
+        0 => (
+            "hears no node and is heard by none",
+            one,
+            network::between(one, &all_others),
+        ),
+        1 => ("hears no node", one, network::one_way(&all_others, one)),
+        2 => (
+            "is heard by no node",
+            one,
+            network::one_way(one, &all_others),
+        ),
+        3 => ("two apart from three", side, network::between(side, rest)),
+        4 => (
+            "two apart from three, one way",
+            side,
+            network::one_way(side, rest),
+        ),
+        // Everybody reaches somebody, and not everybody everybody.
+        _ => ("apart from each other", side, network::between(one, other)),
+    };
+    adversary.note(fault, named);
+    network::close(adversary.cluster, &ways).unwrap_or_else(|missing| panic!("{missing}"));
+}
+
+fn open_all(adversary: &mut Adversary<'_>) {
+    network::open_all(adversary.cluster).unwrap_or_else(|missing| panic!("{missing}"));
+}
+
+#[test]
+fn misfortunes_never_come_alone() {
+    run(&Scenario {
+        name: "together",
+        needs: network_can_part,
+        faults: together,
+        ..Scenario::default()
+    });
+}
+
+/// Kills, pauses and power cuts while the network is apart, before it is whole again, and before anybody
+/// has recovered.
+fn together(adversary: &mut Adversary<'_>) {
+    let power = power_can_fail(adversary.cluster).is_ok();
+    for _ in 0..5 {
+        close_some(adversary);
+        for _ in 0..3 {
+            match adversary.random.below(4) {
+                0 => pause_some(adversary),
+                1 if power => cut_power_of(adversary, 1),
+                2 if power => cut_power_of(adversary, NODES),
+                _ => kill_some(adversary),
+            }
+            adversary.hold_ms(0, 1_200);
+        }
+        open_all(adversary);
+        adversary.hold_ms(0, 1_500);
     }
 }
 
