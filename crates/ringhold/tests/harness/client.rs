@@ -183,21 +183,28 @@ fn parts(answer: &Answer) -> Option<Vec<Vec<u8>>> {
     Some(parts)
 }
 
-/// Writes a key once. The second text says what went wrong, if something did.
-pub(crate) fn put(
-    node: SocketAddr,
-    key: usize,
-    context: Option<&str>,
-    operation: &str,
-    body: &[u8],
-) -> (Outcome, Option<String>) {
-    let path = format!("{BUCKET}{key}?timeout={REQUEST_MS}");
+/// One write, to be sent as often as it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Put {
+    pub(crate) key: usize,
+    pub(crate) context: Option<String>,
+    /// The same for every try.
+    pub(crate) operation: String,
+    /// Added to the query.
+    pub(crate) quorum: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Writes once. The text says what went wrong, if something did.
+pub(crate) fn put(node: SocketAddr, put: &Put) -> (Outcome, Option<String>) {
+    let path = format!("{BUCKET}{}?timeout={REQUEST_MS}{}", put.key, put.quorum);
     let mut headers = vec![
         ("Content-Type", "application/octet-stream"),
-        ("Idempotency-Key", operation),
+        ("Idempotency-Key", &put.operation),
     ];
+    let context = put.context.as_deref();
     headers.extend(context.map(|context| ("X-Riak-Vclock", context)));
-    match request(node, "PUT", &path, &headers, body) {
+    match request(node, "PUT", &path, &headers, &put.body) {
         Ok(answer) if matches!(answer.status, 200 | 204) => (Outcome::Acknowledged, None),
         Ok(answer) => {
             let said = answer.header("X-Ringhold-Outcome");

@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     networks: Result<Networks, Missing>,
     /// Why the disks are folders, if they are.
     disks: Result<(), Missing>,
+    /// Why their power can't be cut, if it can't.
+    power: Result<(), Missing>,
     folder: RunFolder,
 }
 
@@ -57,6 +59,7 @@ impl Cluster {
             nodes: Vec::new(),
             networks,
             disks: Ok(()),
+            power: Ok(()),
             folder,
         };
         let founding = cluster.found();
@@ -64,6 +67,9 @@ impl Cluster {
             let made = cluster.make_node(node, &founding, scenario);
             cluster.nodes.push(made);
         }
+        // Only trying shows; nothing is on the disk yet.
+        let disk = cluster.disk(0);
+        cluster.power = disk.cut_power().and_then(|()| disk.boot());
         cluster
     }
 
@@ -154,6 +160,10 @@ impl Cluster {
 
     pub(crate) fn disks(&self) -> Result<(), Missing> {
         self.disks.clone()
+    }
+
+    pub(crate) fn power(&self) -> Result<(), Missing> {
+        self.power.clone()
     }
 
     pub(crate) fn disk(&self, node: usize) -> &Disk {

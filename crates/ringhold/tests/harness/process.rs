@@ -129,6 +129,22 @@ fn tracer(answer: &str, log: &Path) -> Vec<String> {
     ]
 }
 
+/// Whether a process may be traced here.
+pub(crate) fn tracer_works() -> Result<(), Missing> {
+    tools::run(
+        "strace",
+        &[
+            "-D",
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-e",
+            "trace=fsync",
+            "true",
+        ],
+    )
+}
+
 /// The library of the package `faketime`.
 pub(crate) fn clock_library() -> Result<PathBuf, Missing> {
     tools::find("faketime")?;

@@ -77,15 +77,10 @@ fn pause_some(adversary: &mut Adversary<'_>) {
 fn the_power_fails_of_one_machine_and_of_all() {
     run(&Scenario {
         name: "power",
-        needs: power_can_fail,
+        needs: |cluster| cluster.power(),
         faults: power,
         ..Scenario::default()
     });
-}
-
-fn power_can_fail(cluster: &Cluster) -> Result<(), Missing> {
-    cluster.disks()?;
-    tools::find("xfs_io").map(drop)
 }
 
 fn power(adversary: &mut Adversary<'_>) {
@@ -112,8 +107,8 @@ fn a_loss_would_be_found() {
         // Checkpoints on such disks would leave engines that nobody can open.
         settings: &["storage.segment_bytes=67108864"],
         needs: |cluster| {
-            power_can_fail(cluster)?;
-            tools::find("strace").map(drop)
+            cluster.power()?;
+            process::tracer_works()
         },
         faults: lying_disks,
         must_lose: true,
@@ -139,14 +134,14 @@ fn lying_disks(adversary: &mut Adversary<'_>) {
 fn flushes_fail() {
     run(&Scenario {
         name: "flush",
-        needs: |_| tools::find("strace").map(drop),
+        needs: |_| process::tracer_works(),
         faults: failing_flushes,
         ..Scenario::default()
     });
 }
 
 fn failing_flushes(adversary: &mut Adversary<'_>) {
-    let power = power_can_fail(adversary.cluster).is_ok();
+    let power = adversary.cluster.power().is_ok();
     for _ in 0..5 {
         let node = adversary.draw_nodes(1)[0];
         let from = adversary.random.between(1, 400);
@@ -266,7 +261,9 @@ fn the_network_falls_apart() {
 
 fn network_can_part(cluster: &Cluster) -> Result<(), Missing> {
     cluster.networks()?;
-    tools::find("nft").map(drop)
+    // Only trying shows whether this kernel filters packets.
+    network::close(cluster, &network::between(&[0], &[1]))?;
+    network::open_all(cluster)
 }
 
 fn partitions(adversary: &mut Adversary<'_>) {
@@ -333,7 +330,7 @@ fn misfortunes_never_come_alone() {
 /// Kills, pauses and power cuts while the network is apart, before it is whole again, and before anybody
 /// has recovered.
 fn together(adversary: &mut Adversary<'_>) {
-    let power = power_can_fail(adversary.cluster).is_ok();
+    let power = adversary.cluster.power().is_ok();
     for _ in 0..5 {
         close_some(adversary);
         for _ in 0..3 {
