@@ -1,8 +1,8 @@
 //! HTTP as a cautious client speaks it: one request a connection, and a name for every way to end.
 //!
-//! What an answer says about a write is all that anybody outside can know: it is there (2xx), it never began (a refusal, `X-Ringhold-Outcome:
-//! not-started`, or nobody took the connection), or nobody knows (anything else). The checks at a scenario's end hold the
-//! store to each of the three.
+//! What an answer says about a write is all that anybody outside can know: it is there (2xx), it never began (a
+//! refusal, `X-Ringhold-Outcome: not-started`, or nobody took the connection), or nobody knows (anything else). The
+//! checks at a scenario's end hold the store to each of the three.
 
 use crate::watchdog::Watchdog;
 use std::io::{Read as _, Write as _};

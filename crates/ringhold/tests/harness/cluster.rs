@@ -9,7 +9,7 @@ use crate::disk_image::{self, Disk};
 use crate::namespace::{self, Namespace, Networks};
 use crate::process::{Around, ServerProcess};
 use crate::run::Scenario;
-use crate::tools::Missing;
+use crate::tools::{Missing, must};
 use ringhold_server::founding::{Draft, DraftMember};
 use rustix::process::Signal;
 use std::fs;
@@ -185,7 +185,7 @@ impl Cluster {
         assert!(!self.runs(node), "a node is started once");
         let node = &mut self.nodes[node];
         let process = ServerProcess::start(&node.prefix, around, &node.arguments, &node.log);
-        node.process = Some(process.unwrap_or_else(|missing| panic!("{missing}")));
+        node.process = Some(must(process));
     }
 
     pub(crate) fn runs(&mut self, node: usize) -> bool {
@@ -219,15 +219,13 @@ impl Cluster {
         std::thread::scope(|scope| {
             for disk in disks {
                 scope.spawn(|| {
-                    let cut = disk.cut_power();
-                    cut.unwrap_or_else(|missing| panic!("{missing}"));
+                    must(disk.cut_power());
                 });
             }
         });
         nodes.iter().for_each(|&node| self.kill(node));
         for &node in nodes {
-            let booted = self.disk(node).boot();
-            booted.unwrap_or_else(|missing| panic!("{missing}"));
+            must(self.disk(node).boot());
         }
     }
 }

@@ -9,8 +9,8 @@
 //! node1   eth0 10.77.0.1 ─────┘
 //! ```
 //!
-//! A thread enters a namespace for good, and whatever it starts is in there too. What an earlier run left because it was killed
-//! is swept away at the start.
+//! A thread enters a namespace for good, and whatever it starts is in there too. What an earlier run left because it
+//! was killed is swept away at the start.
 
 use crate::tools::{self, Missing};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

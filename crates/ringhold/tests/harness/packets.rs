@@ -1,11 +1,11 @@
 //! Packets that come late, twice, or in another order.
 //!
-//! The kernel hands every packet that reaches a node to us and waits for a verdict (NFQUEUE). Each gets a time to be let go: at
-//! once, a little later, or with the others of a spike; since times are drawn one by one, packets overtake each other.
-//! Some are let go twice: the second one goes in through the node's loopback, past the rule.
+//! The kernel hands every packet that reaches a node to us and waits for a verdict (NFQUEUE). Each gets a time to be
+//! let go, soon or after a spike; since times are drawn one by one, packets overtake each other. Some are let go
+//! twice: the second one goes in through the node's loopback, past the rule.
 //!
-//! TCP hides duplicates and puts packets in order again. What a node feels is time: answers that come after their deadline, connections that stall and
-//! burst, acknowledgements of requests that were given up long ago.
+//! TCP hides duplicates and puts packets in order again. What a node feels is time: answers that come after their
+//! deadline, connections that stall and burst, acknowledgements of requests that were given up long ago.
 //!
 //! When a queue closes the kernel lets packets pass by themselves, so healing needs no goodbye.
 

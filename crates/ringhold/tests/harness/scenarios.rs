@@ -8,7 +8,7 @@ use crate::network;
 use crate::packets::{Counts, Storm, Weather};
 use crate::process::{self, Around};
 use crate::run::{Adversary, Scenario, run};
-use crate::tools::{self, Missing};
+use crate::tools::{self, Missing, must};
 use ringhold_sim::random::Random;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -277,8 +277,7 @@ fn partitions(adversary: &mut Adversary<'_>) {
     adversary.note("cable pulled", &[node]);
     for (plugged, hold_ms) in [(false, 2_500), (true, 500)] {
         let networks = adversary.cluster.networks();
-        let set = networks.and_then(|networks| networks.set_cable(node, plugged));
-        set.unwrap_or_else(|missing| panic!("{missing}"));
+        must(networks.and_then(|networks| networks.set_cable(node, plugged)));
         adversary.hold_ms(hold_ms, hold_ms + 500);
     }
 }
@@ -310,11 +309,11 @@ fn close_some(adversary: &mut Adversary<'_>) {
         _ => ("apart from each other", side, network::between(one, other)),
     };
     adversary.note(fault, named);
-    network::close(adversary.cluster, &ways).unwrap_or_else(|missing| panic!("{missing}"));
+    must(network::close(adversary.cluster, &ways));
 }
 
 fn open_all(adversary: &mut Adversary<'_>) {
-    network::open_all(adversary.cluster).unwrap_or_else(|missing| panic!("{missing}"));
+    must(network::open_all(adversary.cluster));
 }
 
 #[test]
@@ -388,7 +387,7 @@ fn storms(adversary: &mut Adversary<'_>) {
         for &node in &nodes {
             let random = Random::new(adversary.random.next_u64());
             let storm = Storm::begin(adversary.cluster.namespace(node), weather, random);
-            storms.push(storm.unwrap_or_else(|missing| panic!("{missing}")));
+            storms.push(must(storm));
         }
         adversary.hold_ms(1_500, 3_500);
         let mut total = Counts::default();

@@ -63,3 +63,8 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Result<(),
         said.trim()
     )))
 }
+
+/// What a scenario asked for before it began, and so can be done.
+pub(crate) fn must<T>(done: Result<T, Missing>) -> T {
+    done.unwrap_or_else(|missing| panic!("{missing}"))
+}
