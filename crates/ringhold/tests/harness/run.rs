@@ -28,6 +28,9 @@ const KEYS: std::ops::RangeInclusive<u64> = 20..=120;
 /// Far above what a scenario takes: for what hangs.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// One loss looks like the next.
+const LOST_SHOWN_MAX: usize = 10;
+
 /// Scenarios share the machine's names and its two cores: one at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -64,17 +67,17 @@ pub(crate) struct Adversary<'a> {
     pub(crate) random: Random,
     pub(crate) watchdog: Watchdog,
     pub(crate) history: &'a History,
-    pub(crate) faults: Vec<String>,
+    faults: usize,
     started: Instant,
 }
 
 impl Adversary<'_> {
-    /// Writes a fault of some nodes down.
+    /// Says what happens to which nodes, at once: a scenario may not get to its end.
     pub(crate) fn note(&mut self, fault: &str, nodes: &[usize]) {
         let at = self.started.elapsed().as_secs_f64();
         let names: Vec<String> = nodes.iter().copied().map(cluster::name).collect();
-        self.faults
-            .push(format!("{at:6.1} s  {fault}: {}", names.join(", ")));
+        println!("  {at:6.1} s  {fault}: {}", names.join(", "));
+        self.faults += 1;
     }
 
     /// Lets time pass, drawn between two ends.
@@ -151,16 +154,16 @@ fn run_seed(scenario: &Scenario, seed: u64) {
         random,
         watchdog,
         history: &history,
-        faults: Vec::new(),
+        faults: 0,
         started,
     };
     under_load(&nodes, keys, seed, &mut adversary, scenario.faults);
     let mut random = adversary.random.clone();
-    let faults = std::mem::take(&mut adversary.faults);
+    let faults = adversary.faults;
     heal(&mut cluster, &mut random, &watchdog);
     let verdict = check::check(&history, keys, &nodes, &watchdog);
 
-    println!("{}", report(&faults, &history, keys, &verdict, started));
+    println!("{}", report(faults, &history, keys, &verdict, started));
     let acknowledged = history.books().count(Outcome::Acknowledged);
     assert!(acknowledged > 0, "nothing was acknowledged");
     if scenario.must_lose {
@@ -225,7 +228,7 @@ fn heal(cluster: &mut Cluster, random: &mut Random, watchdog: &Watchdog) {
 }
 
 fn report(
-    faults: &[String],
+    faults: usize,
     history: &History,
     keys: usize,
     verdict: &check::Verdict,
@@ -234,10 +237,9 @@ fn report(
     let books = history.books();
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "  {line}").expect("a string takes any text");
-    faults.iter().for_each(|fault| line(fault.clone()));
     line(format!(
         "{} faults, {} keys, {} reads, {} writes: {} acknowledged, {} refused, {} unknown; {} lost, {} violations; {:.1} s",
-        faults.len(),
+        faults,
         keys,
         books.reads,
         books.operations.len(),
@@ -250,6 +252,9 @@ fn report(
     ));
     for (label, count) in &books.errors {
         line(format!("{count:6} × {label}"));
+    }
+    for &number in verdict.lost.iter().take(LOST_SHOWN_MAX) {
+        line(format!("lost: {number}, {:?}", books.operations[number]));
     }
     text.trim_end().to_owned()
 }
