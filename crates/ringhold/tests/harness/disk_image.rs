@@ -57,8 +57,8 @@ impl Disk {
         }
     }
 
-    /// Cuts the power: nothing more reaches the disk, and what had not, never will. The process that used it
-    /// must be killed before [`Disk::boot`].
+    /// Cuts the power: nothing more reaches the disk, and what had not, never will. The process that uses it
+    /// must stand still, since a flush may now succeed that wrote nothing, and be gone before [`Disk::boot`].
     pub(crate) fn cut_power(&self) -> Result<(), Missing> {
         match self {
             Self::Image { mounted, .. } => {

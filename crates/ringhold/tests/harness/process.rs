@@ -90,6 +90,19 @@ impl ServerProcess {
         self.child.wait().expect("it is our child");
     }
 
+    /// Whether, after SIGSTOP, no thread of it does anything any more, but for calls that the kernel has yet to finish.
+    pub(crate) fn stands_still(&mut self) -> bool {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let threads = fs::read_dir(tasks).into_iter().flatten().flatten();
+        let mut states = threads.filter_map(|thread| {
+            let status = fs::read_to_string(thread.path().join("stat")).ok()?;
+            // The name before the state is in parentheses, and may hold any of them.
+            status.rsplit_once(") ")?.1.chars().next()
+        });
+        // Stopped, traced and stopped, in a call that can't be interrupted, or gone.
+        states.all(|state| "TtDZX".contains(state))
+    }
+
     /// A signal, unless it has ended.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if self.ended().is_none() {

@@ -93,6 +93,11 @@ impl Adversary<'_> {
         (0..count).map(&mut draw).collect()
     }
 
+    pub(crate) fn cut_power(&mut self, nodes: &[usize]) {
+        self.note("power cut", nodes);
+        self.cluster.cut_power(nodes, &self.watchdog);
+    }
+
     /// Starts a node that has ended or been killed, without anything around it.
     pub(crate) fn restart(&mut self, node: usize) {
         self.cluster.start(node, &Around::Nothing);

@@ -93,8 +93,7 @@ fn power(adversary: &mut Adversary<'_>) {
 
 fn cut_power_of(adversary: &mut Adversary<'_>, count: usize) {
     let nodes = adversary.draw_nodes(count);
-    adversary.note("power cut", &nodes);
-    adversary.cluster.cut_power(&nodes);
+    adversary.cut_power(&nodes);
     adversary.hold_ms(0, 1_000);
     nodes.iter().for_each(|&node| adversary.restart(node));
 }
@@ -125,8 +124,7 @@ fn lying_disks(adversary: &mut Adversary<'_>) {
     }
     adversary.wait_until_connected();
     adversary.hold_ms(1_000, 1_500);
-    adversary.note("power cut", &all);
-    adversary.cluster.cut_power(&all);
+    adversary.cut_power(&all);
     all.iter().for_each(|&node| adversary.restart(node));
 }
 
@@ -157,8 +155,7 @@ fn failing_flushes(adversary: &mut Adversary<'_>) {
         assert!(stepped_down, "a node whose flushes fail goes on");
         // What it said to have written may never reach the disk.
         if power && adversary.random.chance(500_000) {
-            adversary.note("power cut", &[node]);
-            adversary.cluster.cut_power(&[node]);
+            adversary.cut_power(&[node]);
         }
         adversary.restart(node);
         adversary.hold_ms(300, 1_500);
