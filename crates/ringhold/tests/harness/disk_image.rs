@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Sparse: what is never written takes no room.
 pub(crate) const BYTES_DEFAULT: u64 = 256 * 1024 * 1024;
+const MOUNT_TRIES: usize = 5;
 const BALLAST: &str = "ballast";
 const BALLAST_PIECE_BYTES: usize = 64 * 1024;
 
@@ -107,8 +108,11 @@ impl Drop for Disk {
     }
 }
 
+/// Whoever else mounts an image at this moment may take the loop device that `mount` found free.
 fn mount(image: &Path, mounted: &Path) -> Result<(), Missing> {
-    tools::run("mount", &["-o", "loop", &text(image), &text(mounted)])
+    let (image, mounted) = (text(image), text(mounted));
+    let once = || tools::run("mount", &["-o", "loop", &image, &mounted]);
+    (1..MOUNT_TRIES).fold(once(), |tried, _| tried.or_else(|_| once()))
 }
 
 fn text(path: &Path) -> String {
