@@ -1,0 +1,35 @@
+//! The store as it ships, on machines that fail.
+//!
+//! Five `ringhold serve` processes run on networks and disks of their own, clients use the public HTTP API, and an adversary
+//! kills, pauses, separates and starves the nodes. At the end everything heals, and what was promised is held
+//! against what is there. `docs/testing.md` tells how to run it and how to read a report.
+//!
+//! ```console
+//! $ cargo test --release -p ringhold --test harness -- --test-threads=1 --nocapture
+//! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `scenarios` | the faults, one test each |
+//! | `run` | one scenario from start to verdict |
+//! | `cluster` | five machines |
+//! | `namespace`, `disk_image`, `process` | their networks, disks and servers |
+//! | `network`, `packets` | ways that close; packets that come late or twice |
+//! | `client`, `workload`, `history` | who uses them, and what they heard |
+//! | `check` | what must hold at the end |
+//! | `tools`, `watchdog` | programs of the system; an end to all waiting |
+
+mod check;
+mod client;
+mod cluster;
+mod disk_image;
+mod history;
+mod namespace;
+mod network;
+mod packets;
+mod process;
+mod run;
+mod scenarios;
+mod tools;
+mod watchdog;
+mod workload;
