@@ -61,6 +61,8 @@ pub enum Variant {
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
     NeverProbes,
+    /// A conditional put is taken, whatever was written since (T3).
+    ConditionIgnored,
 }
 
 impl Variant {
@@ -90,6 +92,7 @@ impl Variant {
         Self::DeadlineIgnored,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
+        Self::ConditionIgnored,
     ];
 }
 

@@ -110,7 +110,6 @@ fn open_books(cluster: &Cluster) {
         last_write_wins: plan.last_write_wins,
         buffered: plan.buffered,
         duplication: plan.has(FaultClass::Duplication),
-        replicas: plan.replicas,
     };
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
