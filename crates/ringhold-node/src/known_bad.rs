@@ -63,6 +63,8 @@ pub enum Variant {
     NeverProbes,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
+    /// A change of bucket properties takes the place of a later one (T14).
+    LateChangeWins,
 }
 
 impl Variant {
@@ -93,6 +95,7 @@ impl Variant {
         Self::BreakerNeverCloses,
         Self::NeverProbes,
         Self::ConditionIgnored,
+        Self::LateChangeWins,
     ];
 }
 
