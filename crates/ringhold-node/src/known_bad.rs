@@ -72,6 +72,10 @@ pub enum Variant {
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
     NeverProbes,
+    /// A conditional put is taken, whatever was written since (T3).
+    ConditionIgnored,
+    /// A change of bucket properties takes the place of a later one (T14).
+    LateChangeWins,
 }
 
 impl Variant {
@@ -106,6 +110,8 @@ impl Variant {
         Self::HintDroppedUnseen,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
+        Self::ConditionIgnored,
+        Self::LateChangeWins,
     ];
 }
 

@@ -45,8 +45,9 @@ impl KnownBad {
                 | N::SendsBeforeCommit,
             ) => "T2",
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
-            Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces) => "T3",
+            Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
+            Self::Node(N::LateChangeWins) => "T14",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
             Self::Node(
@@ -72,8 +73,14 @@ impl KnownBad {
         use node::Variant as N;
         use storage::Variant as S;
         match self {
-            Self::Node(N::AsksNoWitness | N::TestimonyNotRaised)
+            Self::Node(N::AsksNoWitness | N::TestimonyNotRaised | N::ExtendsForeignEntry)
             | Self::Storage(S::UncleanEndForgotten | S::UnsettledEndIsClean) => Profile::Copies,
+            Self::Node(
+                N::HintSentIsDelivered
+                | N::ReceiptFromMemory
+                | N::OneHomeIsEnough
+                | N::HintDroppedUnseen,
+            ) => Profile::Handoff,
             _ => Profile::All,
         }
     }

@@ -21,6 +21,8 @@ pub enum Profile {
     Clock,
     /// Disks that are copied and put back, restarts, and little else.
     Copies,
+    /// Nodes that come and go, and power cuts while hints are on their way.
+    Handoff,
     All,
 }
 
@@ -30,7 +32,7 @@ pub struct UnknownProfile;
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies' and 'all'")
+        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff' and 'all'")
     }
 }
 
@@ -45,6 +47,7 @@ impl FromStr for Profile {
             "disk" => Ok(Self::Disk),
             "clock" => Ok(Self::Clock),
             "copies" => Ok(Self::Copies),
+            "handoff" => Ok(Self::Handoff),
             "all" => Ok(Self::All),
             _ => Err(UnknownProfile),
         }
@@ -58,6 +61,7 @@ impl fmt::Display for Profile {
             Self::Disk => "disk",
             Self::Clock => "clock",
             Self::Copies => "copies",
+            Self::Handoff => "handoff",
             Self::All => "all",
         })
     }
@@ -143,15 +147,17 @@ classes! {
         CrashPoint = "crash-point",
         /// A flush or an append fails.
         FailedFlush = "failed-flush",
+        /// A disk, or the engine's part of it, takes no more for a while.
+        FullDisk = "full-disk",
         /// A read fails for once.
         ReadError = "read-error",
-        /// A stored record is damaged.
+        /// Stored records are damaged.
         BitRot = "bit-rot",
         /// Everything on one disk takes much longer.
         SlowDisk = "slow-disk",
         /// A disk is replaced by an empty one.
         Wipe = "wipe",
-        /// One record disappears from one store.
+        /// Records disappear from one store.
         Forget = "forget",
         /// A disk is put back from an older copy.
         RollBack = "roll-back",
@@ -189,6 +195,12 @@ classes! {
         Impatience = "impatience",
         /// Requests ask for their own R and W.
         Quorums = "quorums",
+        /// Some puts are to be refused if anything was written since their writer's read.
+        Conditional = "conditional",
+        /// Requests name their own N, smaller than their bucket's.
+        Replicas = "replicas",
+        /// Bucket properties are changed.
+        Properties = "properties",
         /// Most requests go to one key.
         HotKey = "hot-key",
         /// Some values are large.
@@ -220,6 +232,7 @@ impl Profile {
             F::Blackout,
             F::CrashPoint,
             F::FailedFlush,
+            F::FullDisk,
             F::ReadError,
             F::BitRot,
             F::SlowDisk,
@@ -242,7 +255,23 @@ impl Profile {
             Self::Network => network.to_vec(),
             Self::Disk => disk.to_vec(),
             Self::Clock => clock.to_vec(),
-            Self::Copies => vec![F::RollBack, F::Clone, F::Stop, F::Kill, F::Spikes],
+            Self::Copies => vec![
+                F::RollBack,
+                F::Clone,
+                F::Stop,
+                F::Kill,
+                F::Spikes,
+                F::Forget,
+            ],
+            Self::Handoff => vec![
+                F::Isolation,
+                F::Partition,
+                F::Kill,
+                F::PowerCut,
+                F::Blackout,
+                F::CrashPoint,
+                F::Wipe,
+            ],
             Self::All => FaultClass::ALL.to_vec(),
         }
     }
@@ -288,14 +317,19 @@ impl Plan {
         {
             operations.insert(random.pick(&Workload::ALL).class());
         }
+        if profile == Profile::Handoff {
+            operations.insert(OperationClass::Quorums);
+        }
         let replicas = *random.pick(&[3, 3, 3, 2]);
+        // Without a fallback there is no handoff.
+        let fewest = u64::from(replicas) + u64::from(profile == Profile::Handoff);
         let clients = random.between(2, 8);
         let think_us = *random.pick(&[5_000, 20_000, 60_000]);
         let actions = *random.pick(&[300, 1_000, 3_000]);
         Self {
             seed,
             profile,
-            nodes: usize::try_from(random.between(u64::from(replicas), 6)).expect("a handful"),
+            nodes: usize::try_from(random.between(fewest, 6)).expect("a handful"),
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),
@@ -308,7 +342,7 @@ impl Plan {
             calm_us: *random.pick(&[150_000, 500_000, 2_000_000]),
             last_write_wins: random.chance(120_000),
             buffered: random.chance(250_000),
-            primaries_only: random.chance(300_000),
+            primaries_only: random.chance(300_000) && profile != Profile::Handoff,
             faults,
             operations,
         }

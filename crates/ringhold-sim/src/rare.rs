@@ -59,6 +59,16 @@ rare_events! {
     TombstoneBesideValue = "tombstone beside a value",
     /// A context of another key was refused.
     StrayContextRefused = "stray context refused",
+    /// A conditional put was acknowledged.
+    ConditionHeld = "conditional put acknowledged",
+    /// A conditional put met a write that its condition had not seen.
+    ConditionRefused = "conditional put refused",
+    /// A put went to fewer replicas than its bucket has.
+    FewerReplicas = "put to fewer replicas acknowledged",
+    /// All members that could be reached took a change of bucket properties.
+    PropertiesChanged = "bucket properties changed",
+    /// Some of them did not say so in time.
+    PropertiesUnconfirmed = "bucket properties unconfirmed",
     /// Reopening cut off what a crash had left half written.
     TornTail = "torn log tail cut off",
     /// Reopening took a new incarnation, because the store had not been closed.
@@ -71,6 +81,10 @@ rare_events! {
     HistoryDoubted = "history doubted at reopening",
     /// A failed flush or append ended a store's writing.
     StorePoisoned = "store poisoned",
+    /// A full disk took no more of the log.
+    AppendRefused = "disk full refused an append",
+    /// The engine had no room for a checkpoint; the log kept what it would have moved.
+    CheckpointPutOff = "checkpoint put off by a full disk",
     /// A checkpoint reached the engine.
     Checkpoint = "checkpoint finished",
     /// A power cut fell between a checkpoint's application and its flush.

@@ -17,10 +17,12 @@ use crate::executor::{Executor, Group};
 use crate::faults::Adversary;
 use crate::invariants::{
     self, Violation, i05_convergence, i08_placement, i09_hints, i10_founding, i17_liveness,
+    properties,
 };
 use crate::plan::{FaultClass, Plan};
 use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
+use crate::settings::BUCKETS;
 use crate::trace::{Listener, Trace, Who};
 use bytes::Bytes;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
@@ -112,7 +114,6 @@ fn open_books(cluster: &Cluster) {
         last_write_wins: plan.last_write_wins,
         buffered: plan.buffered,
         duplication: plan.has(FaultClass::Duplication),
-        replicas: plan.replicas,
         primaries_only: plan.primaries_only,
     };
     books.add_nodes(plan.nodes);
@@ -184,6 +185,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     check_placement(cluster)?;
     sweep(cluster).await?;
     check_end(cluster)?;
+    check_properties(cluster)?;
     probe(cluster).await
 }
 
@@ -340,6 +342,21 @@ fn check_end(cluster: &Cluster) -> Result<(), Violation> {
             merged.merge(object);
         }
         invariants::check_end(&books, key, &merged)?;
+    }
+    Ok(())
+}
+
+/// What all nodes hold of each bucket whose properties were changed.
+fn check_properties(cluster: &Cluster) -> Result<(), Violation> {
+    for (bucket, name) in BUCKETS.into_iter().enumerate() {
+        let overrides = |node: usize| {
+            let serving = cluster.node(node)?;
+            let overrides = serving.overrides(&"default".into(), &Bytes::from_static(name));
+            Some((node, overrides.encode()))
+        };
+        let held: Vec<_> = (0..cluster.plan().nodes).filter_map(overrides).collect();
+        let books = cluster.around().books.lock();
+        properties::check_end(&books.settings, bucket, &held)?;
     }
     Ok(())
 }

@@ -54,7 +54,9 @@ impl HintGauge {
         loop {
             let rows = store.range(Keyspace::Hints, &range, PAGE_ROWS)?;
             for (_, row) in &rows {
-                gauge.add(HintRow::decode(row.clone()).map_or(0, |row| row.bytes));
+                let mut change = HintChange::default();
+                change.comes(HintRow::decode(row.clone()).map_or(0, |row| row.bytes));
+                gauge.change(change);
             }
             match rows.last().and_then(|(key, _)| key.successor()) {
                 Some(next) if rows.len() == PAGE_ROWS => range.start = next,
@@ -63,15 +65,13 @@ impl HintGauge {
         }
     }
 
-    pub(crate) fn add(&self, bytes: u64) {
-        self.rows.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn remove(&self, bytes: u64) {
-        let before = self.rows.fetch_sub(1, Ordering::Relaxed);
-        assert!(before > 0, "a hint that goes was counted");
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Counts what a commit has changed.
+    pub(crate) fn change(&self, change: HintChange) {
+        // Two's complement: adding a negative number takes away.
+        self.rows
+            .fetch_add(change.rows.cast_unsigned(), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(change.bytes.cast_unsigned(), Ordering::Relaxed);
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -80,6 +80,25 @@ impl HintGauge {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// What a batch does to the hints, to be counted when it is committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HintChange {
+    rows: i64,
+    bytes: i64,
+}
+
+impl HintChange {
+    pub(crate) fn comes(&mut self, bytes: u64) {
+        self.rows += 1;
+        self.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+
+    pub(crate) fn goes(&mut self, bytes: u64) {
+        self.rows -= 1;
+        self.bytes -= i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 }
 

@@ -27,9 +27,9 @@ impl Writer {
         }
         let known = self.hint(key)?;
         if let Some(known) = known {
-            self.hints.remove(known.bytes);
+            self.hint_change.goes(known.bytes);
         }
-        self.hints.add(bytes);
+        self.hint_change.comes(bytes);
         let since_us = known.map_or_else(|| self.environment.wall_us(), |known| known.since_us);
         let value = HintRow { since_us, bytes }.encode();
         self.group.stage(Write {
@@ -78,7 +78,7 @@ impl Writer {
                 change: Change::Remove { key },
             });
         }
-        self.hints.remove(hint.bytes);
+        self.hint_change.goes(hint.bytes);
         Ok(true)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod operations;
 pub(crate) mod writer;
 
 use crate::env::{Deadline, Environment};
-use crate::hints::HintGauge;
+use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
@@ -124,6 +124,7 @@ impl Replica {
                 store: Arc::clone(&store),
                 group,
                 hints: Arc::clone(&hints),
+                hint_change: HintChange::default(),
                 metrics: Arc::clone(&metrics),
                 commit_latency,
                 checkpoint_due: Arc::clone(checkpoint_due),

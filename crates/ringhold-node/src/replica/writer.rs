@@ -11,7 +11,7 @@ use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
 use super::{CoordinateError, CoordinateJob, Coordinated, Kept, record_of};
 use crate::env::{Deadline, Environment};
-use crate::hints::HintGauge;
+use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
@@ -107,6 +107,8 @@ pub(crate) struct Writer {
     pub(crate) store: Arc<Store>,
     pub(crate) group: GroupWriter,
     pub(crate) hints: Arc<HintGauge>,
+    /// What the staged batch does to them.
+    pub(crate) hint_change: HintChange,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) commit_latency: Arc<CommitLatency>,
     pub(crate) checkpoint_due: Arc<Notify>,
@@ -202,7 +204,10 @@ impl Writer {
         self.commit_latency.began(self.environment.now_us());
         let committed = self.group.commit(durability).await.is_ok();
         self.commit_latency.ended(self.environment.now_us());
-        if !committed {
+        let hint_change = std::mem::take(&mut self.hint_change);
+        if committed {
+            self.hints.change(hint_change);
+        } else {
             // The store has failed and takes nothing any more.
             self.group.discard();
         }
@@ -440,10 +445,10 @@ fn new_version(job: CoordinateJob, object: &Object, wall_us: u64) -> Result<NewV
         limits,
         ..
     } = job;
-    if request
-        .unchanged_since
-        .is_some_and(|seen| !seen.includes(object.context()))
-    {
+    let condition = request.unchanged_since.as_ref();
+    #[cfg(feature = "known-bad")]
+    let condition = condition.filter(|_| !known_bad::is(Variant::ConditionIgnored));
+    if condition.is_some_and(|seen| !seen.includes(object.context())) {
         return Err(Rejection::Modified);
     }
     let seen = request.seen.context;

@@ -3,7 +3,7 @@
 use super::{Cluster, Surroundings, read_record};
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
-use crate::invariants::{Violation, i16_bounded, i20_recovery};
+use crate::invariants::{Violation, i09_hints, i16_bounded, i20_recovery};
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::process::Trips;
 use crate::rare::Rare;
@@ -13,10 +13,14 @@ use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::{Node, Parts, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often a process is looked at from outside.
 const WATCH_US: u64 = 100_000;
+
+/// The operations that a node keeps of each key of which it is no home.
+type Kept = BTreeMap<usize, BTreeSet<usize>>;
 
 impl Cluster {
     /// The life of a process.
@@ -111,8 +115,10 @@ impl Cluster {
             books,
             rare,
         } = self.around();
+        let mut kept = Kept::new();
         loop {
             executor.sleep(WATCH_US).await;
+            self.check_hints(node, store, &mut kept);
             let figures = store.figures();
             let bounded = i16_bounded::check_process(
                 node,
@@ -167,6 +173,31 @@ impl Cluster {
         }
         self.kill(node);
         self.start_later(node, 500_000);
+    }
+
+    /// Looks for what a node kept for others, and asks where it is when it is gone.
+    fn check_hints(&self, node: usize, store: &Store, kept: &mut Kept) {
+        let mut books = self.around().books.lock();
+        for key in 0..books.names.len() {
+            let name = books.names[key].clone();
+            let homes = self.primaries(&name);
+            let Ok(object) = read_record(store, &name) else {
+                continue;
+            };
+            if homes.contains(&node) {
+                continue;
+            }
+            if !object.is_absent() {
+                // What is flushed a moment later is not in the store yet, so only this is asked for.
+                kept.insert(key, books.durable(node, key).collect());
+            } else if let Some(before) = kept.remove(&key) {
+                let dropped = i09_hints::check_dropped(&books, node, key, &before, &homes);
+                if let Err(violation) = dropped {
+                    return books.fail(violation);
+                }
+                books.dropped(node, key, &before);
+            }
+        }
     }
 
     fn did_not_open(&self, node: usize, error: &OpenError) {

@@ -1,9 +1,48 @@
-//! I9: once everything has healed, the hints reach zero.
+//! I9: no hint goes without receipts that cover its object, and once everything has healed they reach zero.
 //!
-//! Its other half, that no hint goes without receipts that cover its object, is seen in what is lost without it
-//! (I1): the wrong variants of delivery are found there.
+//! A node that kept something for others and does not any more has said that every home has it, flushed. The
+//! books know what was on its disk, and look for all of it on the homes' disks.
 
 use super::Violation;
+use crate::books::Books;
+use crate::dots::DotNumber;
+use std::collections::BTreeSet;
+
+/// # Errors
+/// If a node has dropped these operations, which it kept of a key, and a home lacks one of them.
+pub fn check_dropped(
+    books: &Books,
+    node: usize,
+    key: usize,
+    kept: &BTreeSet<usize>,
+    homes: &[usize],
+) -> Result<(), Violation> {
+    if books.has_lost(node, key, 0) {
+        return Ok(());
+    }
+    for &operation in kept {
+        let Some(write) = books
+            .write(operation)
+            .filter(|write| !write.dots.is_empty())
+        else {
+            continue;
+        };
+        // Nobody knows which twin of a retried operation it was.
+        let lacks = |home: &&usize| {
+            let holds = |dot: &DotNumber| books.holds_durably(**home, *dot);
+            !write.dots.iter().any(holds) && !books.has_lost(**home, key, 0)
+        };
+        if let Some(home) = homes.iter().find(lacks) {
+            return Err(Violation::new(
+                "I9",
+                format!(
+                    "n{node} dropped what it kept of key {key}, and n{home} lacks operation {operation} of it"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
 
 /// # Errors
 /// If a node still keeps something for others when it has had time enough to deliver it.

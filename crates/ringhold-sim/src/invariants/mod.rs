@@ -22,11 +22,14 @@
 //! | [`i17_liveness`] | a healed cluster answers | end |
 //! | [`i18_every_operation_ends`] | every operation ends once, soon after its deadline | always |
 //! | [`i20_recovery`] | a store has what was flushed, after any crash | at each start, end |
+//! | [`properties`] | all members end up with the latest change of a bucket's properties | end |
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
+//! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
 
+pub mod conditional;
 pub mod i01_durability;
 pub mod i02_no_invention;
 pub mod i03_no_dot_reuse;
@@ -45,6 +48,7 @@ pub mod i16_bounded;
 pub mod i17_liveness;
 pub mod i18_every_operation_ends;
 pub mod i20_recovery;
+pub mod properties;
 pub mod t05_timestamps;
 pub mod t24_expired;
 pub mod workloads;

@@ -42,7 +42,7 @@ fn every_mistake_is_found() {
 
 #[test]
 fn what_is_right_passes_the_same_seeds() {
-    for profile in [Profile::All, Profile::Copies] {
+    for profile in [Profile::All, Profile::Copies, Profile::Handoff] {
         let summary = Campaign::new(0..SEEDS_MAX, profile).run(&mut |_| {});
         assert!(summary.passed(), "{summary}");
     }

@@ -1,7 +1,9 @@
 //! One binary for all integration tests.
 
 mod campaigns;
+mod directed;
 mod found;
 mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;
+mod scenario;
