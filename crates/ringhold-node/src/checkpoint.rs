@@ -20,10 +20,11 @@ pub(crate) async fn run(
 ) {
     loop {
         due.notified().await;
-        if !store.checkpoint_due() {
-            continue;
-        }
-        if let Err(error) = checkpoint(&store).await {
+        // A store that is behind takes no writes, so no write will call again: only trying does.
+        while store.checkpoint_due() && store.poisoned().is_none() {
+            let Err(error) = checkpoint(&store).await else {
+                break;
+            };
             metrics.checkpoints_failed.add(1);
             tracing::error!(%error, "a checkpoint failed; the log keeps what it would have moved");
             environment
