@@ -5,7 +5,7 @@
 //! and disks of fewer nodes are destroyed than acknowledgements make a quorum.
 
 use crate::cluster::Cluster;
-use crate::disk::{DiskFault, DiskImage};
+use crate::disk::{DiskFault, DiskImage, Room};
 use crate::network::Weather;
 use crate::plan::FaultClass;
 use crate::process::CrashPoint;
@@ -114,7 +114,7 @@ impl Adversary {
             F::Pause | F::Kill | F::Stop | F::PowerCut | F::Blackout | F::CrashPoint => {
                 self.strike(fault);
             }
-            F::FailedFlush | F::ReadError | F::SlowDisk => self.worsen_disk(fault),
+            F::FailedFlush | F::FullDisk | F::ReadError | F::SlowDisk => self.worsen_disk(fault),
             F::BitRot | F::Forget | F::Wipe => return self.destroy(fault),
             F::RollBack | F::Clone => return self.use_a_copy(fault),
             F::Swap => self.swap_disks(),
@@ -255,6 +255,10 @@ impl Adversary {
             FaultClass::FailedFlush => {
                 let fault = *self.random.pick(&[DiskFault::Flush, DiskFault::Append]);
                 disk.fail_next(fault);
+            }
+            FaultClass::FullDisk => {
+                disk.set_room(*self.random.pick(&[Room::None, Room::LogOnly]));
+                self.later(move |cluster| cluster.disk(node).set_room(Room::Enough));
             }
             FaultClass::ReadError => {
                 disk.set_unreadable(*self.random.pick(&[10_000, 300_000]));

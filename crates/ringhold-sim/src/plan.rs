@@ -143,6 +143,8 @@ classes! {
         CrashPoint = "crash-point",
         /// A flush or an append fails.
         FailedFlush = "failed-flush",
+        /// A disk, or the engine's part of it, takes no more for a while.
+        FullDisk = "full-disk",
         /// A read fails for once.
         ReadError = "read-error",
         /// A stored record is damaged.
@@ -220,6 +222,7 @@ impl Profile {
             F::Blackout,
             F::CrashPoint,
             F::FailedFlush,
+            F::FullDisk,
             F::ReadError,
             F::BitRot,
             F::SlowDisk,

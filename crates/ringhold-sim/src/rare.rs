@@ -71,6 +71,10 @@ rare_events! {
     HistoryDoubted = "history doubted at reopening",
     /// A failed flush or append ended a store's writing.
     StorePoisoned = "store poisoned",
+    /// A full disk took no more of the log.
+    AppendRefused = "disk full refused an append",
+    /// The engine had no room for a checkpoint; the log kept what it would have moved.
+    CheckpointPutOff = "checkpoint put off by a full disk",
     /// A checkpoint reached the engine.
     Checkpoint = "checkpoint finished",
     /// A power cut fell between a checkpoint's application and its flush.

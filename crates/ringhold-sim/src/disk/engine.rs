@@ -1,6 +1,7 @@
-//! The engine, as one life of a process sees it: memory with a durable shadow, and reads that may fail.
+//! The engine, as one life of a process sees it: memory with a durable shadow, reads that may fail, and a size that
+//! may be used up.
 
-use super::Disk;
+use super::{Disk, Room};
 use crate::rare::Rare;
 use bytes::Bytes;
 use ringhold_storage::{Batch, Engine, EngineError, KeyRange, Keyspace, MemoryEngine, StorageKey};
@@ -46,6 +47,10 @@ impl Engine for SimEngine {
     fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
         if self.disk.lock().life != self.life {
             return Err(EngineError::Io(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.disk.lock().room != Room::Enough {
+            self.disk.0.rare.hit(Rare::CheckpointPutOff);
+            return Err(EngineError::Full);
         }
         self.rows.apply(batch)?;
         self.disk.lock().checkpoint_under_way = true;

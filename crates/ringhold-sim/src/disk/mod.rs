@@ -11,7 +11,8 @@
 //! What a power cut leaves of unflushed bytes is nothing, all, a prefix, or blocks of 512 bytes of which some
 //! are zeros; the engine comes back as of the last finished checkpoint or of the one under way, never between.
 //! A failed flush is Linux's (T21): the bytes are never written, later flushes succeed all the same, reads see
-//! them until the power goes.
+//! them until the power goes. A full disk finishes the block that it is in and takes no other; what it holds stays
+//! readable, and no write to it is ever called done.
 //!
 //! The disk also tells the books which operations it holds for certain, by looking for their ids in what was
 //! flushed (see [`crate::value`]).
@@ -57,6 +58,17 @@ pub enum DiskFault {
     Append,
 }
 
+/// How much more a disk takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    #[default]
+    Enough,
+    /// The engine has used up its size; the log still finds room.
+    LogOnly,
+    /// Nothing more is written: no log, no new segment, no checkpoint.
+    None,
+}
+
 /// See the module. Clones are the same disk.
 #[derive(Clone)]
 pub struct Disk(Arc<Shared>);
@@ -88,6 +100,7 @@ struct State {
     jobs_busy_until_us: u64,
     slowness: u64,
     failing: Option<DiskFault>,
+    room: Room,
     may_be_doubted: bool,
     /// Reads of the engine that fail, in a million.
     unreadable: u32,
@@ -212,6 +225,10 @@ impl Disk {
         self.lock().failing = Some(fault);
     }
 
+    pub fn set_room(&self, room: Room) {
+        self.lock().room = room;
+    }
+
     /// A process ended while it was opening the store.
     pub fn note_interrupted_opening(&self) {
         self.lock().may_be_doubted = true;
@@ -250,6 +267,7 @@ impl Disk {
         state.slowness = 1;
         state.unreadable = 0;
         state.failing = None;
+        state.room = Room::Enough;
     }
 
     /// The segments there are, with their lengths: for whoever looks on.
@@ -313,22 +331,44 @@ impl Disk {
             state.failing = None;
             state.may_be_doubted = true;
         }
+        let room = state.room;
         let segment = state
             .segments
             .get_mut(&number)
             .ok_or(io::ErrorKind::NotFound)?;
-        let kept = if failed { bytes.len() / 2 } else { bytes.len() };
+        let outcome = match (failed, room) {
+            (true, _) => Err(io::Error::other("the disk failed")),
+            (false, Room::None) => Err(io::ErrorKind::StorageFull.into()),
+            (false, Room::LogOnly | Room::Enough) => Ok(()),
+        };
+        let kept = match &outcome {
+            Ok(()) => bytes.len(),
+            Err(_) if failed => bytes.len() / 2,
+            Err(_) => segment.room_in_block().min(bytes.len()),
+        };
         segment.append(&bytes[..kept]);
         drop(state);
         self.0.trace.event(Who::Node(self.0.node), "append", || {
             format!("{kept} bytes to segment {number}")
         });
-        self.trip(CrashPoint::AfterAppend);
-        if failed {
-            Err(io::Error::other("the disk failed"))
-        } else {
-            Ok(())
+        if room == Room::None {
+            self.0.rare.hit(Rare::AppendRefused);
         }
+        self.trip(CrashPoint::AfterAppend);
+        outcome
+    }
+
+    /// A new segment, if there is room for one.
+    fn create(&self, number: u64) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.segments.contains_key(&number) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if state.room == Room::None {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.segments.insert(number, Segment::default());
+        Ok(())
     }
 
     fn length(&self, number: u64) -> usize {

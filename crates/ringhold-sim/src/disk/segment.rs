@@ -3,7 +3,7 @@
 use crate::random::Random;
 use std::ops::Range;
 
-/// What a power cut leaves whole, or not at all.
+/// What a power cut leaves whole, or not at all, and what a file grows by.
 const BLOCK_BYTES: usize = 512;
 /// An operation's id may stand across two flushes.
 const ID_BYTES: usize = 16;
@@ -32,6 +32,11 @@ impl Segment {
             flushed: self.bytes.len(),
             holes: Vec::new(),
         }
+    }
+
+    /// Bytes that still fit into the block in which it ends.
+    pub(super) fn room_in_block(&self) -> usize {
+        self.bytes.len().next_multiple_of(BLOCK_BYTES) - self.bytes.len()
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {

@@ -1,114 +1,7 @@
 //! What the simulator has found, as scenarios of their own: seeds rot when code changes.
 
-use bytes::Bytes;
-use ringhold_core::version::{Content, ContextToken};
-use ringhold_node::env::CallError;
-use ringhold_sim::books::SharedBooks;
-use ringhold_sim::cluster::{Cluster, Surroundings};
-use ringhold_sim::executor::{Executor, Group};
-use ringhold_sim::plan::{Plan, Profile};
-use ringhold_sim::random::Random;
-use ringhold_sim::trace::Trace;
-use ringhold_sim::value::operation_id;
-use ringhold_wire::message::peer::{ClientPut, Reply, Request};
-use ringhold_wire::message::{ObjectName, PutOptions, PutRequest};
-use std::sync::{Arc, Mutex};
-
-/// Three nodes that checkpoint all the time, and nobody else.
-pub(crate) fn small_cluster() -> Cluster {
-    let executor = Executor::new(Random::new(1));
-    let trace = Trace::new(executor.clone(), None);
-    let around = Surroundings {
-        executor,
-        trace,
-        books: SharedBooks::default(),
-        rare: Arc::default(),
-    };
-    let mut plan = Plan::draw(1, Profile::All);
-    plan.faults.clear();
-    (plan.nodes, plan.replicas, plan.clients, plan.segment_bytes) = (3, 3, 1, 1);
-    (plan.last_write_wins, plan.buffered, plan.writer_groups) = (false, false, 1);
-    let cluster = Cluster::new(around, plan);
-    cluster.around().books.lock().add_nodes(3);
-    (0..3).for_each(|node| cluster.start(node));
-    pass(&cluster, 2_000_000);
-    cluster
-}
-
-pub(crate) fn pass(cluster: &Cluster, us: u64) {
-    let executor = &cluster.around().executor;
-    let until_us = executor.now_us() + us;
-    while executor.step(until_us) {}
-}
-
-fn name() -> ObjectName {
-    ObjectName {
-        bucket_type: "default".into(),
-        bucket: "found".into(),
-        key: "key".into(),
-    }
-}
-
-type Outcome = Arc<Mutex<Option<Result<Reply, CallError>>>>;
-
-/// Sends a blind put by way of a node.
-fn send_put(cluster: &Cluster, node: usize, operation: usize) -> Outcome {
-    let content = Content::Value {
-        bytes: format!("value {operation}").into(),
-        metadata: Vec::new(),
-    };
-    let request = PutRequest {
-        name: name(),
-        seen: ContextToken::default(),
-        operation: operation_id(operation),
-        content,
-        unchanged_since: None,
-        options: PutOptions::default(),
-        return_object: false,
-        explain: false,
-    };
-    let request = Request::Put(ClientPut {
-        request,
-        context: Bytes::new(),
-    });
-    let executor = &cluster.around().executor;
-    let until_us = executor.now_us() + 1_000_000;
-    let call = cluster.network().call(3, node, &request, until_us, 0);
-    let call = call.expect("a client's way is always open");
-    let outcome = Outcome::default();
-    let slot = Arc::clone(&outcome);
-    let task = async move {
-        let reply = call.await;
-        *slot.lock().expect("nobody panics with it") = Some(reply);
-    };
-    executor.spawn(Group::WORLD, Box::pin(task));
-    outcome
-}
-
-/// Whether a blind put by way of a node is acknowledged.
-pub(crate) fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
-    let outcome = send_put(cluster, node, operation);
-    pass(cluster, 1_500_000);
-    let reply = outcome.lock().expect("nobody panics with it").take();
-    matches!(reply, Some(Ok(Reply::Coordinated(Ok(_)))))
-}
-
-fn holds(cluster: &Cluster, node: usize, operation: usize) -> bool {
-    let held = cluster.held(node, &name()).expect("the node is up");
-    let id = operation_id(operation);
-    held.versions()
-        .iter()
-        .any(|version| version.operation == id)
-}
-
-fn cut_off(cluster: &Cluster, node: usize, blocked: bool) {
-    for other in (0..3).filter(|other| *other != node) {
-        cluster.network().set_blocked(node, other, blocked);
-        cluster.network().set_blocked(other, node, blocked);
-    }
-    // Long enough for either side to notice.
-    pass(cluster, 5_000_000);
-}
+use crate::scenario::{cut_off, holds, pass, put, send_put, small_cluster};
+use ringhold_sim::disk::Room;
 
 /// A merge met a record that could not be read for once, took it for lost, and put what it was sent in
 /// its place: an acknowledged write was gone from a healthy disk.
@@ -149,4 +42,41 @@ fn an_engine_that_was_not_flushed_is_not_built_upon() {
         drop(outcome);
         cluster.dissolve();
     }
+}
+
+/// A checkpoint that the engine had no room for was tried again with the next write; and as soon as the log had
+/// grown by two segments, no write was let in any more. When there was room again, nobody noticed.
+#[test]
+fn a_checkpoint_that_was_put_off_is_made_up_for() {
+    let cluster = small_cluster();
+    cluster.disk(1).set_room(Room::LogOnly);
+    let mut writes = 1..;
+    let refused = writes.by_ref().take(20).find(|&write| {
+        let known_to_others = put(&cluster, 1, write);
+        assert!(known_to_others, "two other replicas are enough");
+        !holds(&cluster, 1, write)
+    });
+    let refused = refused.expect("a store that is behind refuses");
+    cluster.disk(1).set_room(Room::Enough);
+    pass(&cluster, 3_000_000);
+    let next = refused + 1;
+    assert!(put(&cluster, 1, next) && holds(&cluster, 1, next));
+    cluster.dissolve();
+}
+
+/// A log that finds no room ends the store's writing; what it was promised is there when the process, having tried
+/// for a while, starts again.
+#[test]
+fn a_full_disk_costs_nothing_that_was_flushed() {
+    let cluster = small_cluster();
+    assert!(put(&cluster, 1, 1) && holds(&cluster, 1, 1));
+    cluster.disk(1).set_room(Room::None);
+    put(&cluster, 1, 2);
+    pass(&cluster, 5_000_000);
+    assert!(!cluster.is_serving(1), "it can't start a segment");
+    cluster.disk(1).set_room(Room::Enough);
+    pass(&cluster, 5_000_000);
+    assert!(cluster.is_serving(1) && holds(&cluster, 1, 1));
+    assert!(put(&cluster, 1, 3) && holds(&cluster, 1, 3));
+    cluster.dissolve();
 }

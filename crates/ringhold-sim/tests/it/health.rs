@@ -1,6 +1,6 @@
 //! What a node comes to think of its peers when one of them is silent, slow or gone, and when it stood still itself.
 
-use crate::found::{pass, put, small_cluster};
+use crate::scenario::{pass, put, small_cluster};
 use ringhold_core::health::Standing;
 use ringhold_node::Node;
 use ringhold_sim::cluster::Cluster;

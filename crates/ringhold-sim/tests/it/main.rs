@@ -5,3 +5,4 @@ mod found;
 mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;
+mod scenario;
