@@ -72,6 +72,8 @@ pub enum Variant {
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
     NeverProbes,
+    /// A conditional put is taken, whatever was written since (T3).
+    ConditionIgnored,
 }
 
 impl Variant {
@@ -106,6 +108,7 @@ impl Variant {
         Self::HintDroppedUnseen,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
+        Self::ConditionIgnored,
     ];
 }
 

@@ -12,7 +12,7 @@ use crate::invariants::{self, Violation};
 use crate::value::operation_of;
 use crate::workload::{Kind, Workload};
 use ringhold_core::id::Incarnation;
-use ringhold_core::version::{ContentHash, Dot, Object, Version};
+use ringhold_core::version::{ContentHash, Context, Dot, Object, Version};
 use ringhold_wire::message::ObjectName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +26,8 @@ pub enum Outcome {
     Acknowledged(Dot),
     /// Nothing was written.
     NotStarted,
+    /// Nothing was written, because somebody else had written: the condition of the put did not hold.
+    Modified,
     /// A get had no answer, or a put may or may not be there.
     Unknown,
     Rejected,
@@ -44,7 +46,15 @@ pub struct Operation {
     /// Of a put.
     pub write: Option<Write>,
     /// Of a get: how many replicas' knowledge has to be in its answer.
-    pub r: Option<u32>,
+    pub r: Option<Replies>,
+}
+
+/// How much a get asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replies {
+    pub required: u32,
+    /// Replicas that it asks: the first so many of the key's primaries.
+    pub n: u32,
 }
 
 /// What is particular to a put.
@@ -63,8 +73,12 @@ pub struct Write {
     /// Acknowledgements asked for, and those of them from disk.
     pub w: u32,
     pub dw: u32,
+    /// Replicas that it was for: the first so many of the key's primaries.
+    pub n: u32,
     /// The nodes on whose disks it was when it was acknowledged.
     pub held_by: BTreeSet<usize>,
+    /// What its coordinator's record may have seen, of a conditional put.
+    pub condition: Option<Context>,
 }
 
 /// A loss on one node's disk.
@@ -87,7 +101,6 @@ pub struct Rules {
     pub buffered: bool,
     /// Messages may arrive twice.
     pub duplication: bool,
-    pub replicas: u32,
     /// Requests refuse fallbacks.
     pub primaries_only: bool,
 }
@@ -100,8 +113,8 @@ pub struct Books {
     keys: BTreeMap<ObjectName, usize>,
     pub operations: Vec<Operation>,
     pub dots: DotTable,
-    /// For each node and key, the operations that its disk holds for certain.
-    durable: Vec<BTreeMap<usize, BTreeSet<usize>>>,
+    /// For each node and key, the operations that its disk holds for certain, and since when.
+    durable: Vec<BTreeMap<usize, BTreeMap<usize, u64>>>,
     pub losses: Vec<Loss>,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
@@ -189,6 +202,7 @@ impl Books {
             .as_mut()
             .expect("checked when the dot was new");
         write.dots.push(number);
+        invariants::conditional::check_dot(self, operation, version.dot)?;
         invariants::i06_one_operation::check_dots(self, operation)
     }
 
@@ -243,21 +257,38 @@ impl Books {
                 self.durable[node]
                     .entry(operation.key)
                     .or_default()
-                    .insert(number);
+                    .entry(number)
+                    .or_insert(self.now_us);
             }
         }
     }
 
     /// The operations on a key that a node's disk holds for certain.
     pub fn durable(&self, node: usize, key: usize) -> impl DoubleEndedIterator<Item = usize> + '_ {
-        self.durable[node].get(&key).into_iter().flatten().copied()
+        let operations = self.durable[node].get(&key);
+        operations
+            .into_iter()
+            .flat_map(|operations| operations.keys().copied())
+    }
+
+    /// Those of them that were there before a moment.
+    pub fn durable_before(
+        &self,
+        node: usize,
+        key: usize,
+        before_us: u64,
+    ) -> impl Iterator<Item = usize> + '_ {
+        let operations = self.durable[node].get(&key).into_iter().flatten();
+        operations
+            .filter(move |(_, since_us)| **since_us < before_us)
+            .map(|(operation, _)| *operation)
     }
 
     #[must_use]
     pub fn is_durable(&self, node: usize, key: usize, operation: usize) -> bool {
         self.durable[node]
             .get(&key)
-            .is_some_and(|operations| operations.contains(&operation))
+            .is_some_and(|operations| operations.contains_key(&operation))
     }
 
     /// Whether a node's disk holds this dot, or a write that had seen it.

@@ -9,11 +9,11 @@
 
 mod entries;
 
-use crate::books::Outcome;
+use crate::books::{Outcome, Replies};
 use crate::cluster::{Cluster, Presence};
 use crate::dots::DotSet;
 use crate::invariants::{
-    self, Violation, i15_read_after_write, i18_every_operation_ends, workloads,
+    self, Violation, conditional, i15_read_after_write, i18_every_operation_ends, workloads,
 };
 use crate::plan::{OperationClass, Plan};
 use crate::random::Random;
@@ -22,9 +22,9 @@ use crate::workload::{Action, Kind, Workload};
 use bytes::Bytes;
 use ringhold_core::quorum::GetSpec;
 use ringhold_core::version::token::TokenScope;
-use ringhold_core::version::{ContextToken, Object};
+use ringhold_core::version::{Context, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientPut, Refusal, Reply, Request};
-use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutError, Rejection};
+use ringhold_wire::message::{GetRequest, ObjectName, PutError, Rejection};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tries of one put.
@@ -37,6 +37,8 @@ struct Remembered {
     sealed: Bytes,
     /// What was in it, for the books.
     past: DotSet,
+    /// The same as it is: what a condition says was seen.
+    context: Context,
 }
 
 /// See the module.
@@ -198,18 +200,18 @@ impl Client {
     async fn read(&mut self, key: usize, workload: Workload) -> Option<Object> {
         let node = self.random.index(self.plan().nodes);
         let name = self.name(key);
-        let quorum = self.get_quorum();
+        let options = self.get_options();
         let operation = self.begin(key, workload, Kind::Get, node, None);
-        let resolved = quorum
-            .resolve(self.plan().replicas, &GetSpec::default())
+        let n = options.n_val.unwrap_or(self.plan().replicas);
+        let resolved = options
+            .quorum
+            .resolve(n, &GetSpec::default())
             .expect("no client asks for more than N");
-        let r = resolved.notfound_ok.then(|| resolved.replies_required());
+        let r = resolved.notfound_ok.then(|| Replies {
+            required: resolved.replies_required(),
+            n,
+        });
         self.cluster.around().books.lock().operations[operation].r = r;
-        let options = GetOptions {
-            quorum,
-            n_val: None,
-            primaries_only: self.cluster.plan().primaries_only,
-        };
         let explain = self.random.chance(50_000);
         let request = Request::Get(GetRequest {
             name: name.clone(),
@@ -231,6 +233,13 @@ impl Client {
     fn check_read(&self, operation: usize, object: &Object) {
         let mut books = self.cluster.around().books.lock();
         if let Err(violation) = i15_read_after_write::check(&books, operation, object) {
+            books.fail(violation);
+        }
+    }
+
+    fn check_refusal(&self, operation: usize) {
+        let mut books = self.cluster.around().books.lock();
+        if let Err(violation) = conditional::check_refusal(&books, operation) {
             books.fail(violation);
         }
     }
@@ -267,7 +276,15 @@ impl Client {
             };
             self.cluster.token_key().seal(scope(name), &token).into()
         });
-        self.memory.insert(key, Remembered { sealed, past });
+        let context = object.context().clone();
+        self.memory.insert(
+            key,
+            Remembered {
+                sealed,
+                past,
+                context,
+            },
+        );
     }
 
     /// Writes, under one operation id, until an outcome is known or there were tries enough.
@@ -281,7 +298,15 @@ impl Client {
                 format!("the context of another key is accepted for key {key}"),
             ));
         }
+        let modified = outcome == Outcome::Modified;
+        if modified {
+            self.check_refusal(operation);
+        }
         self.end(operation, outcome, node);
+        if modified {
+            // Whoever is told that somebody else has written looks what it was.
+            self.read(key, workload).await;
+        }
     }
 
     async fn attempts(
@@ -337,7 +362,10 @@ impl Client {
                 if rejection == Rejection::ContextRefused {
                     self.cluster.around().rare.hit(Rare::StrayContextRefused);
                 }
-                Try::Done(Outcome::Rejected)
+                Try::Done(match rejection {
+                    Rejection::Modified => Outcome::Modified,
+                    _ => Outcome::Rejected,
+                })
             }
             Some(Reply::Refused(Refusal::Overloaded | Refusal::Expired)) => {
                 Try::Again(Outcome::NotStarted)
@@ -411,7 +439,9 @@ pub fn workload_of(key: usize, plan: &Plan) -> Workload {
 /// Of two tries, what is known of the write: one that may have happened outweighs one that did not.
 fn worse(before: &Outcome, now: Outcome) -> Outcome {
     match (before, &now) {
-        (Outcome::Unknown, Outcome::NotStarted | Outcome::Rejected) => Outcome::Unknown,
+        (Outcome::Unknown, Outcome::NotStarted | Outcome::Rejected | Outcome::Modified) => {
+            Outcome::Unknown
+        }
         _ => now,
     }
 }

@@ -45,7 +45,7 @@ impl KnownBad {
                 | N::SendsBeforeCommit,
             ) => "T2",
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
-            Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces) => "T3",
+            Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",

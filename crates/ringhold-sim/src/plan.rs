@@ -147,13 +147,13 @@ classes! {
         FullDisk = "full-disk",
         /// A read fails for once.
         ReadError = "read-error",
-        /// A stored record is damaged.
+        /// Stored records are damaged.
         BitRot = "bit-rot",
         /// Everything on one disk takes much longer.
         SlowDisk = "slow-disk",
         /// A disk is replaced by an empty one.
         Wipe = "wipe",
-        /// One record disappears from one store.
+        /// Records disappear from one store.
         Forget = "forget",
         /// A disk is put back from an older copy.
         RollBack = "roll-back",
@@ -191,6 +191,10 @@ classes! {
         Impatience = "impatience",
         /// Requests ask for their own R and W.
         Quorums = "quorums",
+        /// Some puts are to be refused if anything was written since their writer's read.
+        Conditional = "conditional",
+        /// Requests name their own N, smaller than their bucket's.
+        Replicas = "replicas",
         /// Most requests go to one key.
         HotKey = "hot-key",
         /// Some values are large.

@@ -59,6 +59,12 @@ rare_events! {
     TombstoneBesideValue = "tombstone beside a value",
     /// A context of another key was refused.
     StrayContextRefused = "stray context refused",
+    /// A conditional put was acknowledged.
+    ConditionHeld = "conditional put acknowledged",
+    /// A conditional put met a write that its condition had not seen.
+    ConditionRefused = "conditional put refused",
+    /// A put went to fewer replicas than its bucket has.
+    FewerReplicas = "put to fewer replicas acknowledged",
     /// Reopening cut off what a crash had left half written.
     TornTail = "torn log tail cut off",
     /// Reopening took a new incarnation, because the store had not been closed.

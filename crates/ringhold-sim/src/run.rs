@@ -112,7 +112,6 @@ fn open_books(cluster: &Cluster) {
         last_write_wins: plan.last_write_wins,
         buffered: plan.buffered,
         duplication: plan.has(FaultClass::Duplication),
-        replicas: plan.replicas,
         primaries_only: plan.primaries_only,
     };
     books.add_nodes(plan.nodes);

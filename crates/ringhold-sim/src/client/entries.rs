@@ -11,9 +11,9 @@ use crate::trace::Who;
 use crate::value::{Value, operation_id};
 use crate::workload::{Kind, Workload};
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
-use ringhold_core::version::{Content, ContextToken};
+use ringhold_core::version::{Content, Context, ContextToken};
 use ringhold_wire::message::peer::ClientPut;
-use ringhold_wire::message::{PutOptions, PutRequest};
+use ringhold_wire::message::{GetOptions, PutOptions, PutRequest};
 use std::collections::BTreeSet;
 
 impl Client {
@@ -25,12 +25,15 @@ impl Client {
         node: usize,
         draft: &Draft,
     ) -> (usize, ClientPut) {
-        let (quorum, flushed) = self.put_quorum();
+        let (options, flushed) = self.put_options();
+        let n = options.n_val.unwrap_or(self.plan().replicas);
+        let condition = self.condition(draft);
         let operation = self.cluster.around().books.lock().operations.len();
         let own = u64::try_from(operation).expect("counts fit");
         let content = self.content(key, operation, draft);
-        let resolved = quorum
-            .resolve(self.plan().replicas, &PutSpec::default())
+        let resolved = options
+            .quorum
+            .resolve(n, &PutSpec::default())
             .expect("no client asks for more than N");
         let context = draft.context.as_ref();
         let saw = context
@@ -46,7 +49,9 @@ impl Client {
             dots: Vec::new(),
             w: resolved.acknowledgements_required(),
             dw: if flushed { resolved.dw } else { 0 },
+            n,
             held_by: BTreeSet::new(),
+            condition: condition.clone(),
         };
         let begun = self.begin(key, workload, draft.kind, node, Some(write));
         assert_eq!(
@@ -58,13 +63,8 @@ impl Client {
             seen: ContextToken::default(),
             operation: operation_id(operation),
             content,
-            unchanged_since: None,
-            options: PutOptions {
-                quorum,
-                n_val: None,
-                primaries_only: self.cluster.plan().primaries_only,
-                flushed: false,
-            },
+            unchanged_since: condition,
+            options,
             return_object: self.random.chance(300_000),
             explain: self.random.chance(50_000),
         };
@@ -77,6 +77,16 @@ impl Client {
                     .unwrap_or_default(),
             },
         )
+    }
+
+    /// What a put demands that its coordinator has not gone beyond: what was read, or nothing at all.
+    fn condition(&mut self, draft: &Draft) -> Option<Context> {
+        let conditional = self.plan().does(OperationClass::Conditional) && !draft.is_stray;
+        if !conditional || !self.random.chance(400_000) {
+            return None;
+        }
+        let seen = draft.context.as_ref();
+        Some(seen.map(|seen| seen.context.clone()).unwrap_or_default())
     }
 
     fn content(&mut self, key: usize, operation: usize, draft: &Draft) -> Content {
@@ -144,7 +154,9 @@ impl Client {
         match &outcome {
             Outcome::Unknown => around.rare.hit(Rare::PutUnknown),
             Outcome::NotStarted => around.rare.hit(Rare::PutNotStarted),
-            Outcome::Read | Outcome::Acknowledged(_) | Outcome::Rejected => {}
+            Outcome::Modified => around.rare.hit(Rare::ConditionRefused),
+            Outcome::Acknowledged(_) => self.count_acknowledged(operation),
+            Outcome::Read | Outcome::Rejected => {}
         }
         around
             .executor
@@ -154,38 +166,70 @@ impl Client {
         books.end(operation, outcome);
     }
 
-    pub(super) fn get_quorum(&mut self) -> GetSpec {
-        if !self.plan().does(OperationClass::Quorums) || self.random.chance(500_000) {
-            return GetSpec::default();
+    fn count_acknowledged(&self, operation: usize) {
+        let around = self.cluster.around();
+        let books = around.books.lock();
+        let Some(write) = books.write(operation) else {
+            return;
+        };
+        if write.condition.is_some() {
+            around.rare.hit(Rare::ConditionHeld);
         }
-        let count = Count::Exact(self.some_replicas());
-        GetSpec {
-            r: count,
-            basic_quorum: Some(self.random.chance(500_000)),
-            notfound_ok: Some(self.random.chance(500_000)),
-            ..GetSpec::default()
+        if write.n < self.plan().replicas {
+            around.rare.hit(Rare::FewerReplicas);
         }
     }
 
-    /// The counts of a put, and whether its acknowledgements are from disks.
-    pub(super) fn put_quorum(&mut self) -> (PutSpec, bool) {
-        let flushed = !self.plan().buffered;
-        if !self.plan().does(OperationClass::Quorums) || self.random.chance(500_000) {
-            return (PutSpec::default(), flushed);
+    /// What a get asks for: its bucket's counts, or its own.
+    pub(super) fn get_options(&mut self) -> GetOptions {
+        let n_val = self.own_n_val();
+        let mut quorum = GetSpec::default();
+        if self.plan().does(OperationClass::Quorums) && self.random.chance(500_000) {
+            quorum = GetSpec {
+                r: Count::Exact(self.some_replicas(n_val)),
+                basic_quorum: Some(self.random.chance(500_000)),
+                notfound_ok: Some(self.random.chance(500_000)),
+                ..quorum
+            };
         }
-        let count = Count::Exact(self.some_replicas());
-        (
-            PutSpec {
+        GetOptions {
+            quorum,
+            n_val,
+            primaries_only: self.plan().primaries_only,
+        }
+    }
+
+    /// What a put asks for, and whether its acknowledgements are from disks.
+    fn put_options(&mut self) -> (PutOptions, bool) {
+        let n_val = self.own_n_val();
+        let (mut quorum, mut flushed) = (PutSpec::default(), !self.plan().buffered);
+        if self.plan().does(OperationClass::Quorums) && self.random.chance(500_000) {
+            let count = Count::Exact(self.some_replicas(n_val));
+            quorum = PutSpec {
                 w: count,
                 dw: count,
-                ..PutSpec::default()
-            },
-            true,
-        )
+                ..quorum
+            };
+            flushed = true;
+        }
+        let options = PutOptions {
+            quorum,
+            n_val,
+            primaries_only: self.plan().primaries_only,
+            flushed: false,
+        };
+        (options, flushed)
     }
 
-    fn some_replicas(&mut self) -> u32 {
-        let n = u64::from(self.plan().replicas);
+    /// Fewer replicas than the bucket's, or as many; none for whatever the bucket says.
+    fn own_n_val(&mut self) -> Option<u32> {
+        let names = self.plan().does(OperationClass::Replicas) && self.random.chance(400_000);
+        names.then(|| self.some_replicas(None))
+    }
+
+    /// Some of the replicas of a request.
+    fn some_replicas(&mut self, n_val: Option<u32>) -> u32 {
+        let n = u64::from(n_val.unwrap_or(self.plan().replicas));
         u32::try_from(self.random.between(1, n)).expect("a handful")
     }
 }

@@ -1,5 +1,7 @@
 //! I15: where primaries alone take part and R + W > N, a get that begins after a put was acknowledged knows of
 //! it; unless some disk has lost the key since. A sloppy quorum promises no such thing (T8).
+//! Where the two are for different numbers of replicas, N is the greater: both ask among the first so many primaries, so R
+//! and W of those have one in common.
 
 use super::Violation;
 use crate::books::{Books, Loss, Outcome};
@@ -20,18 +22,21 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
         let Some(Outcome::Acknowledged(dot)) = operation.outcome else {
             continue;
         };
-        let w = operation.write.as_ref().map_or(0, |write| write.w);
+        let (w, n) = operation
+            .write
+            .as_ref()
+            .map_or((0, 0), |write| (write.w, write.n));
         let before = operation
             .returned_us
             .is_some_and(|returned_us| returned_us <= asked.called_us);
         if before
-            && r + w > books.rules.replicas
+            && r.required + w > r.n.max(n)
             && !object.context().covers(dot)
             && !is_excused(books, asked.key, operation.called_us)
         {
             let text = format!(
-                "key {}: operation {number} was acknowledged before operation {read} asked {r} replicas, and is not in the answer",
-                asked.key
+                "key {}: operation {number} was acknowledged before operation {read} asked {} replicas, and is not in the answer",
+                asked.key, r.required
             );
             return Err(Violation::new("I15", text));
         }

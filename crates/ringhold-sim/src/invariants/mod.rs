@@ -23,10 +23,12 @@
 //! | [`i18_every_operation_ends`] | every operation ends once, soon after its deadline | always |
 //! | [`i20_recovery`] | a store has what was flushed, after any crash | at each start, end |
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
+//! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
 
+pub mod conditional;
 pub mod i01_durability;
 pub mod i02_no_invention;
 pub mod i03_no_dot_reuse;
