@@ -270,9 +270,14 @@ impl Reading<'_> {
                 self.count(target, outcome, || dots);
             }
             unusable => {
-                // The stand-in sends its object: whoever failed may have been the one to do so.
                 let (kind, word) = failure_of(&unusable);
-                self.ask_next(true);
+                if self.views.knows(target) {
+                    // It sent a digest and then not its object. Asked once more, it might go on like this for ever.
+                    self.withdraw(&[target]);
+                } else {
+                    // The stand-in sends its object: whoever failed may have been the one to do so.
+                    self.ask_next(true);
+                }
                 self.fail(target, kind, word);
             }
         }

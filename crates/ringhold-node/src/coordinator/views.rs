@@ -53,6 +53,12 @@ impl Views {
         self.has_whole
     }
 
+    /// Whether a replica has said anything that counts.
+    pub(crate) fn knows(&self, target: Target) -> bool {
+        let mut nodes = self.views.iter().map(|(known, _)| known.node);
+        nodes.any(|node| node == target.node)
+    }
+
     /// The replicas whose objects are still needed.
     pub(crate) fn differing(&self) -> Vec<Target> {
         let known = ObjectDigest::of(&self.merged);
