@@ -74,6 +74,8 @@ pub enum Variant {
     NeverProbes,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
+    /// A change of bucket properties takes the place of a later one (T14).
+    LateChangeWins,
 }
 
 impl Variant {
@@ -109,6 +111,7 @@ impl Variant {
         Self::BreakerNeverCloses,
         Self::NeverProbes,
         Self::ConditionIgnored,
+        Self::LateChangeWins,
     ];
 }
 

@@ -2,13 +2,16 @@
 //!
 //! What a bucket sets for itself is kept whole on every member, because every member coordinates: a change
 //! is persisted here, sent to all members that can be reached, and only then answered. Members that were
-//! away get everything when they connect. Changes of one bucket are ordered by their time, then by a random
+//! away get everything when they connect, and those that missed it while they were there are told again until they
+//! have it. Changes of one bucket are ordered by their time, then by a random
 //! number, so whatever order they arrive in, all members end with the same one.
 //!
 //! A request looks its bucket up in an immutable table behind one pointer; only a change builds a new one.
 
 use crate::env::Deadline;
 use crate::gather::Gather;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::properties::{self, Overrides, Properties, PropertiesError, Property, Reason};
 use crate::replica::writer::Row;
@@ -20,7 +23,7 @@ use ringhold_wire::message::peer::{
     BucketProperties, OVERRIDES_BYTES_MAX, Refusal, Reply, Request,
 };
 use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, NAME_BYTES_MAX, ObjectName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, oneshot};
 
@@ -28,6 +31,8 @@ use tokio::sync::{Mutex, oneshot};
 const BUCKETS_MAX: usize = 100_000;
 /// How long a change waits for the other members, in microseconds.
 const SPREAD_US: u64 = 2_000_000;
+/// From one try to tell a member to the next, in microseconds.
+const RETRY_US: u64 = 1_000_000;
 /// Entries in one message to a member that connects.
 const MESSAGE_ENTRIES: usize = 1_000;
 
@@ -60,6 +65,7 @@ pub(crate) struct PropertyTable {
     table: RwLock<Arc<Table>>,
     /// Held from the look at what is known to the change of it, so that the later of two changes stays.
     changing: Mutex<()>,
+    telling: Telling,
 }
 
 impl PropertyTable {
@@ -80,6 +86,7 @@ impl PropertyTable {
             defaults: Arc::new(defaults),
             table: RwLock::new(Arc::new(table)),
             changing: Mutex::new(()),
+            telling: Telling::default(),
         })
     }
 
@@ -112,6 +119,10 @@ impl PropertyTable {
 
     /// Whether a change is later than what is known of its bucket.
     fn is_news(&self, change: &BucketProperties) -> bool {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::LateChangeWins) {
+            return true;
+        }
         let known = self.snapshot();
         let known = known.get(&(change.bucket_type.clone(), change.bucket.clone()));
         known.is_none_or(|entry| {
@@ -271,15 +282,15 @@ impl Node {
         Ok(())
     }
 
-    /// Tells every member that can be reached, and waits for them a little while. Whoever misses it
-    /// gets it when it reconnects.
+    /// Tells every member that can be reached, and waits for them a little while. Whoever misses it is told again
+    /// in the background, or when it reconnects.
     async fn spread(
         self: &Arc<Self>,
         changes: Vec<BucketProperties>,
     ) -> Result<(), PropertiesError> {
         let deadline = Deadline::after(&*self.environment, SPREAD_US);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
-        let (mut reachable, mut confirmed) = (0, 0);
+        let (mut reachable, mut missing) = (0, BTreeSet::new());
         for member in self
             .ring
             .members()
@@ -291,21 +302,49 @@ impl Node {
                 self.call(member.id, Request::Properties(changes.clone()), deadline),
             );
             reachable += 1;
+            missing.insert(member.id);
         }
-        while let Some((_, reply)) = calls.next().await {
-            confirmed += u32::from(reply == Ok(Reply::PropertiesKept));
+        while let Some((member, reply)) = calls.next().await {
+            if reply == Ok(Reply::PropertiesKept) {
+                missing.remove(&member);
+            }
         }
-        if confirmed < reachable {
-            return Err(PropertiesError::Unconfirmed {
-                confirmed,
-                reachable,
-            });
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let confirmed = reachable - u32::try_from(missing.len()).expect("no more than were asked");
+        for member in missing {
+            let node = Arc::clone(self);
+            self.environment
+                .spawn(Box::pin(async move { node.greet(member).await }));
+        }
+        Err(PropertiesError::Unconfirmed {
+            confirmed,
+            reachable,
+        })
     }
 
-    /// Gives a member that has just been connected to whatever buckets have set.
+    /// Gives a member whatever buckets have set: one that has just been connected to, or one that has missed
+    /// something. Tries until the member has it; should the connection break, the next one begins with this.
     pub async fn greet(self: &Arc<Self>, member: NodeId) {
+        if !self.properties.telling.begins(member) {
+            return;
+        }
+        loop {
+            let told = self.tell(member).await;
+            let is_over = || told || !self.is_reachable(member);
+            if self.properties.telling.ends(member, is_over) {
+                return;
+            }
+            if !told {
+                let again_us = self.environment.now_us().saturating_add(RETRY_US);
+                self.environment.sleep_until(again_us).await;
+            }
+        }
+    }
+
+    /// One try; whether the member has everything.
+    async fn tell(self: &Arc<Self>, member: NodeId) -> bool {
         for changes in self.properties.changes().chunks(MESSAGE_ENTRIES) {
             let deadline = Deadline::after(&*self.environment, SPREAD_US);
             let told = self
@@ -313,9 +352,37 @@ impl Node {
                 .await;
             if told != Ok(Reply::PropertiesKept) {
                 tracing::debug!(%member, "a member did not take the bucket properties");
-                return;
+                return false;
             }
         }
+        true
+    }
+}
+
+/// The members that are being told, each by one task, and whether something has changed since its last try began.
+#[derive(Default)]
+struct Telling(std::sync::Mutex<BTreeMap<NodeId, bool>>);
+
+impl Telling {
+    /// False if somebody is at it; then that one will try once more.
+    fn begins(&self, member: NodeId) -> bool {
+        let mut telling = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = telling.contains_key(&member);
+        telling.insert(member, before);
+        !before
+    }
+
+    /// A try has ended. True if nothing is left to do.
+    fn ends(&self, member: NodeId, is_over: impl FnOnce() -> bool) -> bool {
+        let mut telling = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at under the lock: a member that comes back after this look finds nobody at it.
+        let ends = telling.get(&member) != Some(&true) && is_over();
+        if ends {
+            telling.remove(&member);
+        } else {
+            telling.insert(member, false);
+        }
+        ends
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::dots::{DotNumber, DotSet, DotTable, Named};
 use crate::invariants::{self, Violation};
+use crate::settings::Settings;
 use crate::value::operation_of;
 use crate::workload::{Kind, Workload};
 use ringhold_core::id::Incarnation;
@@ -116,6 +117,7 @@ pub struct Books {
     /// For each node and key, the operations that its disk holds for certain, and since when.
     durable: Vec<BTreeMap<usize, BTreeMap<usize, u64>>>,
     pub losses: Vec<Loss>,
+    pub settings: Settings,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
     /// Whose store each incarnation is.
@@ -344,7 +346,11 @@ impl Books {
         }
         match key {
             Some(key) => drop(self.durable[node].remove(&key)),
-            None => self.durable[node].clear(),
+            None => {
+                self.durable[node].clear();
+                let nodes = self.nodes();
+                self.settings.lost(node, nodes);
+            }
         }
     }
 }

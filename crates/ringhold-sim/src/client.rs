@@ -8,6 +8,7 @@
 //! Every operation is in the books before its request leaves and when its outcome is known.
 
 mod entries;
+mod properties;
 
 use crate::books::{Outcome, Replies};
 use crate::cluster::{Cluster, Presence};
@@ -101,6 +102,10 @@ impl Client {
                 .await;
             if executor.now_us() >= until_us {
                 return;
+            }
+            if self.plan().does(OperationClass::Properties) && self.random.chance(20_000) {
+                self.change_properties();
+                continue;
             }
             let key = self.choose_key();
             let workload = workload_of(key, self.cluster.plan());

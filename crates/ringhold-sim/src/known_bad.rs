@@ -47,6 +47,7 @@ impl KnownBad {
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
+            Self::Node(N::LateChangeWins) => "T14",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
             Self::Node(

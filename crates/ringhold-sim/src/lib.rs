@@ -16,7 +16,7 @@
 //! | [`process`], [`cluster`] | processes that come and go on machines that stay |
 //! | [`plan`], [`faults`] | what a seed decides; the adversary |
 //! | [`workload`], [`client`], [`value`] | what clients do |
-//! | [`books`], [`dots`] | what happened, as only the simulator can know it |
+//! | [`books`], [`dots`], [`settings`] | what happened, as only the simulator can know it |
 //! | [`invariants`] | what must hold |
 //! | [`run`], [`campaign`], [`command`] | one run, many runs, the command line |
 //! | [`rare`], [`trace`] | what must happen sometimes; a line an event |
@@ -44,6 +44,7 @@ pub mod process;
 pub mod random;
 pub mod rare;
 pub mod run;
+pub mod settings;
 pub mod trace;
 pub mod value;
 pub mod workload;

@@ -195,6 +195,8 @@ classes! {
         Conditional = "conditional",
         /// Requests name their own N, smaller than their bucket's.
         Replicas = "replicas",
+        /// Bucket properties are changed.
+        Properties = "properties",
         /// Most requests go to one key.
         HotKey = "hot-key",
         /// Some values are large.

@@ -65,6 +65,10 @@ rare_events! {
     ConditionRefused = "conditional put refused",
     /// A put went to fewer replicas than its bucket has.
     FewerReplicas = "put to fewer replicas acknowledged",
+    /// All members that could be reached took a change of bucket properties.
+    PropertiesChanged = "bucket properties changed",
+    /// Some of them did not say so in time.
+    PropertiesUnconfirmed = "bucket properties unconfirmed",
     /// Reopening cut off what a crash had left half written.
     TornTail = "torn log tail cut off",
     /// Reopening took a new incarnation, because the store had not been closed.

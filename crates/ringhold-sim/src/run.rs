@@ -16,11 +16,12 @@ use crate::cluster::{Cluster, Surroundings};
 use crate::executor::{Executor, Group};
 use crate::faults::Adversary;
 use crate::invariants::{
-    self, Violation, i05_convergence, i08_placement, i09_hints, i10_founding, i17_liveness,
+    self, Violation, i05_convergence, i08_placement, i09_hints, i10_founding, i17_liveness, properties,
 };
 use crate::plan::{FaultClass, Plan};
 use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
+use crate::settings::BUCKETS;
 use crate::trace::{Listener, Trace, Who};
 use bytes::Bytes;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
@@ -183,6 +184,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     check_placement(cluster)?;
     sweep(cluster).await?;
     check_end(cluster)?;
+    check_properties(cluster)?;
     probe(cluster).await
 }
 
@@ -339,6 +341,21 @@ fn check_end(cluster: &Cluster) -> Result<(), Violation> {
             merged.merge(object);
         }
         invariants::check_end(&books, key, &merged)?;
+    }
+    Ok(())
+}
+
+/// What all nodes hold of each bucket whose properties were changed.
+fn check_properties(cluster: &Cluster) -> Result<(), Violation> {
+    for (bucket, name) in BUCKETS.into_iter().enumerate() {
+        let overrides = |node: usize| {
+            let serving = cluster.node(node)?;
+            let overrides = serving.overrides(&"default".into(), &Bytes::from_static(name));
+            Some((node, overrides.encode()))
+        };
+        let held: Vec<_> = (0..cluster.plan().nodes).filter_map(overrides).collect();
+        let books = cluster.around().books.lock();
+        properties::check_end(&books.settings, bucket, &held)?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@
 //! | [`i17_liveness`] | a healed cluster answers | end |
 //! | [`i18_every_operation_ends`] | every operation ends once, soon after its deadline | always |
 //! | [`i20_recovery`] | a store has what was flushed, after any crash | at each start, end |
+//! | [`properties`] | all members end up with the latest change of a bucket's properties | end |
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
 //! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
@@ -47,6 +48,7 @@ pub mod i16_bounded;
 pub mod i17_liveness;
 pub mod i18_every_operation_ends;
 pub mod i20_recovery;
+pub mod properties;
 pub mod t05_timestamps;
 pub mod t24_expired;
 pub mod workloads;

@@ -234,7 +234,7 @@ impl Network {
         let mut bytes = BytesMut::new();
         frame::append_request(&mut bytes, header, request)
             .expect("simulated values are far smaller than a frame");
-        self.witness_request(request);
+        self.witness_request(from, request);
         self.send(from, to, generation, &bytes.freeze(), Direction::There);
         if matches!(request, Request::Merge(_)) {
             self.trip(from, CrashPoint::AfterSend);

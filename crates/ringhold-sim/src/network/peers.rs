@@ -206,14 +206,19 @@ impl Network {
     fn connected(&self, from: usize, to: usize) {
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
-        if state.ways[to][from].blocked
-            || state.serving[to].is_none()
-            || state.serving[from].is_none()
-        {
+        let Some(caller) = state.serving[from].clone() else {
+            return;
+        };
+        if state.ways[to][from].blocked || state.serving[to].is_none() {
             return;
         }
         let link = self.link(&mut state, from, to);
         link.connected = true;
         link.heard_us = now_us;
+        drop(state);
+        // Who was away may have missed what members are told.
+        let (member, group) = (self.0.ids[to], caller.group);
+        let greeting = async move { caller.node.greet(member).await };
+        self.0.executor.spawn(group, Box::pin(greeting));
     }
 }

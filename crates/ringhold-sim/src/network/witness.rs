@@ -4,8 +4,9 @@
 //! at the moment at which it leaves its node.
 
 use super::Network;
-use crate::invariants::i13_honest_acknowledgement;
+use crate::invariants::{i13_honest_acknowledgement, properties};
 use crate::rare::Rare;
+use crate::settings::number_of;
 use crate::trace::Who;
 use crate::value::operation_of;
 use ringhold_core::id::OperationId;
@@ -24,6 +25,8 @@ pub(super) enum Asked {
     Put {
         operation: usize,
     },
+    /// The numbers of changes of bucket properties.
+    Properties(Vec<u64>),
     Other,
 }
 
@@ -37,6 +40,10 @@ impl Asked {
             },
             Request::Fetch(name) => Self::Name(name.clone()),
             Request::Get(get) => Self::Name(get.name.clone()),
+            Request::Properties(changes) => {
+                let numbers = changes.iter();
+                Self::Properties(numbers.filter_map(|c| number_of(&c.overrides)).collect())
+            }
             Request::Put(put) => Self::put(put.request.operation),
             Request::Coordinate(put) => Self::put(put.operation),
             _ => Self::Other,
@@ -49,9 +56,19 @@ impl Asked {
 }
 
 impl Network {
-    pub(super) fn witness_request(&self, request: &Request) {
-        if let Request::Merge(merge) = request {
-            self.0.books.lock().saw_object(&merge.name, &merge.object);
+    pub(super) fn witness_request(&self, from: usize, request: &Request) {
+        let mut books = self.0.books.lock();
+        match request {
+            Request::Merge(merge) => books.saw_object(&merge.name, &merge.object),
+            Request::Properties(changes) => {
+                for change in changes {
+                    let is_same = books.settings.sent(from, change);
+                    if let Err(violation) = properties::check_time(is_same, &change.overrides) {
+                        books.fail(violation);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -78,6 +95,13 @@ impl Network {
             }
             (Asked::Name(name), Reply::Got(Ok(got))) => {
                 books.saw_object(name, &got.answer.object);
+                Ok(())
+            }
+            (Asked::Properties(numbers), Reply::PropertiesKept) => {
+                let settings = &mut books.settings;
+                numbers
+                    .iter()
+                    .for_each(|number| settings.kept(node, *number));
                 Ok(())
             }
             (Asked::Put { operation }, Reply::Coordinated(Ok(answer)))

@@ -1,7 +1,12 @@
 //! What the simulator has found, as scenarios of their own: seeds rot when code changes.
 
 use crate::scenario::{cut_off, holds, pass, put, send_put, small_cluster};
+use bytes::Bytes;
+use ringhold_node::properties::{Overrides, Value};
+use ringhold_sim::cluster::Cluster;
 use ringhold_sim::disk::Room;
+use ringhold_sim::executor::Group;
+use ringhold_sim::network::Weather;
 
 /// A merge met a record that could not be read for once, took it for lost, and put what it was sent in
 /// its place: an acknowledged write was gone from a healthy disk.
@@ -79,4 +84,44 @@ fn a_full_disk_costs_nothing_that_was_flushed() {
     assert!(cluster.is_serving(1) && holds(&cluster, 1, 1));
     assert!(put(&cluster, 1, 3) && holds(&cluster, 1, 3));
     cluster.dissolve();
+}
+
+/// A member that missed a change of bucket properties, because a message was lost on a connection that stayed or
+/// because it was too slow, was not told again before it happened to reconnect.
+#[test]
+fn a_member_that_missed_a_change_of_properties_is_told_again() {
+    let cluster = small_cluster();
+    let everything_lost = Weather {
+        lost: 1_000_000,
+        ..Weather::default()
+    };
+    cluster.network().set_weather(everything_lost);
+    let changed = Overrides::propose([("r", Value::Integer(1))]).expect("a count");
+    let (node, change) = (cluster.node(0).expect("it is up"), changed.clone());
+    let task = async move {
+        let answer = node
+            .change_properties(&"default".into(), &bucket(), Some(&change))
+            .await;
+        assert!(answer.is_err(), "nobody can have confirmed it");
+    };
+    let executor = &cluster.around().executor;
+    executor.spawn(Group::WORLD, Box::pin(task));
+    pass(&cluster, 200_000);
+    assert_eq!(properties_at(&cluster, 0), changed);
+    assert_ne!(properties_at(&cluster, 1), changed);
+    cluster.network().set_weather(Weather::default());
+    pass(&cluster, 6_000_000);
+    for other in [1, 2] {
+        assert_eq!(properties_at(&cluster, other), changed, "at n{other}");
+    }
+    cluster.dissolve();
+}
+
+fn bucket() -> Bytes {
+    Bytes::from_static(b"found")
+}
+
+fn properties_at(cluster: &Cluster, node: usize) -> Overrides {
+    let node = cluster.node(node).expect("it is up");
+    node.overrides(&"default".into(), &bucket())
 }
