@@ -1,6 +1,7 @@
 //! One binary for all integration tests.
 
 mod campaigns;
+mod directed;
 mod found;
 mod health;
 #[cfg(feature = "known-bad")]

@@ -113,3 +113,10 @@ pub(crate) fn cut_off(cluster: &Cluster, node: usize, blocked: bool) {
     // Long enough for either side to notice.
     pass(cluster, 5_000_000);
 }
+
+/// Cuts, or opens, the two ways between two nodes.
+pub(crate) fn set_blocked(cluster: &Cluster, (one, other): (usize, usize), blocked: bool) {
+    cluster.network().set_blocked(one, other, blocked);
+    cluster.network().set_blocked(other, one, blocked);
+    pass(cluster, 5_000_000);
+}
