@@ -332,7 +332,7 @@ impl Node {
         }
         loop {
             let told = self.tell(member).await;
-            let is_over = || told || !self.is_reachable(member);
+            let is_over = || told || !self.peers.connected(member);
             if self.properties.telling.ends(member, is_over) {
                 return;
             }

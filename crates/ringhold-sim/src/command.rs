@@ -42,6 +42,54 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
+/// Whoever looks on: clocks and terminals are the host's.
+pub trait Audience {
+    /// Microseconds since it all began.
+    fn elapsed_us(&mut self) -> u64;
+
+    /// A run is over; its line is about to be printed by `print`.
+    ///
+    /// # Errors
+    /// What `print` fails with.
+    fn hear(
+        &mut self,
+        progress: &Progress,
+        print: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<()>;
+}
+
+/// A clock, and nobody who looks.
+impl<Clock: FnMut() -> u64> Audience for Clock {
+    fn elapsed_us(&mut self) -> u64 {
+        self()
+    }
+
+    fn hear(
+        &mut self,
+        _progress: &Progress,
+        print: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        print()
+    }
+}
+
+/// How far a campaign has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub runs: u64,
+    pub runs_planned: u64,
+    pub failures: u64,
+    pub events: u64,
+}
+
+impl Progress {
+    fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        self.failures += u64::from(report.violation.is_some());
+        self.events += report.events;
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -79,27 +127,33 @@ impl Command {
         Ok(command)
     }
 
-    /// Runs it, and says how it went; true if nothing is wrong. `elapsed_us` is asked how long it has taken.
+    /// Runs it, and says how it went; true if nothing is wrong.
     ///
     /// # Errors
     /// If nothing can be written to `out`.
     pub fn carry_out(
         &self,
         out: &mut (dyn Write + Send),
-        elapsed_us: &mut dyn FnMut() -> u64,
+        audience: &mut dyn Audience,
     ) -> io::Result<bool> {
         if self.traces {
             return self.trace(out);
         }
         let mut outcome = Ok(());
+        let seeds = &self.campaign.seeds;
+        let mut progress = Progress {
+            runs_planned: seeds.end.saturating_sub(seeds.start),
+            ..Progress::default()
+        };
         let summary = self.campaign.run(&mut |report| {
+            progress.add(report);
             if outcome.is_ok() {
-                outcome = line(out, report);
+                outcome = audience.hear(&progress, &mut || line(out, report));
             }
         });
         outcome?;
         write!(out, "\n{summary}")?;
-        let us = elapsed_us().max(1);
+        let us = audience.elapsed_us().max(1);
         writeln!(
             out,
             "{} events a second",
@@ -137,10 +191,10 @@ impl Command {
 pub fn main_with(
     arguments: impl IntoIterator<Item = String>,
     out: &mut (dyn Write + Send),
-    elapsed_us: &mut dyn FnMut() -> u64,
+    audience: &mut dyn Audience,
 ) -> io::Result<bool> {
     match Command::parse(arguments) {
-        Ok(command) => command.carry_out(out, elapsed_us),
+        Ok(command) => command.carry_out(out, audience),
         Err(error) => {
             write!(out, "{error}\n\n{USAGE}")?;
             Ok(false)

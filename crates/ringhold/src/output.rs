@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ringhold_client::{ClientError, Doubt};
 
 /// How a result is printed.
@@ -157,11 +157,15 @@ fn without_numbers(text: &str) -> String {
     out
 }
 
+/// Redraws of a bar in a second, at most.
+const REDRAWS_PER_SECOND: u8 = 10;
+
 /// A bar on standard error; shown on a terminal only.
 pub(crate) fn progress_bar(length: u64, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {per_sec}, {eta} left")
         .expect("the template is well formed");
-    ProgressBar::new(length)
+    let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
+    ProgressBar::with_draw_target(Some(length), target)
         .with_style(style)
         .with_message(what)
 }

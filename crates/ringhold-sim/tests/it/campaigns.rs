@@ -1,9 +1,10 @@
 //! Seeds that pass, and passing that means something.
 
 use ringhold_sim::campaign::Campaign;
-use ringhold_sim::command::main_with;
+use ringhold_sim::command::{Audience, Progress, main_with};
 use ringhold_sim::plan::{Plan, Profile};
 use ringhold_sim::run::run;
+use std::io;
 
 fn passes(profile: Profile, seeds: std::ops::Range<u64>) {
     let summary = Campaign::new(seeds, profile).run(&mut |_| {});
@@ -63,13 +64,42 @@ fn a_listener_changes_nothing() {
     assert!(heard.load(std::sync::atomic::Ordering::Relaxed) > 100);
 }
 
+/// An audience of a test: its clock stands still.
+#[derive(Default)]
+struct Counting {
+    heard: Vec<Progress>,
+}
+
+impl Audience for Counting {
+    fn elapsed_us(&mut self) -> u64 {
+        1_000
+    }
+
+    fn hear(
+        &mut self,
+        progress: &Progress,
+        print: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.heard.push(*progress);
+        print()
+    }
+}
+
 #[test]
 fn the_command_reports_and_traces() {
     let mut out = Vec::new();
     let arguments = "--seeds 0..2 --profile clock --load-ms 2000"
         .split(' ')
         .map(ToOwned::to_owned);
-    assert!(main_with(arguments, &mut out, &mut || 1_000).unwrap());
+    let mut audience = Counting::default();
+    assert!(main_with(arguments, &mut out, &mut audience).unwrap());
+    let runs: Vec<(u64, u64, u64)> = audience
+        .heard
+        .iter()
+        .map(|progress| (progress.runs, progress.runs_planned, progress.failures))
+        .collect();
+    assert_eq!(runs, [(1, 2, 0), (2, 2, 0)]);
+    assert!(audience.heard[0].events < audience.heard[1].events);
     let text = String::from_utf8(out).unwrap();
     assert!(
         text.contains("2 runs (1 of them twice)") && text.contains("events a second"),
@@ -80,6 +110,6 @@ fn the_command_reports_and_traces() {
     let arguments = "--seed 0 --load-ms 1000 --trace"
         .split(' ')
         .map(ToOwned::to_owned);
-    assert!(main_with(arguments, &mut out, &mut || 1_000).unwrap());
+    assert!(main_with(arguments, &mut out, &mut Counting::default()).unwrap());
     assert!(String::from_utf8(out).unwrap().contains("world  heal"));
 }
