@@ -67,6 +67,13 @@ impl KnownBad {
         }
     }
 
+    /// Whether seeds meet it too seldom to be hunted for it: a store has to lose a record and get back a part of it,
+    /// and then to count as far as it had come. A scenario shows that one step by step.
+    #[must_use]
+    pub fn is_directed(self) -> bool {
+        matches!(self, Self::Node(node::Variant::ExtendsForeignEntry))
+    }
+
     /// The faults under which it shows soonest.
     #[must_use]
     pub fn profile(self) -> Profile {
