@@ -23,6 +23,7 @@
 //! | [`i18_every_operation_ends`] | every operation ends once, soon after its deadline | always |
 //! | [`i20_recovery`] | a store has what was flushed, after any crash | at each start, end |
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
+//! | [`t12_leaf_sums`] | the sums under the hash trees are those of the objects | at each start, end |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
@@ -46,6 +47,7 @@ pub mod i17_liveness;
 pub mod i18_every_operation_ends;
 pub mod i20_recovery;
 pub mod t05_timestamps;
+pub mod t12_leaf_sums;
 pub mod t24_expired;
 pub mod workloads;
 
