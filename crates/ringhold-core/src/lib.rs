@@ -13,6 +13,7 @@
 //! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 //! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
+//! | [`tree`] | where two replicas of a partition differ | §4.7 |
 
 pub mod boot;
 pub mod fingerprint;
@@ -21,4 +22,5 @@ pub mod id;
 pub mod quorum;
 pub mod ring;
 pub mod secret;
+pub mod tree;
 pub mod version;

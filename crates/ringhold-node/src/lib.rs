@@ -22,6 +22,7 @@ mod property_table;
 mod read_repair;
 mod replica;
 mod ring_memory;
+pub mod trees;
 
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};

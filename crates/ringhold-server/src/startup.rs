@@ -13,10 +13,12 @@ use crate::http;
 use crate::peers::{self, Dialling, Door, Link, Links, Serving};
 use bytes::Bytes;
 use ringhold_core::id::BootId;
-use ringhold_core::ring::{MemberState, Ring};
+use ringhold_core::ring::MemberState;
+use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
+use ringhold_node::trees::RecordDigests;
 use ringhold_node::{Node, ObjectLimits, Parts, StartError, Tuning};
 use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
@@ -110,7 +112,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let environment: Arc<dyn Environment> =
         Arc::new(TokioEnvironment::new(tokio::runtime::Handle::current()));
 
-    let opened = open_store(&config, &membership.ring).await?;
+    let opened = open_store(&config, &membership).await?;
     if config.storage.engine != EngineKind::Memory {
         let store = opened.store.identity().store_id;
         data_dir::claim_store(&config.data_dir, store.0).map_err(ServeError::DataDir)?;
@@ -192,7 +194,8 @@ impl Listeners {
     }
 }
 
-async fn open_store(config: &Config, ring: &Ring) -> Result<Opened, ServeError> {
+async fn open_store(config: &Config, membership: &Membership) -> Result<Opened, ServeError> {
+    let partitions = membership.ring.partition_count();
     let files = OsFiles::open(config.data_dir.join("log")).map_err(ServeError::Files)?;
     let engine: Box<dyn Engine> = match config.storage.engine {
         EngineKind::Memory => Box::new(MemoryEngine::default()),
@@ -206,13 +209,20 @@ async fn open_store(config: &Config, ring: &Ring) -> Result<Opened, ServeError> 
     };
     let options = StoreOptions {
         groups: groups_of(config.storage.groups),
-        partition_bits: ring.partition_count().bits(),
+        partition_bits: partitions.bits(),
         segment_bytes: config.storage.segment_bytes,
         ..StoreOptions::default()
     };
-    let opened = Store::open(Arc::new(files), engine, options, &mut random_bits)
-        .await
-        .map_err(ServeError::Open)?;
+    let digests = RecordDigests::new(TreeKey::new(&membership.secret), partitions);
+    let opened = Store::open(
+        Arc::new(files),
+        engine,
+        options,
+        Some(Arc::new(digests)),
+        &mut random_bits,
+    )
+    .await
+    .map_err(ServeError::Open)?;
     tracing::info!(report = ?opened.report, "the store is open");
     Ok(opened)
 }

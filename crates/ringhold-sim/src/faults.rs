@@ -314,6 +314,9 @@ impl Adversary {
         if fault == FaultClass::Clone {
             cluster.use_copy(node, &copy);
             cluster.start_later(node, 100_000);
+            if self.random.chance(600_000) {
+                self.restart_soon(node);
+            }
             self.later(move |cluster| cluster.bring_back_original(node));
         } else {
             cluster.roll_back(node, &copy);
@@ -323,6 +326,16 @@ impl Adversary {
             *self.copy() = None;
         }
         true
+    }
+
+    /// Stops a process that has hardly started, and starts it again.
+    fn restart_soon(&mut self, node: usize) {
+        let (cluster, executor) = (self.cluster.clone(), self.cluster.around().executor.clone());
+        let at_us = executor.now_us() + self.random.between(100_000, 400_000);
+        executor.call_at(at_us, move || {
+            cluster.stop(node);
+            cluster.start_later(node, 200_000);
+        });
     }
 
     fn copy(&self) -> MutexGuard<'_, Option<DiskImage>> {

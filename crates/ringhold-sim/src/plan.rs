@@ -270,6 +270,7 @@ impl Profile {
                 F::PowerCut,
                 F::Blackout,
                 F::CrashPoint,
+                F::SlowDisk,
                 F::Wipe,
             ],
             Self::All => FaultClass::ALL.to_vec(),

@@ -10,15 +10,18 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use bytes::Bytes;
+use ringhold_core::id::{Incarnation, OperationId};
+use ringhold_core::tree::{Digest, LEAF_BITS, TreeKey, TreeTag};
+use ringhold_core::version::{Actor, Content, Context, Dot, KeyEpoch, Object, Timestamp, Version};
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
     Batch, BoxFuture, CheckpointError, Durability, Engine, Keyspace, LmdbEngine, Opened, OsFiles,
-    StorageKey, Store, StoreOptions, Write,
+    StorageKey, Store, StoreOptions, Summarize, Write,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -37,16 +40,20 @@ fn main() -> Outcome<()> {
     let base = arguments.first().map_or_else(env::temp_dir, Into::into);
     let directory = tempfile::tempdir_in(base)?;
     println!("what                        puts/s  CPU µs/put  written/user bytes  log flushes");
-    for (batch, puts) in [(1, 20_000), (8, 80_000), (64, 320_000)] {
-        let path = directory.path().join(format!("store-{batch}"));
-        let figures = store_puts(&path, batch, puts, Durability::Flushed)?;
-        print_row(&format!("store, batch {batch}"), puts, &figures);
+    let (flushed, buffered) = (Durability::Flushed, Durability::Buffered);
+    for (what, batch, puts, durability, sums) in [
+        ("store, batch 1", 1, 20_000, flushed, Sums::None),
+        ("store, batch 8", 8, 80_000, flushed, Sums::None),
+        ("store, batch 64", 64, 320_000, flushed, Sums::None),
+        ("same, read first", 64, 320_000, flushed, Sums::ReadOnly),
+        ("same, with leaf sums", 64, 320_000, flushed, Sums::Kept),
+        ("store, batch 1, buffered", 1, 80_000, buffered, Sums::None),
+    ] {
+        let path = directory.path().join("store");
+        let figures = store_puts(&path, batch, puts, durability, sums)?;
+        print_row(what, puts, &figures);
         fs::remove_dir_all(path)?;
     }
-    let path = directory.path().join("store-buffered");
-    let figures = store_puts(&path, 1, 80_000, Durability::Buffered)?;
-    print_row("store, batch 1, buffered", 80_000, &figures);
-    fs::remove_dir_all(path)?;
     for (batch, puts) in [(1, 5_000), (8, 20_000), (64, 80_000)] {
         let path = directory.path().join(format!("lmdb-{batch}"));
         let figures = lmdb_puts(&path, batch, puts)?;
@@ -54,6 +61,60 @@ fn main() -> Outcome<()> {
         fs::remove_dir_all(path)?;
     }
     open_after_kill(&directory.path().join("killed"))
+}
+
+/// What a put does about leaf sums.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sums {
+    None,
+    /// Nothing, but it reads what it replaces, as a node's writer does.
+    ReadOnly,
+    /// It reads what it replaces and makes the digests of both.
+    Kept,
+}
+
+/// Digests of an object with two entries and one version, whatever the value says.
+struct Digests {
+    key: TreeKey,
+    object: Object,
+}
+
+impl Digests {
+    fn new() -> Self {
+        let mut context = Context::new();
+        let dots = [1, 2].map(|epoch| Dot {
+            actor: Actor {
+                incarnation: Incarnation(1),
+                epoch: KeyEpoch(epoch),
+            },
+            counter: 1,
+        });
+        dots.iter().for_each(|dot| context.observe(*dot));
+        let version = Version {
+            dot: dots[0],
+            timestamp: Timestamp(1),
+            operation: OperationId(1),
+            hash: Content::Tombstone.hash(),
+            content: Content::Tombstone,
+        };
+        let object = Object::from_parts(context, vec![version]).expect("covered");
+        let key = TreeKey::new(&[1; 32]);
+        Self { key, object }
+    }
+}
+
+impl Summarize for Digests {
+    fn tag(&self) -> TreeTag {
+        self.key.tag()
+    }
+
+    fn leaf_bits(&self) -> u32 {
+        StoreOptions::default().partition_bits + LEAF_BITS
+    }
+
+    fn digest(&self, key: &StorageKey, _: &Bytes) -> Option<Digest> {
+        self.key.digest(b"default", b"bench", &key.0, &self.object)
+    }
 }
 
 struct Cost {
@@ -84,7 +145,7 @@ fn measured(work: impl FnOnce() -> Outcome<u64>) -> Outcome<Cost> {
     })
 }
 
-fn open(directory: &Path) -> Outcome<Opened> {
+fn open(directory: &Path, sums: Sums) -> Outcome<Opened> {
     let files = OsFiles::open(directory.join("log"))?;
     let engine = LmdbEngine::open(&directory.join("engine"), MAP_BYTES)?;
     let mut next = 1;
@@ -93,7 +154,9 @@ fn open(directory: &Path) -> Outcome<Opened> {
         next
     };
     let options = StoreOptions::default();
-    let opened = Store::open(Arc::new(files), Box::new(engine), options, &mut draw);
+    let summarize = (sums == Sums::Kept).then(|| Arc::new(Digests::new()) as Arc<dyn Summarize>);
+    let (files, engine) = (Arc::new(files), Box::new(engine));
+    let opened = Store::open(files, engine, options, summarize, &mut draw);
     Ok(block_on(opened, Vec::new())?)
 }
 
@@ -103,8 +166,9 @@ fn store_puts(
     batch: usize,
     puts: usize,
     durability: Durability,
+    sums: Sums,
 ) -> Outcome<Cost> {
-    let opened = open(directory)?;
+    let opened = open(directory, sums)?;
     measured(move || {
         let Opened {
             store,
@@ -118,7 +182,13 @@ fn store_puts(
             for _ in 0..puts / batch {
                 for _ in 0..batch {
                     let (key, value) = values.next();
-                    writers[0].stage(Write::put(Keyspace::Objects, key, value));
+                    let write = Write::put(Keyspace::Objects, key, value);
+                    if sums == Sums::None {
+                        writers[0].stage(write);
+                        continue;
+                    }
+                    let before = writers[0].read(Keyspace::Objects, &key)?;
+                    writers[0].stage_over(write, before.as_ref());
                 }
                 writers[0].commit(durability).await?;
                 checkpointing.go_on(&store).await?;
@@ -142,7 +212,7 @@ struct Checkpointing {
 impl Checkpointing {
     async fn go_on(&mut self, store: &Arc<Store>) -> Outcome<()> {
         if let Some(running) = &mut self.running {
-            let mut context = Context::from_waker(Waker::noop());
+            let mut context = std::task::Context::from_waker(Waker::noop());
             if let std::task::Poll::Ready(done) = Pin::new(running).poll(&mut context) {
                 done?;
                 self.running = None;
@@ -193,7 +263,7 @@ fn open_after_kill(directory: &Path) -> Outcome<()> {
         .arg(directory)
         .status()?;
     let started = Instant::now();
-    let opened = open(directory)?;
+    let opened = open(directory, Sums::Kept)?;
     let elapsed = started.elapsed();
     println!(
         "open after {child} with {KEYS_AT_KILL} keys: {:.0} ms, {} batches from {} bytes of log, torn {}",
@@ -218,7 +288,7 @@ fn fill_and_die(directory: &Path) -> Outcome<()> {
         mut writers,
         flusher,
         ..
-    } = open(directory)?;
+    } = open(directory, Sums::Kept)?;
     let main = async {
         let mut values = Values::new();
         let mut checkpointing = Checkpointing::default();

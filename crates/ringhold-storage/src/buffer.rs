@@ -19,6 +19,10 @@ use bytes::Bytes;
 
 use crate::key::{Change, Grouping, KeyRange, Keyspace, StorageKey, Write};
 use crate::log::writes::WriteSet;
+use crate::sums::Summarize;
+use crate::sums::change::SumChanges;
+use crate::sums::count::Buffered;
+use crate::sums::kept::{FrozenSums, Sums};
 
 /// What an entry costs beside its value: key, links and the map's slack, roughly.
 const ENTRY_BYTES: usize = 96;
@@ -156,25 +160,47 @@ impl Layers {
     }
 }
 
-/// The buffers of all groups, read by everybody and written by the flusher alone.
+/// What becomes visible with a commit.
+pub(crate) struct Effect {
+    pub(crate) writes: WriteSet,
+    pub(crate) sums: SumChanges,
+}
+
+/// What a freeze set aside for the engine.
+pub(crate) struct Frozen {
+    pub(crate) buffers: Vec<Arc<Buffer>>,
+    pub(crate) sums: FrozenSums,
+}
+
+/// The buffers of all groups with their leaf sums, read by everybody and written by the flusher alone.
 pub(crate) struct Buffers {
     grouping: Grouping,
     groups: Vec<RwLock<Layers>>,
+    sums: Sums,
 }
 
 impl Buffers {
-    pub(crate) fn new(grouping: Grouping) -> Self {
+    pub(crate) fn new(grouping: Grouping, summarize: Option<Arc<dyn Summarize>>) -> Self {
         assert!(grouping.groups > 0, "a store has at least one group");
         assert!(
             grouping.partition_bits <= 32,
             "a ring has at most 2^32 partitions"
         );
         let groups = (0..grouping.groups).map(|_| RwLock::default()).collect();
-        Self { grouping, groups }
+        let sums = Sums::new(grouping, summarize);
+        Self {
+            grouping,
+            groups,
+            sums,
+        }
     }
 
     pub(crate) fn grouping(&self) -> Grouping {
         self.grouping
+    }
+
+    pub(crate) fn sums(&self) -> &Sums {
+        &self.sums
     }
 
     pub(crate) fn read(&self, group: usize) -> RwLockReadGuard<'_, Layers> {
@@ -201,8 +227,16 @@ impl Buffers {
     }
 
     /// A committed batch of one group becomes visible.
-    pub(crate) fn publish(&self, group: usize, writes: WriteSet) {
-        self.write(group).active.apply(writes);
+    pub(crate) fn publish(&self, group: usize, effect: Effect) {
+        let mut layers = self.write(group);
+        layers.active.apply(effect.writes);
+        self.sums.apply(group, effect.sums);
+    }
+
+    /// What all of them know of the objects that are summed up.
+    pub(crate) fn buffered(&self) -> Buffered {
+        let groups = self.read_all();
+        Buffered::of(groups.iter().map(|layers| &**layers), &KeyRange::ALL)
     }
 
     /// A batch from the log, whose groups may have been others.
@@ -229,14 +263,18 @@ impl Buffers {
             let mut layers = self.write(group);
             assert!(layers.frozen.is_none(), "one checkpoint at a time");
             layers.frozen = Some(Arc::new(std::mem::take(&mut layers.active)));
+            self.sums.freeze_group(group);
         }
+        self.sums.frozen_all();
     }
 
     /// What is frozen at present.
-    pub(crate) fn frozen(&self) -> Vec<Arc<Buffer>> {
-        (0..self.groups.len())
+    pub(crate) fn frozen(&self) -> Frozen {
+        let buffers = (0..self.groups.len())
             .filter_map(|group| self.read(group).frozen.clone())
-            .collect()
+            .collect();
+        let sums = self.sums.frozen();
+        Frozen { buffers, sums }
     }
 
     /// The engine holds what was frozen.
@@ -246,12 +284,16 @@ impl Buffers {
             let frozen = self.write(group).frozen.take();
             drop(frozen);
         }
+        self.sums.drop_frozen();
     }
 
+    /// Whether a checkpoint would have nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.read_all()
-            .iter()
-            .all(|layers| layers.active.is_empty() && layers.frozen.is_none())
+        self.sums.is_untouched()
+            && self
+                .read_all()
+                .iter()
+                .all(|layers| layers.active.is_empty() && layers.frozen.is_none())
     }
 
     /// Roughly what all buffers take in memory.
@@ -310,13 +352,17 @@ mod tests {
 
     #[test]
     fn the_active_buffer_hides_the_frozen_one() {
-        let buffers = Buffers::new(Grouping {
+        let grouping = Grouping {
             groups: 1,
             partition_bits: 0,
-        });
-        let put = |position, text| WriteSet {
-            ranges: Vec::new(),
-            entries: vec![(Keyspace::Objects, key(position), value(text))],
+        };
+        let buffers = Buffers::new(grouping, None);
+        let put = |position, text| Effect {
+            writes: WriteSet {
+                ranges: Vec::new(),
+                entries: vec![(Keyspace::Objects, key(position), value(text))],
+            },
+            sums: Vec::new(),
         };
         buffers.publish(0, put(1, "old"));
         buffers.publish(0, put(2, "kept"));

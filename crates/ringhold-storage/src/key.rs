@@ -92,7 +92,7 @@ pub enum Keyspace {
     Objects,
     /// Index rows of objects that are kept for others.
     Hints,
-    /// Leaves of the Merkle trees.
+    /// Sums of the leaves of hash trees: the store's own, where it keeps them.
     Trees,
     /// Small records of the node; the store keeps its own at [`StorageKey::FIRST`].
     Meta,

@@ -1,6 +1,6 @@
 //! Wrong variants of this crate's rules, for the simulator to find.
 //!
-//! Each is a mistake that some store has made (the traps T2 and T21), built in at the one place of its rule
+//! Each is a mistake that some store has made (the traps T2, T12 and T21), built in at the one place of its rule
 //! and picked at run time, for one thread. The feature `known-bad` compiles them; no release does.
 
 use std::cell::Cell;
@@ -22,6 +22,10 @@ pub enum Variant {
     LogDroppedEarly,
     /// Replaying leaves out the last batch (T21).
     ReplayStopsEarly,
+    /// A checkpoint writes leaf sums in another batch than the objects (T12).
+    TreeOutsideBatch,
+    /// Replaying counts what the engine's sums have counted already (T12).
+    ReplayCountsTwice,
 }
 
 impl Variant {
@@ -33,6 +37,8 @@ impl Variant {
         Self::UnsettledEndIsClean,
         Self::LogDroppedEarly,
         Self::ReplayStopsEarly,
+        Self::TreeOutsideBatch,
+        Self::ReplayCountsTwice,
     ];
 }
 

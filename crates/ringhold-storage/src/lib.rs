@@ -12,12 +12,14 @@
 //! | `log` | records, segments, and the [`Flusher`] behind group commit |
 //! | `buffer`, `view` | the sorted maps in memory, and reading a range through them |
 //! | `checkpoint` | buffers into the engine, log dropped |
+//! | `sums` | leaf sums for anti-entropy, true to the objects through any crash |
 //! | `recovery` | what engine and log say at opening, and what follows |
 //! | `meta`, `lease` | the store's own record: identity, life, key epochs |
 //! | [`files`], [`engine`] | what is below: traits, and what implements them |
 //! | [`testing`] | a disk and an engine that fail on purpose |
 //!
-//! Values are opaque here: versions, hints and trees are the node's. There is no network, no clock,
+//! Values are opaque here: versions and hints are the node's, and what an object adds to a leaf's sum the node
+//! says. There is no network, no clock,
 //! no randomness of its own and no task of its own in this crate; `files::os` alone has threads.
 
 mod buffer;
@@ -35,6 +37,7 @@ mod meta;
 mod recovery;
 mod seal;
 mod store;
+mod sums;
 pub mod testing;
 mod view;
 mod writer;
@@ -54,6 +57,9 @@ pub use log::flusher::Flusher;
 pub use meta::{Lineage, StoreId, StoreIdentity};
 pub use recovery::{Doubt, OpenReport};
 pub use store::{Opened, Snapshot, Store, StoreOptions};
+pub use sums::Summarize;
+pub use sums::load::Recounted;
+pub use sums::recount::{LeafDifference, OnDifference, Recount};
 pub use writer::{Committed, Durability, GroupWriter};
 
 /// A future behind a pointer, so that traits which return it can be used as `dyn`.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use ringhold_core::id::Incarnation;
 
 use crate::buffer::{Buffers, Layers, Lookup};
-use crate::checkpoint::{Begin, Checkpoint, Checkpoints, write_back};
+use crate::checkpoint::{Begin, Checkpoint, Checkpoints, Pin, write_back};
 use crate::engine::{Engine, EngineError};
 use crate::error::{CheckpointError, OpenError, Poisoned, PoisonedStep, ReadError};
 use crate::figures::{Figures, count};
@@ -29,6 +29,7 @@ use crate::log::flusher::{Flusher, Service};
 use crate::log::queue::{CommitLog, Item};
 use crate::meta::{META_PLACE, MetaChange, StoreIdentity};
 use crate::recovery::{OpenReport, Recovered, recover};
+use crate::sums::Summarize;
 use crate::view::{Overlay, opened};
 use crate::writer::GroupWriter;
 
@@ -87,13 +88,14 @@ pub struct Store {
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) lease: Mutex<EpochLease>,
     files: Arc<dyn Files>,
-    engine: Arc<dyn Engine>,
-    checkpoints: Arc<Checkpoints>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 impl Store {
     /// Opens a store, or creates it where there is none: recovers what engine and log hold, and
-    /// starts a new log segment. Random numbers become the store's id, incarnation and key.
+    /// starts a new log segment. Random numbers become the store's id, incarnation and key. With something to
+    /// `summarize` objects it keeps leaf sums.
     ///
     /// # Errors
     ///
@@ -102,6 +104,7 @@ impl Store {
         files: Arc<dyn Files>,
         engine: Box<dyn Engine>,
         options: StoreOptions,
+        summarize: Option<Arc<dyn Summarize>>,
         draw_random: &mut (dyn FnMut() -> u128 + Send),
     ) -> Result<Opened, OpenError> {
         let engine: Arc<dyn Engine> = Arc::from(engine);
@@ -109,7 +112,7 @@ impl Store {
             groups: options.groups,
             partition_bits: options.partition_bits,
         };
-        let buffers = Arc::new(Buffers::new(grouping));
+        let buffers = Arc::new(Buffers::new(grouping, summarize));
         let recovered = recover(&*files, &engine, &buffers, draw_random).await?;
         let Recovered {
             meta,
@@ -208,13 +211,13 @@ impl Store {
     pub fn snapshot(self: &Arc<Self>) -> Snapshot {
         let groups = self.buffers.read_all();
         // Pinned under the locks of the groups, so no freeze comes in between.
-        let generation = self.checkpoints.pin();
+        let pin = self.checkpoints.pin();
         let layers = groups.iter().map(|layers| Layers::clone(layers)).collect();
         drop(groups);
         Snapshot {
             store: Arc::clone(self),
             layers,
-            generation,
+            _pin: pin,
         }
     }
 
@@ -369,7 +372,7 @@ impl Drop for Store {
 pub struct Snapshot {
     store: Arc<Store>,
     layers: Vec<Layers>,
-    generation: u64,
+    _pin: Pin,
 }
 
 impl Snapshot {
@@ -398,12 +401,6 @@ impl Snapshot {
         let mut overlay = Overlay::new(keyspace, *range, limit);
         self.layers.iter().for_each(|layers| overlay.add(layers));
         overlay.read(&*self.store.engine)
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.store.checkpoints.unpin(self.generation);
     }
 }
 

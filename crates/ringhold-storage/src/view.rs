@@ -80,6 +80,11 @@ impl Overlay {
         }
     }
 
+    /// What was added: entries, and ranges of the engine that are hidden.
+    pub(crate) fn into_parts(self) -> (BTreeMap<StorageKey, Option<Bytes>>, Vec<KeyRange>) {
+        (self.entries, self.removed)
+    }
+
     /// The first `limit` rows of the range.
     pub(crate) fn read(
         mut self,

@@ -15,14 +15,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_channel::oneshot;
 
-use crate::buffer::{Buffer, Lookup};
+use crate::buffer::{Buffer, Effect, Lookup};
 use crate::error::{Poisoned, ReadError};
-use crate::key::{Change, Keyspace, StorageKey, Write};
+use crate::key::{Change, KeyRange, Keyspace, StorageKey, Write};
 use crate::log::queue::{Commit, Item, Record};
 use crate::log::record::{RecordHeader, RecordKind};
 use crate::log::writes;
 use crate::meta::{META_PLACE, MetaChange};
 use crate::store::Store;
+use crate::sums::change::{SumChanges, of_staging as sums_of_staging};
 
 /// Writers come back to the store's lease this many times per ceiling, so that one which needs few
 /// epochs does not sit on most of them.
@@ -51,6 +52,8 @@ pub struct GroupWriter {
     store: Arc<Store>,
     group: usize,
     staged: Buffer,
+    /// What is staged changes about the leaf sums.
+    sums: SumChanges,
     committing: Option<Committing>,
     epochs: Range<u64>,
 }
@@ -66,6 +69,7 @@ impl GroupWriter {
             store,
             group,
             staged: Buffer::default(),
+            sums: SumChanges::new(),
             committing: None,
             epochs: 0..0,
         }
@@ -104,13 +108,40 @@ impl GroupWriter {
         self.store.get(keyspace, key)
     }
 
-    /// Adds a write to the batch.
+    /// Adds a write to the batch. Where the store keeps leaf sums, this reads what an object's write replaces;
+    /// see [`GroupWriter::stage_over`].
     ///
     /// # Panics
     ///
     /// If the write is not this group's, spans partitions of several groups, or is to the store's own
-    /// record: whoever sends writes to writers has mixed them up.
+    /// rows: whoever sends writes to writers has mixed them up.
     pub fn stage(&mut self, write: Write) {
+        self.check(&write);
+        let changes = sums_of_staging(self, &write, None);
+        self.sums.extend(changes);
+        self.staged.write(write);
+    }
+
+    /// Adds a write of one key to the batch, whose value as [`GroupWriter::read`] gave it is `before`. Saves
+    /// reading it again for the leaf sums.
+    ///
+    /// # Panics
+    ///
+    /// As for [`GroupWriter::stage`].
+    pub fn stage_over(&mut self, write: Write, before: Option<&Bytes>) {
+        self.check(&write);
+        let changes = sums_of_staging(self, &write, Some(before));
+        self.sums.extend(changes);
+        self.staged.write(write);
+    }
+
+    /// A write of another group, or of a row that is the store's own, is a mistake of whoever sent it here.
+    fn check(&self, write: &Write) {
+        let keeps_sums = self.store.buffers.sums().keeping().is_some();
+        assert!(
+            !(keeps_sums && write.keyspace == Keyspace::Trees),
+            "the store's own keyspace"
+        );
         let grouping = self.store.grouping();
         let group = match &write.change {
             Change::Put { key, .. } | Change::Remove { key } => {
@@ -127,7 +158,15 @@ impl GroupWriter {
             Some(self.group),
             "a write goes to its group's writer"
         );
-        self.staged.write(write);
+    }
+
+    /// The keys of a range that this writer's batches know of, whatever they say.
+    pub(crate) fn own_keys(&self, keyspace: Keyspace, range: &KeyRange) -> Vec<StorageKey> {
+        let committing = self.committing.as_ref().map(|committing| &committing.batch);
+        let own = [Some(&self.staged), committing].into_iter().flatten();
+        own.flat_map(|batch| batch.range(keyspace, range))
+            .map(|(key, _)| *key)
+            .collect()
     }
 
     /// Roughly how large the batch is, in bytes of memory; whoever fills it bounds it by this.
@@ -139,6 +178,7 @@ impl GroupWriter {
     /// Drops what is staged.
     pub fn discard(&mut self) {
         self.staged = Buffer::default();
+        self.sums.clear();
     }
 
     /// Commits what is staged, as one record. With nothing staged, `Flushed` waits until everything
@@ -150,7 +190,8 @@ impl GroupWriter {
     pub async fn commit(&mut self, durability: Durability) -> Result<Committed, Poisoned> {
         self.settle().await?;
         let batch = std::mem::take(&mut self.staged);
-        let record = (!batch.is_empty()).then(|| record_of(&batch));
+        let sums = std::mem::take(&mut self.sums);
+        let record = (!batch.is_empty()).then(|| record_of(&batch, sums));
         let (reply, answer) = oneshot::channel();
         self.committing = Some(Committing { batch, answer });
         self.store.log.submit(Item::Commit(Commit {
@@ -228,7 +269,7 @@ impl GroupWriter {
     }
 }
 
-fn record_of(batch: &Buffer) -> Record {
+fn record_of(batch: &Buffer, sums: SumChanges) -> Record {
     let body = writes::encode(batch);
     let header = RecordHeader::of(RecordKind::Writes, &body, 0);
     // Read back what was encoded: the buffer keeps slices of it, and recovery will see the same.
@@ -236,6 +277,6 @@ fn record_of(batch: &Buffer) -> Record {
     Record {
         header,
         body,
-        writes,
+        effect: Effect { writes, sums },
     }
 }

@@ -9,4 +9,5 @@ mod quorum_put;
 mod ring_exhaustive;
 mod ring_properties;
 mod token_golden;
+mod tree;
 mod version_properties;

@@ -75,6 +75,14 @@ enum Waiting {
     RowKept(oneshot::Sender<Result<(), Refusal>>),
 }
 
+/// The bytes that a write replaces, for the sums of hash trees.
+enum Before {
+    /// These, or none.
+    Known(Option<Bytes>),
+    /// They could not be read.
+    Unknown,
+}
+
 /// One batch: who waits for it, and whether any of them waits for the flush.
 #[derive(Default)]
 struct Batch {
@@ -246,11 +254,12 @@ impl Writer {
         let epoch = self.spare_epoch().await.map_err(CoordinateError::Refused)?;
         let (limits, kept) = (job.limits, job.kept);
         let record = self.record(key, job.request.name.clone());
+        let (record, before) = record.map_err(CoordinateError::Refused)?;
         let Record {
             name,
             live,
             mut object,
-        } = record.map_err(CoordinateError::Refused)?;
+        } = record;
         // A retry comes first: whatever has changed since its first try, its answer stands (T6).
         let (operation, hash) = (job.request.operation, job.request.content.hash());
         if let Some(dot) = self.dot_of_retry(key, &object, operation, hash) {
@@ -262,6 +271,7 @@ impl Writer {
                     live,
                     object: object.clone(),
                 },
+                &before,
             );
             return Ok(Coordinated {
                 dot,
@@ -295,7 +305,7 @@ impl Writer {
         self.operations.note(operation, key, hash, done.dot);
         self.stage_hint(key, kept, encoded.len() as u64)
             .map_err(CoordinateError::Refused)?;
-        self.stage_encoded(key, encoded);
+        self.stage_encoded(key, encoded, &before);
         Ok(Coordinated {
             dot: done.dot,
             object: record.object,
@@ -350,22 +360,23 @@ impl Writer {
         deadline: Deadline,
     ) -> Result<(), Refusal> {
         self.check_admission(kept, deadline)?;
+        let (record, before) = match self.record(key, request.name.clone()) {
+            Ok(found) => found,
+            // What is damaged is lost here; the others' copies heal it, and without its mark this store
+            // starts a fresh epoch on the key. A read that merely failed has lost nothing, so it must not
+            // cost the record.
+            Err(Refusal::Unreadable) => {
+                let (name, object) = (request.name.clone(), Object::new());
+                let live = None;
+                (Record { name, live, object }, Before::Unknown)
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let Record {
             name,
             live,
             mut object,
-        } = match self.record(key, request.name.clone()) {
-            Ok(record) => record,
-            // What is damaged is lost here; the others' copies heal it, and without its mark this store
-            // starts a fresh epoch on the key. A read that merely failed has lost nothing, so it must not
-            // cost the record.
-            Err(Refusal::Unreadable) => Record {
-                name: request.name.clone(),
-                live: None,
-                object: Object::new(),
-            },
-            Err(refusal) => return Err(refusal),
-        };
+        } = record;
         object.merge(&request.object);
         #[cfg(feature = "known-bad")]
         known_bad::merge(&mut object, &request.object);
@@ -373,17 +384,18 @@ impl Writer {
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
         let encoded = Record { name, live, object }.encode();
         self.stage_hint(key, kept, encoded.len() as u64)?;
-        self.stage_encoded(key, encoded);
+        self.stage_encoded(key, encoded, &before);
         Ok(())
     }
 
-    /// The record as the jobs before this one leave it; empty if there is none.
-    fn record(&self, key: StorageKey, name: ObjectName) -> Result<Record, Refusal> {
-        record_of(
-            name,
-            self.group.read(Keyspace::Objects, &key),
-            &self.metrics,
-        )
+    /// The record as the jobs before this one leave it, empty if there is none; with its bytes.
+    fn record(&self, key: StorageKey, name: ObjectName) -> Result<(Record, Before), Refusal> {
+        let read = self.group.read(Keyspace::Objects, &key);
+        let before = match &read {
+            Ok(value) => Before::Known(value.clone()),
+            Err(_) => Before::Unknown,
+        };
+        Ok((record_of(name, read, &self.metrics)?, before))
     }
 
     /// A key epoch that no write has used, drawn ahead so that coordinating itself awaits nothing.
@@ -400,11 +412,11 @@ impl Writer {
         Ok(epoch)
     }
 
-    fn stage(&mut self, key: StorageKey, record: &Record) {
-        self.stage_encoded(key, record.encode());
+    fn stage(&mut self, key: StorageKey, record: &Record, before: &Before) {
+        self.stage_encoded(key, record.encode(), before);
     }
 
-    fn stage_encoded(&mut self, key: StorageKey, value: Bytes) {
+    fn stage_encoded(&mut self, key: StorageKey, value: Bytes, before: &Before) {
         #[cfg(feature = "known-bad")]
         if known_bad::is(Variant::DeleteRemoves)
             && Record::decode(value.clone()).is_ok_and(|record| !record.object.has_value())
@@ -414,10 +426,11 @@ impl Writer {
                 change: Change::Remove { key },
             });
         }
-        self.group.stage(Write {
-            keyspace: Keyspace::Objects,
-            change: Change::Put { key, value },
-        });
+        let write = Write::put(Keyspace::Objects, key, value);
+        match before {
+            Before::Known(before) => self.group.stage_over(write, before.as_ref()),
+            Before::Unknown => self.group.stage(write),
+        }
     }
 
     fn note(&self, object: &Object, epoch_restarted: bool, own_dot_ahead: bool) {

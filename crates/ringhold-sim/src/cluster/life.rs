@@ -1,16 +1,19 @@
 //! One life of a process, from opening its store to its end.
 
-use super::{Cluster, Surroundings, read_record};
+use super::{Cluster, SECRET, Surroundings, read_record};
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
-use crate::invariants::{Violation, i09_hints, i16_bounded, i20_recovery};
+use crate::invariants::{Violation, i09_hints, i16_bounded, i20_recovery, t12_leaf_sums};
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::process::Trips;
 use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::id::BootId;
+use ringhold_core::ring::PartitionCount;
+use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
+use ringhold_node::trees::RecordDigests;
 use ringhold_node::{Node, Parts, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +38,7 @@ impl Cluster {
             Arc::new(files),
             Box::new(engine),
             self.store_options(),
+            Some(Arc::new(self.digests())),
             &mut draw,
         )
         .await;
@@ -261,13 +265,24 @@ impl Cluster {
                 return books.fail(violation);
             }
         }
+        if let Err(violation) = t12_leaf_sums::check(&books, node, store, self.partitions()) {
+            books.fail(violation);
+        }
+    }
+
+    fn digests(&self) -> RecordDigests {
+        RecordDigests::new(TreeKey::new(&SECRET), self.partitions())
+    }
+
+    fn partitions(&self) -> PartitionCount {
+        PartitionCount::new(self.0.plan.partitions).expect("plans have powers of two")
     }
 
     fn store_options(&self) -> StoreOptions {
         let plan = &self.0.plan;
         StoreOptions {
             groups: plan.writer_groups,
-            partition_bits: plan.partitions.trailing_zeros(),
+            partition_bits: self.partitions().bits(),
             segment_bytes: plan.segment_bytes,
             epoch_lease: plan.epoch_lease,
         }

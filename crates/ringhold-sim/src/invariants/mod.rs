@@ -25,6 +25,7 @@
 //! | [`properties`] | all members end up with the latest change of a bucket's properties | end |
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
 //! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
+//! | [`t12_leaf_sums`] | the sums under the hash trees are those of the objects | at each start, end |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
@@ -50,6 +51,7 @@ pub mod i18_every_operation_ends;
 pub mod i20_recovery;
 pub mod properties;
 pub mod t05_timestamps;
+pub mod t12_leaf_sums;
 pub mod t24_expired;
 pub mod workloads;
 

@@ -32,9 +32,8 @@ use bytes::Bytes;
 
 use super::open_segment::OpenSegment;
 use super::queue::{Commit, CommitLog, Event, Item, Reply, answer};
-use super::writes::WriteSet;
 use crate::BoxFuture;
-use crate::buffer::Buffers;
+use crate::buffer::{Buffers, Effect};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Poisoned, PoisonedStep};
 use crate::files::Files;
@@ -51,7 +50,7 @@ struct Waiting {
 enum Then {
     Publish {
         group: usize,
-        writes: Option<WriteSet>,
+        effect: Option<Effect>,
         committed: Committed,
         reply: Reply<Committed>,
     },
@@ -226,14 +225,14 @@ impl Running {
                         segment,
                         number: append.next_number(),
                     };
-                    let writes = record.map(|record| {
+                    let effect = record.map(|record| {
                         append.record(record.header, record.body);
-                        record.writes
+                        record.effect
                     });
                     made.push((
                         Then::Publish {
                             group,
-                            writes,
+                            effect,
                             committed,
                             reply,
                         },
@@ -276,16 +275,14 @@ impl Running {
         match then {
             Then::Publish {
                 group,
-                writes,
+                effect,
                 committed,
                 reply,
             } => {
-                if let Some(writes) = writes {
-                    self.service
-                        .log
-                        .counters
-                        .committed(writes.entries.len() + writes.ranges.len());
-                    self.service.buffers.publish(group, writes);
+                if let Some(effect) = effect {
+                    let writes = effect.writes.entries.len() + effect.writes.ranges.len();
+                    self.service.log.counters.committed(writes);
+                    self.service.buffers.publish(group, effect);
                 }
                 answer(reply, Ok(committed));
             }

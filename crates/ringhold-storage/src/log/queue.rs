@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 
 use super::record::RecordHeader;
-use super::writes::WriteSet;
+use crate::buffer::Effect;
 use crate::error::Poisoned;
 use crate::figures::Counters;
 use crate::meta::MetaChange;
@@ -48,7 +48,7 @@ pub(crate) struct Commit {
 pub(crate) struct Record {
     pub(crate) header: RecordHeader,
     pub(crate) body: Bytes,
-    pub(crate) writes: WriteSet,
+    pub(crate) effect: Effect,
 }
 
 /// What the flusher can be asked for, in order.

@@ -41,6 +41,7 @@ use crate::log::record::RecordKind;
 use crate::log::segment::{Content, FoundRecord, SegmentIdentity, scan};
 use crate::meta::{Lineage, META_PLACE, StoreId, StoreMeta};
 use crate::seal::unseal;
+use crate::sums::load::{self, Recounted, Trust};
 
 /// Why a store's history is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct OpenReport {
     pub torn_bytes: u64,
     /// Segments that were put aside as damaged.
     pub quarantined: Vec<u64>,
+    /// Leaf sums that were made from the objects, because what was kept of them could not be used.
+    pub recounted: Recounted,
 }
 
 /// A store brought back.
@@ -84,7 +87,7 @@ pub(crate) struct Recovered {
 pub(crate) async fn recover(
     files: &dyn Files,
     engine: &Arc<dyn Engine>,
-    buffers: &Buffers,
+    buffers: &Arc<Buffers>,
     draw_random: &mut (dyn FnMut() -> u128 + Send),
 ) -> Result<Recovered, OpenError> {
     let evidence = gather(files, engine).await?;
@@ -127,7 +130,7 @@ pub(crate) async fn recover(
 struct Recovery<'a> {
     files: &'a dyn Files,
     engine: &'a Arc<dyn Engine>,
-    buffers: &'a Buffers,
+    buffers: &'a Arc<Buffers>,
     next_segment: u64,
     report: OpenReport,
 }
@@ -148,11 +151,13 @@ impl Recovery<'_> {
             epoch_ceiling: 0,
             first_segment: self.next_segment,
         };
+        let recounted = self.load_sums(Trust::New).await?;
         let segment = self.start_segment(&meta, 0, Vec::new()).await?;
         self.write_back(&meta).await?;
         let report = OpenReport {
             created: true,
             new_incarnation: true,
+            recounted,
             ..self.report
         };
         Ok(Recovered {
@@ -194,8 +199,10 @@ impl Recovery<'_> {
         let segment = self.start_segment(&meta, previous_end, again).await?;
         segments.push(self.next_segment);
         let replayed_batches = put_back(replay, self.buffers);
+        let recounted = self.load_sums(Trust::Engine).await?;
         let report = OpenReport {
             new_incarnation,
+            recounted,
             replayed_batches,
             torn_bytes,
             ..self.report
@@ -227,6 +234,8 @@ impl Recovery<'_> {
         meta.open_again(draw_random);
         meta.first_segment = self.next_segment;
         let replayed_batches = put_back(replay, self.buffers);
+        // Before the engine's batch: sums and objects must not part ways there.
+        let recounted = self.load_sums(Trust::Objects).await?;
         let segment = self.start_segment(&meta, 0, Vec::new()).await?;
         self.write_back(&meta).await?;
         for segment in &damaged {
@@ -242,6 +251,7 @@ impl Recovery<'_> {
         let mut report = OpenReport {
             doubts,
             new_incarnation: true,
+            recounted,
             replayed_batches,
             ..self.report
         };
@@ -262,6 +272,20 @@ impl Recovery<'_> {
     ) -> Result<OpenSegment, OpenError> {
         let started = OpenSegment::create(self.files, meta, self.next_segment, previous_end, again);
         started.await.map_err(OpenError::Files)
+    }
+
+    /// Brings the leaf sums to what engine and buffers say, off the caller's task.
+    async fn load_sums(&self, trust: Trust) -> Result<Recounted, OpenError> {
+        let result = Arc::new(Mutex::new(None));
+        let (slot, engine) = (Arc::clone(&result), Arc::clone(self.engine));
+        let buffers = Arc::clone(self.buffers);
+        let job = move || {
+            let loaded = load::load(&*engine, &buffers, trust);
+            *slot.lock().expect("no holder of this lock panics") = Some(loaded);
+        };
+        self.files.offload(Box::new(job)).await;
+        let loaded = result.lock().expect("no holder of this lock panics").take();
+        loaded.ok_or(OpenError::JobLost)?.map_err(OpenError::Engine)
     }
 
     /// Brings buffers and store record into the engine before the store is open.

@@ -27,7 +27,9 @@ fn a_segment_and_the_store_record_are_as_released() {
         mut writers,
         flusher,
         ..
-    } = machine.open(OPTIONS, &mut Random(42)).expect("a new store");
+    } = machine
+        .open_with(OPTIONS, None, &mut Random(42))
+        .expect("a new store");
     let writer = &mut writers[0];
     let main = async {
         writer.stage(put(1, "one"));
@@ -59,6 +61,40 @@ fn a_segment_and_the_store_record_are_as_released() {
         .get(Keyspace::Meta, &StorageKey::FIRST)
         .expect("readable");
     check("store-record-v1.hex", &record.expect("made with the store"));
+}
+
+/// The rows of leaf sums, and the head that vouches for them.
+#[test]
+fn leaf_sums_are_as_released() {
+    let machine = Machine::new();
+    let Opened {
+        store,
+        mut writers,
+        flusher,
+        ..
+    } = machine.open(OPTIONS, &mut Random(42)).expect("a new store");
+    let main = async {
+        writers[0].stage(put(1, "one"));
+        writers[0]
+            .commit(Durability::Flushed)
+            .await
+            .expect("a good disk");
+        let begun = store.begin_checkpoint().await.expect("a good disk");
+        store
+            .finish_checkpoint(begun.expect("something"))
+            .await
+            .expect("a good engine");
+    };
+    block_on(main, vec![Box::pin(flusher)]);
+    let rows = machine
+        .engine
+        .range(Keyspace::Trees, &KeyRange::ALL, 10)
+        .expect("readable");
+    let rows: Vec<u8> = rows
+        .iter()
+        .flat_map(|(key, value)| [&key.0[..], value].concat())
+        .collect();
+    check("leaf-sums-v1.hex", &rows);
 }
 
 /// The released files can still be opened, whatever is written today.

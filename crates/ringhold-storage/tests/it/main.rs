@@ -7,4 +7,5 @@ mod formats;
 mod life;
 mod os_files;
 mod store;
+mod sums;
 mod support;

@@ -144,7 +144,7 @@ fn futures_can_be_sent() {
     let machine = Machine::new();
     let (files, engine) = (Arc::new(machine.files), Box::new(machine.engine));
     let mut draw = || 1;
-    let opening = sendable(Store::open(files, engine, ONE_GROUP, &mut draw));
+    let opening = sendable(Store::open(files, engine, ONE_GROUP, None, &mut draw));
     assert!(block_on(opening, Vec::new()).is_ok());
 }
 
@@ -271,7 +271,7 @@ fn random_writes(group: usize, random: &mut Random) -> Vec<Write> {
         groups: 3,
         partition_bits: 3,
     };
-    let keyspace = [Keyspace::Objects, Keyspace::Trees][random.below(2)];
+    let keyspace = [Keyspace::Objects, Keyspace::Hints][random.below(2)];
     let mut writes = Vec::new();
     while writes.len() < 6 {
         let number = random.below(40);

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use ringhold_core::tree::{Digest, LeafSum, TreeTag};
 use ringhold_storage::testing::{MemoryFiles, Steps, block_on};
 use ringhold_storage::{
     BoxFuture, Change, Engine, Files, KeyRange, Keyspace, MemoryEngine, OpenError, Opened,
-    StorageKey, Store, StoreOptions, Write,
+    StorageKey, Store, StoreOptions, Summarize, Write,
 };
 
 /// Small and seeded; good enough to choose with.
@@ -67,6 +68,16 @@ impl Machine {
         )
     }
 
+    pub(crate) fn open_with(
+        &self,
+        options: StoreOptions,
+        summing: Option<Summing>,
+        random: &mut Random,
+    ) -> Result<Opened, OpenError> {
+        let (files, engine) = (self.files.clone(), self.engine.clone());
+        open_with(Arc::new(files), Box::new(engine), options, summing, random)
+    }
+
     /// A power cut, and the machine runs again.
     pub(crate) fn crash(&self, random: &mut Random) {
         self.files.crash(&mut || random.next());
@@ -81,8 +92,83 @@ pub(crate) fn open(
     options: StoreOptions,
     random: &mut Random,
 ) -> Result<Opened, OpenError> {
+    open_with(files, engine, options, Some(Summing::of(options)), random)
+}
+
+/// Opens with this to keep sums with, or with nothing.
+pub(crate) fn open_with(
+    files: Arc<dyn Files>,
+    engine: Box<dyn Engine>,
+    options: StoreOptions,
+    summing: Option<Summing>,
+    random: &mut Random,
+) -> Result<Opened, OpenError> {
     let mut draw = || random.wide();
-    block_on(Store::open(files, engine, options, &mut draw), Vec::new())
+    let summarize = summing.map(|summing| Arc::new(summing) as Arc<dyn Summarize>);
+    let opening = Store::open(files, engine, options, summarize, &mut draw);
+    block_on(opening, Vec::new())
+}
+
+/// Digests of whole values, and four pages of leaves in each partition.
+#[derive(Clone, Copy)]
+pub(crate) struct Summing {
+    pub(crate) leaf_bits: u32,
+    pub(crate) tag: u64,
+    /// Changes digests behind the tag's back.
+    pub(crate) salt: u128,
+}
+
+impl Summing {
+    pub(crate) fn of(options: StoreOptions) -> Self {
+        Self {
+            leaf_bits: options.partition_bits + 7,
+            tag: 1,
+            salt: 0,
+        }
+    }
+
+    /// The sums of all leaves, from what a store holds.
+    pub(crate) fn recompute(self, model: &Model) -> BTreeMap<u64, LeafSum> {
+        let mut sums: BTreeMap<u64, LeafSum> = BTreeMap::new();
+        for ((keyspace, key), value) in &model.0 {
+            if *keyspace == Keyspace::Objects {
+                let leaf = key.position() >> (128 - self.leaf_bits);
+                let leaf = u64::try_from(leaf).expect("few leaves");
+                *sums.entry(leaf).or_default() += LeafSum::of(self.digest(key, value));
+            }
+        }
+        sums.retain(|_, sum| !sum.is_zero());
+        sums
+    }
+
+    /// The sums that a store keeps, without those that are zero.
+    pub(crate) fn kept(self, store: &Store) -> BTreeMap<u64, LeafSum> {
+        let sums = store.leaf_sums(0..1 << self.leaf_bits);
+        let kept = (0..).zip(sums).filter(|(_, sum)| !sum.is_zero());
+        kept.collect()
+    }
+}
+
+impl Summarize for Summing {
+    fn tag(&self) -> TreeTag {
+        TreeTag(self.tag)
+    }
+
+    fn leaf_bits(&self) -> u32 {
+        self.leaf_bits
+    }
+
+    /// Spread over all bits, so that sums wrap; nothing for an empty value.
+    fn digest(&self, key: &StorageKey, value: &Bytes) -> Option<Digest> {
+        if value.is_empty() {
+            return None;
+        }
+        let bytes = key.0.iter().chain(value.iter());
+        let digest = bytes.fold(u128::from(self.tag) ^ self.salt, |digest, byte| {
+            (digest ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        });
+        Some(Digest(digest))
+    }
 }
 
 /// What a store holds, as one map.
@@ -118,10 +204,11 @@ impl Model {
             .collect()
     }
 
-    /// Everything in a store that `wanted` asks for, read in small pages.
+    /// Everything in a store that `wanted` asks for, read in small pages. Not the store's own sums.
     pub(crate) fn read(store: &Store, wanted: impl Fn(&StorageKey) -> bool) -> Self {
         let mut model = Self::default();
-        for keyspace in Keyspace::ALL {
+        let others = |keyspace: &Keyspace| *keyspace != Keyspace::Trees;
+        for keyspace in Keyspace::ALL.into_iter().filter(others) {
             let mut rest = Some(KeyRange::ALL);
             while let Some(range) = rest {
                 let page = store

@@ -1,0 +1,158 @@
+//! Pages: 32 sums, one allocation in memory and one row in the engine.
+//!
+//! ```text
+//! page  u64 tag │ u32 doubtful, a bit a leaf │ 32 × (u128 sum │ u64 keys)     at the first key of its leaves
+//! head  u16 1, the version of both │ u64 tag │ u8 leaf bits                   at the last key of all
+//! ```
+//!
+//! The head says that the rows beside it hold all sums of all objects in the engine. A store that is written to
+//! without anybody keeping sums takes it away. A page without keys and doubts has no row.
+
+use bytes::{Buf, BufMut};
+use ringhold_core::tree::{LeafSum, TreeTag};
+
+use super::{PAGE_LEAVES, Shape, leaves_of_page};
+use crate::key::{Keyspace, StorageKey};
+
+const VERSION: u16 = 1;
+const LEAVES: usize = 32;
+
+/// Where the head stands. No page does, as a page starts where a leaf does.
+pub(super) const HEAD_PLACE: (Keyspace, StorageKey) = (Keyspace::Trees, StorageKey::LAST);
+
+/// The sums of 32 neighbouring leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    sums: [u128; LEAVES],
+    keys: [u64; LEAVES],
+    doubtful: u32,
+}
+
+/// The page of a leaf, and the leaf's place there.
+pub(super) fn place_of(leaf: u64) -> (u64, usize) {
+    let place = usize::try_from(leaf % PAGE_LEAVES).expect("one of 32");
+    (leaf / PAGE_LEAVES, place)
+}
+
+/// Where a page's row stands.
+pub(super) fn key_of(page: u64, shape: Shape) -> StorageKey {
+    shape.start_of(leaves_of_page(page).start)
+}
+
+/// The page whose row stands there; none if no page's does.
+pub(super) fn page_at(key: &StorageKey, shape: Shape) -> Option<u64> {
+    let (page, _) = place_of(shape.leaf_of(key));
+    (key_of(page, shape) == *key).then_some(page)
+}
+
+impl Page {
+    pub(super) fn sum(&self, place: usize) -> LeafSum {
+        LeafSum {
+            sum: self.sums[place],
+            keys: self.keys[place],
+        }
+    }
+
+    pub(super) fn set(&mut self, place: usize, sum: LeafSum) {
+        self.sums[place] = sum.sum;
+        self.keys[place] = sum.keys;
+    }
+
+    pub(super) fn is_doubtful(&self, place: usize) -> bool {
+        self.doubtful & 1 << place != 0
+    }
+
+    pub(super) fn set_doubtful(&mut self, place: usize, doubtful: bool) {
+        if doubtful {
+            self.doubtful |= 1 << place;
+        } else {
+            self.doubtful &= !(1 << place);
+        }
+    }
+
+    /// Whether it says nothing: no keys, no sums, no doubts.
+    pub(super) fn is_blank(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn encode(&self, tag: TreeTag) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(8 + 4 + LEAVES * (16 + 8));
+        bytes.put_u64_le(tag.0);
+        bytes.put_u32_le(self.doubtful);
+        for (sum, keys) in self.sums.iter().zip(&self.keys) {
+            bytes.put_u128_le(*sum);
+            bytes.put_u64_le(*keys);
+        }
+        bytes
+    }
+
+    /// The page in these bytes; none if they are not one with this tag.
+    pub(super) fn decode(mut bytes: &[u8], tag: TreeTag) -> Option<Self> {
+        if bytes.try_get_u64_le().ok()? != tag.0 {
+            return None;
+        }
+        let mut page = Self {
+            doubtful: bytes.try_get_u32_le().ok()?,
+            ..Self::default()
+        };
+        for (sum, keys) in page.sums.iter_mut().zip(&mut page.keys) {
+            *sum = bytes.try_get_u128_le().ok()?;
+            *keys = bytes.try_get_u64_le().ok()?;
+        }
+        bytes.is_empty().then_some(page)
+    }
+}
+
+/// The head's value, where sums are kept with this tag and shape.
+pub(super) fn encode_head(tag: TreeTag, shape: Shape) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(11);
+    bytes.put_u16_le(VERSION);
+    bytes.put_u64_le(tag.0);
+    bytes.put_u8(u8::try_from(shape.leaf_bits).expect("at most 36"));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_reads_back_with_its_tag_only() {
+        let mut page = Page::default();
+        page.set(
+            0,
+            LeafSum {
+                sum: u128::MAX,
+                keys: 3,
+            },
+        );
+        page.set(31, LeafSum { sum: 1, keys: 1 });
+        page.set_doubtful(31, true);
+        let bytes = page.encode(TreeTag(7));
+        assert_eq!(Page::decode(&bytes, TreeTag(7)), Some(page));
+        assert_eq!(Page::decode(&bytes, TreeTag(8)), None);
+        for length in 0..bytes.len() {
+            assert_eq!(Page::decode(&bytes[..length], TreeTag(7)), None);
+        }
+    }
+
+    #[test]
+    fn a_doubt_alone_is_worth_a_row() {
+        let mut page = Page::default();
+        assert!(page.is_blank());
+        page.set_doubtful(4, true);
+        assert!(page.is_doubtful(4) && !page.is_doubtful(5) && !page.is_blank());
+        page.set_doubtful(4, false);
+        assert!(page.is_blank());
+    }
+
+    #[test]
+    fn pages_and_head_have_places_of_their_own() {
+        let shape = Shape::new(9, 2);
+        for page in 0..16 {
+            assert_eq!(page_at(&key_of(page, shape), shape), Some(page));
+        }
+        assert_eq!(page_at(&HEAD_PLACE.1, shape), None);
+        assert_eq!(page_at(&shape.start_of(1), shape), None);
+    }
+}
