@@ -112,6 +112,8 @@ pub struct Books {
     pub now_us: u64,
     pub names: Vec<ObjectName>,
     keys: BTreeMap<ObjectName, usize>,
+    /// The nodes at which each key is at home.
+    homes: BTreeMap<usize, Vec<usize>>,
     pub operations: Vec<Operation>,
     pub dots: DotTable,
     /// For each node and key, the operations that its disk holds for certain, and since when.
@@ -130,6 +132,17 @@ impl Books {
         self.keys.insert(name.clone(), self.names.len());
         self.names.push(name);
         self.names.len() - 1
+    }
+
+    pub fn set_homes(&mut self, key: usize, homes: Vec<usize>) {
+        self.homes.insert(key, homes);
+    }
+
+    #[must_use]
+    pub fn is_home(&self, node: usize, key: usize) -> bool {
+        self.homes
+            .get(&key)
+            .is_some_and(|homes| homes.contains(&node))
     }
 
     #[must_use]

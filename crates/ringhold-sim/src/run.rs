@@ -119,11 +119,13 @@ fn open_books(cluster: &Cluster) {
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
         let workload = workload_of(key, plan);
-        books.add_key(ObjectName {
+        let name = ObjectName {
             bucket_type: "default".into(),
             bucket: workload.to_string().into(),
             key: format!("key {key}").into(),
-        });
+        };
+        books.set_homes(key, cluster.primaries(&name));
+        books.add_key(name);
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! - the dots that the same actor made on the key before are in the condition (an actor goes on counting only where the
 //!   record in its hands has all that it made);
-//! - so is every write that was on the coordinator's disk before the put began, unless that disk has lost it since.
+//! - so is every write that was on the coordinator's disk before the put began, unless that disk has lost it since. (Of a
+//!   fallback that coordinates nothing is asked here: what it had may have come home and be gone.)
 //!
 //! And a refusal has a cause: some other write on the key that the condition had not seen, or whose name nobody knows.
 
@@ -32,12 +33,15 @@ pub fn check_dot(books: &Books, operation: usize, dot: Dot) -> Result<(), Violat
             ),
         ));
     }
-    let Some((node, _)) = books.maker_of(dot) else {
-        return Ok(());
-    };
     let (key, called_us) = {
         let put = &books.operations[operation];
         (put.key, put.called_us)
+    };
+    let Some((node, _)) = books
+        .maker_of(dot)
+        .filter(|(node, _)| books.is_home(*node, key))
+    else {
+        return Ok(());
     };
     let unseen = |other: &usize| {
         let known = |write: &Write| {
@@ -109,6 +113,7 @@ mod tests {
     fn books(condition: Option<Context>) -> Books {
         let mut books = Books::default();
         books.add_nodes(1);
+        books.set_homes(0, vec![0]);
         books.started(0, Incarnation(1), 0);
         let write = |condition| Write {
             hash: ContentHash(0),
