@@ -47,6 +47,15 @@ impl Node {
                 Ok(()) => Reply::PropertiesKept,
                 Err(refusal) => Reply::Refused(refusal),
             },
+            Request::Branches { partition } => self
+                .branches(partition)
+                .map_or_else(Reply::Refused, Reply::Branches),
+            Request::Leaves { partition, branch } => self
+                .leaves(partition, branch)
+                .map_or_else(Reply::Refused, Reply::Leaves),
+            Request::LeafKeys { partition, leaf } => self
+                .listed_leaf(partition, leaf)
+                .map_or_else(Reply::Refused, Reply::LeafKeys),
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)

@@ -68,6 +68,10 @@ pub enum Variant {
     OneHomeIsEnough,
     /// A hint is dropped although its object was written again since it was sent (T9).
     HintDroppedUnseen,
+    /// Replicas never compare what they have (T12).
+    NeverExchanges,
+    /// Nobody looks whether the sums are those of the objects (T12).
+    NeverScrubs,
     /// A peer that was down stays so, whatever it answers (T25).
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
@@ -108,6 +112,8 @@ impl Variant {
         Self::ReceiptFromMemory,
         Self::OneHomeIsEnough,
         Self::HintDroppedUnseen,
+        Self::NeverExchanges,
+        Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
         Self::ConditionIgnored,

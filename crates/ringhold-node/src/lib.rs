@@ -6,6 +6,7 @@
 
 mod admission;
 mod answer;
+mod anti_entropy;
 mod checkpoint;
 mod coordinator;
 pub mod env;
@@ -22,8 +23,10 @@ mod property_table;
 mod read_repair;
 mod replica;
 mod ring_memory;
+mod scrub;
 pub mod trees;
 
+pub use anti_entropy::Pace;
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use node::{Node, Parts, StartError, Tuning};

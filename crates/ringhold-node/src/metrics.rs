@@ -72,6 +72,12 @@ pub struct Metrics {
     pub hints_delivered: Counter,
     /// Fallbacks that were asked in place of a primary.
     pub stand_ins: Counter,
+    /// Comparisons of a partition with another home.
+    pub exchanges: Counter,
+    /// Keys in which they differed, and that were merged both ways.
+    pub keys_mended: Counter,
+    /// Leaves whose sum was not that of the objects there.
+    pub leaves_set_right: Counter,
     pub read_repairs: Counter,
     pub read_repairs_dropped: Counter,
     pub hedged_reads: Counter,

@@ -4,6 +4,7 @@
 //! listeners, sockets and clocks are the host's.
 
 use crate::admission::{self, Admission};
+use crate::anti_entropy::{self, Pace};
 use crate::coordinator::plan::Placement;
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::hints::{self, Debts, HintGauge};
@@ -13,10 +14,12 @@ use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
 use crate::replica::{ObjectLimits, Replica};
 use crate::ring_memory::{self, RingRefused};
+use crate::scrub;
 use ringhold_core::boot::Boot;
 use ringhold_core::health::{HedgeDelay, Standing};
 use ringhold_core::id::{BootId, NodeId};
-use ringhold_core::ring::{MemberState, Ring};
+use ringhold_core::ring::{MemberState, Partition, Ring};
+use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_storage::{Opened, ReadError, Store};
 use ringhold_wire::message::ObjectName;
@@ -40,6 +43,8 @@ pub struct Tuning {
     pub limits: ObjectLimits,
     /// What may be kept for other nodes, in bytes; at this bound the node stands in for nobody.
     pub hint_bytes_max: u64,
+    /// How often replicas compare what they have.
+    pub anti_entropy: Pace,
     /// Properties of buckets that have no overrides.
     pub default_properties: Properties,
 }
@@ -54,6 +59,7 @@ impl Default for Tuning {
             put_tail_us: 10_000_000,
             limits: ObjectLimits::default(),
             hint_bytes_max: 1 << 30,
+            anti_entropy: Pace::default(),
             default_properties: Properties::default(),
         }
     }
@@ -70,6 +76,8 @@ pub struct Parts {
     /// The store as it was opened; its flusher is spawned here.
     pub opened: Opened,
     pub token_key: TokenKey,
+    /// Of the digests under the hash trees; the one that the store was opened with.
+    pub tree_key: TreeKey,
     pub tuning: Tuning,
 }
 
@@ -108,6 +116,7 @@ pub struct Node {
     pub(crate) repairs: Arc<Semaphore>,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
+    pub(crate) tree_key: TreeKey,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
 }
@@ -126,6 +135,7 @@ impl Node {
             boot,
             opened,
             token_key,
+            tree_key,
             tuning,
         } = parts;
         let Opened {
@@ -176,6 +186,7 @@ impl Node {
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
+            tree_key,
             tuning,
             token_key,
         });
@@ -183,6 +194,14 @@ impl Node {
             Arc::downgrade(&node),
             Arc::clone(&environment),
         )));
+        let pace = node.tuning.anti_entropy;
+        let (weak, clock) = (Arc::downgrade(&node), Arc::clone(&environment));
+        environment.spawn(Box::pin(anti_entropy::run(
+            weak.clone(),
+            clock.clone(),
+            pace,
+        )));
+        environment.spawn(Box::pin(scrub::run(weak, clock, pace.scrub_us)));
         environment.spawn(Box::pin(admission::run(
             Arc::clone(&node),
             new_ring,
@@ -274,6 +293,14 @@ impl Node {
         let nearness = |node| (self.standing(node), self.health.latency_us(node));
         let ring = Arc::clone(&self.ring);
         Placement::new(ring, self.id, nearness, name, n_val, primaries_only)
+    }
+
+    /// The primaries of a partition, by the ring and the default N.
+    pub(crate) fn homes_of_partition(&self, partition: Partition) -> Vec<NodeId> {
+        let list = self.ring.partition_preference_list(partition);
+        let n_val = self.tuning.default_properties.n_val;
+        let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
+        list[..n].to_vec()
     }
 
     /// The primaries of a key, by the ring and the bucket's N.

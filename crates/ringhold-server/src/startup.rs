@@ -128,6 +128,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         boot: card.boot,
         opened,
         token_key: TokenKey::new(&membership.secret, None),
+        tree_key: TreeKey::new(&membership.secret),
         tuning: tuning_of(&config),
     });
     let node = node.map_err(ServeError::Start)?;

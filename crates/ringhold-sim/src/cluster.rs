@@ -492,6 +492,8 @@ impl Cluster {
         rare.add(Rare::PutForwarded, metrics.puts_forwarded.count());
         rare.add(Rare::StandIn, metrics.stand_ins.count());
         rare.add(Rare::HintDelivered, metrics.hints_delivered.count());
+        rare.add(Rare::KeyMended, metrics.keys_mended.count());
+        rare.add(Rare::LeafSetRight, metrics.leaves_set_right.count());
         rare.add(Rare::ReadHedged, metrics.hedged_reads.count());
         rare.add(Rare::PeerGoneDown, metrics.peers_gone_down.count());
         rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());

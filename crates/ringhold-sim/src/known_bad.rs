@@ -54,6 +54,7 @@ impl KnownBad {
             Self::Node(N::LateChangeWins) => "T14",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
+            Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
             Self::Node(
                 N::StrayIsNoHint
                 | N::HintSentIsDelivered

@@ -39,6 +39,10 @@ rare_events! {
     StandIn = "fallback asked to stand in",
     /// Every home had given its receipt for what a fallback kept.
     HintDelivered = "hint delivered",
+    /// Anti-entropy found keys that differed, and merged them.
+    KeyMended = "key mended by anti-entropy",
+    /// The scrub found a sum that was not that of the objects.
+    LeafSetRight = "leaf sum set right",
     /// The silent replica of a get was joined by another one.
     ReadHedged = "read hedged",
     /// A peer was taken for down after failures in a row, with a connection to it.

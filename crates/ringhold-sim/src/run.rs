@@ -3,8 +3,8 @@
 //! 1. All nodes start on empty disks.
 //! 2. Clients work while the adversary rages. What must always hold is asked as it goes.
 //! 3. Faults end, everybody is restarted, the last puts run out, damaged records are removed.
-//! 4. Hints come home. Then every key is read with R = N, again and again, until its primaries are equal: there
-//!    is no anti-entropy yet, so read repair heals the rest.
+//! 4. Hints come home, and anti-entropy makes the homes of every key equal, without anybody reading. Then every
+//!    key is read with R = N, and nothing is left to be repaired.
 //! 5. What must hold at the end is asked of the merge of all primaries; then each node has to take a put and
 //!    a get.
 //!
@@ -185,6 +185,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     remove_rotten(cluster, &adversary);
     drain_hints(cluster).await?;
     check_placement(cluster)?;
+    converge(cluster).await?;
     sweep(cluster).await?;
     check_end(cluster)?;
     check_properties(cluster)?;
@@ -242,6 +243,26 @@ async fn drain_hints(cluster: &Cluster) -> Result<(), Violation> {
             return i09_hints::check(node, rows, bytes, HEALING_US / 1_000_000);
         }
         executor.sleep(200_000).await;
+    }
+}
+
+/// Waits until all homes of every key are equal (I5): nobody reads meanwhile, so they have to find out by
+/// themselves.
+async fn converge(cluster: &Cluster) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + HEALING_US;
+    loop {
+        let mut differs = None;
+        for key in 0..cluster.plan().keys {
+            if let Err(violation) = i05_convergence::check(key, &copies(cluster, key)?) {
+                differs = Some(violation);
+            }
+        }
+        match differs {
+            None => return Ok(()),
+            Some(violation) if executor.now_us() >= until_us => return Err(violation),
+            Some(_) => executor.sleep(500_000).await,
+        }
     }
 }
 

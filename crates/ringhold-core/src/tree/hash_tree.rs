@@ -4,7 +4,8 @@
 //! marks the branch above it; hashing is left until somebody asks, and then only what is marked is
 //! hashed again: a branch is a hash of its 32 leaves, the root one of the 32 branches.
 //!
-//! Hashes need no key, because what they are made of has one.
+//! Hashes need no key and no strength against forgers, because what they are made of has both. So it is
+//! XXH3, which is as good at telling different sums apart and ten times cheaper.
 
 use super::digest::Digest;
 use super::leaf::{FANOUT, LEAVES, Leaf, LeafSum};
@@ -129,10 +130,5 @@ fn hash_of_branches(branches: &[NodeHash; FANOUT]) -> NodeHash {
 }
 
 fn node_hash(bytes: &[u8]) -> NodeHash {
-    let hash = blake3::hash(bytes);
-    let (first, _) = hash
-        .as_bytes()
-        .split_first_chunk()
-        .expect("a hash has 32 bytes");
-    NodeHash(u128::from_be_bytes(*first))
+    NodeHash(xxhash_rust::xxh3::xxh3_128(bytes))
 }

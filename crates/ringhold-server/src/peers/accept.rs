@@ -241,7 +241,10 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Fetch(_)
         | Request::Digest(_)
         | Request::Properties(_)
-        | Request::Testify(_) => is_member,
+        | Request::Testify(_)
+        | Request::Branches { .. }
+        | Request::Leaves { .. }
+        | Request::LeafKeys { .. } => is_member,
     }
 }
 

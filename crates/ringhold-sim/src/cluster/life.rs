@@ -14,7 +14,7 @@ use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, Parts, RingRefused, StartError, Tuning};
+use ringhold_node::{Node, Pace, Parts, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -106,6 +106,7 @@ impl Cluster {
             peers: Arc::new(peers),
             opened,
             token_key: self.token_key(),
+            tree_key: TreeKey::new(&SECRET),
             tuning: self.tuning(),
         };
         Node::start(parts)
@@ -302,6 +303,11 @@ impl Cluster {
             ..Properties::default()
         };
         Tuning {
+            anti_entropy: Pace {
+                pause_us: 100_000,
+                settle_us: 2_000_000,
+                scrub_us: 50_000,
+            },
             default_properties,
             ..Tuning::default()
         }

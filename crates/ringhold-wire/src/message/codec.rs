@@ -17,6 +17,7 @@
 mod coordinate;
 mod explain;
 mod peer;
+mod trees;
 
 use super::peer::{Reply, Request};
 use super::{NAME_BYTES_MAX, ObjectName};
@@ -89,6 +90,15 @@ impl Part for Request {
             Self::Get(get) => kind(writer, 7, get),
             Self::Put(put) => kind(writer, 8, put),
             Self::Testify(boot) => kind(writer, 9, boot),
+            Self::Branches { partition } => kind(writer, 10, partition),
+            Self::Leaves { partition, branch } => {
+                kind(writer, 11, partition);
+                writer.u8(*branch);
+            }
+            Self::LeafKeys { partition, leaf } => {
+                kind(writer, 12, partition);
+                writer.u16(*leaf);
+            }
         }
     }
 
@@ -103,6 +113,17 @@ impl Part for Request {
             7 => Self::Get(Part::read(reader)?),
             8 => Self::Put(Part::read(reader)?),
             9 => Self::Testify(Part::read(reader)?),
+            10 => Self::Branches {
+                partition: Part::read(reader)?,
+            },
+            11 => Self::Leaves {
+                partition: Part::read(reader)?,
+                branch: reader.u8("branch")?,
+            },
+            12 => Self::LeafKeys {
+                partition: Part::read(reader)?,
+                leaf: reader.u16("leaf")?,
+            },
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -120,6 +141,9 @@ impl Part for Reply {
             Self::Got(result) => kind(writer, 7, result),
             Self::Refused(refusal) => kind(writer, 8, refusal),
             Self::Testimony(testimony) => kind(writer, 9, testimony),
+            Self::Branches(branches) => kind(writer, 10, branches),
+            Self::Leaves(leaves) => kind(writer, 11, leaves),
+            Self::LeafKeys(entries) => kind(writer, 12, entries),
         }
     }
 
@@ -136,6 +160,9 @@ impl Part for Reply {
             7 => Self::Got(Part::read(reader)?),
             8 => Self::Refused(Part::read(reader)?),
             9 => Self::Testimony(Part::read(reader)?),
+            10 => Self::Branches(Part::read(reader)?),
+            11 => Self::Leaves(Part::read(reader)?),
+            12 => Self::LeafKeys(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

@@ -4,6 +4,7 @@ use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, Pu
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
+use ringhold_core::tree::{FANOUT, LeafSum, NodeHash};
 use ringhold_core::version::{Context, Dot, Object};
 
 /// One request from a peer or a native client.
@@ -25,6 +26,12 @@ pub enum Request {
     Get(GetRequest),
     /// Of a native client: a put; forwarded once if this node is no replica of the key.
     Put(ClientPut),
+    /// The branches of a partition's hash tree.
+    Branches { partition: u32 },
+    /// The leaves under one branch of it.
+    Leaves { partition: u32, branch: u8 },
+    /// The keys of one leaf with their digests.
+    LeafKeys { partition: u32, leaf: u16 },
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -52,6 +59,13 @@ pub struct MergeRequest {
     pub object: Object,
     /// Answer only once the merged object is on disk.
     pub flushed: bool,
+}
+
+/// A key and what its object amounts to in the cluster's hash trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafEntry {
+    pub name: ObjectName,
+    pub digest: u128,
 }
 
 /// No bucket's encoded overrides are longer, in bytes.
@@ -106,6 +120,9 @@ pub enum Reply {
     /// The properties were merged and persisted.
     PropertiesKept,
     Got(Result<ClientGot, GetError>),
+    Branches([NodeHash; FANOUT]),
+    Leaves([LeafSum; FANOUT]),
+    LeafKeys(Vec<LeafEntry>),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
     /// The request was not carried out.

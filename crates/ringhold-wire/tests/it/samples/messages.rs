@@ -12,10 +12,12 @@ use ringhold_core::id::{BootId, NodeId, OperationId};
 use ringhold_core::quorum::{
     Count, GetSpec, PutCounts, PutSpec, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
+use ringhold_core::tree::{LeafSum, NodeHash};
 use ringhold_core::version::{ContextToken, Dot, Timestamp};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::peer::{
-    BucketProperties, ClientGot, ClientPut, MergeRequest, ObjectDigest, Refusal, Reply, Request,
+    BucketProperties, ClientGot, ClientPut, LeafEntry, MergeRequest, ObjectDigest, Refusal, Reply,
+    Request,
 };
 use ringhold_wire::message::{
     GetAnswer, GetError, GetOptions, GetRequest, NotStarted, PutAnswer, PutError, PutOptions,
@@ -145,6 +147,21 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             }),
         ),
         ("testify", Request::Testify(BOOT)),
+        ("branches", Request::Branches { partition: 255 }),
+        (
+            "leaves",
+            Request::Leaves {
+                partition: 255,
+                branch: 31,
+            },
+        ),
+        (
+            "leaf keys",
+            Request::LeafKeys {
+                partition: 255,
+                leaf: 1_023,
+            },
+        ),
     ]
 }
 
@@ -239,6 +256,24 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
                 },
                 context: "token".into(),
             })),
+        ),
+        (
+            "branches",
+            Reply::Branches(std::array::from_fn(|at| NodeHash(at as u128))),
+        ),
+        (
+            "leaves",
+            Reply::Leaves(std::array::from_fn(|at| LeafSum {
+                sum: at as u128,
+                keys: 1,
+            })),
+        ),
+        (
+            "leaf keys",
+            Reply::LeafKeys(vec![LeafEntry {
+                name: name(),
+                digest: 0xd16e57,
+            }]),
         ),
         ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),
         ("testimony: earlier", Reply::Testimony(Testimony::Earlier)),

@@ -1,0 +1,73 @@
+//! The parts of messages about hash trees.
+
+use super::super::peer::LeafEntry;
+use super::{ObjectName, Part};
+use crate::bytes_io::{DecodeError, Reader, Writer};
+use ringhold_core::tree::{FANOUT, LeafSum, NodeHash};
+
+/// Three empty names and a digest.
+const ENTRY_BYTES_MIN: usize = 3 * 4 + 16;
+
+impl Part for NodeHash {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u128(self.0);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.u128("tree hash").map(Self)
+    }
+}
+
+impl Part for LeafSum {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u128(self.sum);
+        writer.u64(self.keys);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sum: reader.u128("leaf sum")?,
+            keys: reader.u64("leaf keys")?,
+        })
+    }
+}
+
+/// Always so many, so no length is written.
+impl<T: Part + Copy> Part for [T; FANOUT] {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.iter().for_each(|part| part.write(writer));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let first = T::read(reader)?;
+        let mut parts = [first; FANOUT];
+        for part in &mut parts[1..] {
+            *part = T::read(reader)?;
+        }
+        Ok(parts)
+    }
+}
+
+impl Part for LeafEntry {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.name.write(writer);
+        writer.u128(self.digest);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: ObjectName::read(reader)?,
+            digest: reader.u128("digest")?,
+        })
+    }
+}
+
+impl Part for Vec<LeafEntry> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, entry| entry.write(writer));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, ENTRY_BYTES_MIN>("leaf entries", Part::read)
+    }
+}
