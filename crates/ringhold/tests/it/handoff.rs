@@ -26,6 +26,22 @@ fn replicas(member: &Member, number: usize, kind: &str) -> Vec<Value> {
     replicas.into_iter().filter(wanted).collect()
 }
 
+/// A number of all members together.
+fn metric(members: &[Member], name: &str) -> u64 {
+    let of = |member: &Member| {
+        let page = member.get("/metrics", &[]).body;
+        let value = |line: &str| {
+            line.strip_prefix(name)?
+                .strip_prefix(' ')?
+                .parse::<u64>()
+                .ok()
+        };
+        let value = page.lines().find_map(value);
+        value.unwrap_or_else(|| panic!("no {name} in the metrics"))
+    };
+    members.iter().map(of).sum()
+}
+
 /// What `cluster hints` prints.
 fn hints(member: &Member, format: &str) -> String {
     let out = ringhold()
@@ -153,6 +169,10 @@ fn with_two_primaries_dead_writes_go_on_and_come_home_afterwards() {
     });
     let members = cluster.members();
     assert_eq!(hints(&members[0], "table"), "no hints\n");
+    for name in ["ringhold_hints_kept", "ringhold_hints_bytes"] {
+        assert_eq!(metric(&members, name), 0, "{name}");
+    }
+    assert!(metric(&members, "ringhold_hints_delivered_total") > 0);
     assert_all_at_home(&members);
     for number in 0..KEYS {
         for primary in replicas(&members[0], number, "primary") {
