@@ -3,12 +3,12 @@
 use crate::env::{CallError, Deadline};
 use crate::gather::Gather;
 use crate::node::Node;
-use ringhold_core::quorum::Target;
+use ringhold_core::quorum::{ReplicaKind, Target};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{ObjectDigest, Reply, Request};
 use std::sync::Arc;
 
-/// One replica of a key.
+/// One replica of a key, or a fallback that keeps something of it.
 #[derive(Debug)]
 pub struct Holding {
     pub target: Target,
@@ -25,16 +25,19 @@ pub struct Inspection {
 }
 
 impl Node {
-    /// Asks every primary of a key what it holds; `None` for an unknown bucket type.
+    /// Asks every primary of a key, and every other member that can be reached, what it holds; of the others
+    /// only those are told that hold something. `None` for an unknown bucket type.
     pub async fn inspect(
         self: &Arc<Self>,
         name: ObjectName,
         deadline: Deadline,
     ) -> Option<Inspection> {
         let properties = self.properties(&name.bucket_type, &name.bucket)?;
-        let placement = self.placement(name.clone(), properties.n_val, true);
+        let placement = self.placement(name.clone(), properties.n_val, false);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
-        for target in placement.primaries() {
+        let others = placement.targets.iter().chain(&placement.spares).copied();
+        let fallbacks = others.filter(|target| target.kind == ReplicaKind::Fallback);
+        for target in placement.primaries().chain(fallbacks) {
             calls.ask(
                 target,
                 self.call(target.node, Request::Digest(name.clone()), deadline),
@@ -43,6 +46,7 @@ impl Node {
         let mut holdings = Vec::with_capacity(3);
         while let Some((target, reply)) = calls.next().await {
             let digest = match reply {
+                Ok(Reply::Digested(digest)) if keeps_nothing(target, &digest) => continue,
                 Ok(Reply::Digested(digest)) => Ok(digest),
                 Ok(Reply::Refused(refusal)) => Err(format!("refused: {refusal:?}")),
                 Ok(_) => Err("an answer to something else".to_owned()),
@@ -64,4 +68,9 @@ impl Node {
             holdings,
         })
     }
+}
+
+/// Whether this is one of the many that have nothing to do with a key.
+fn keeps_nothing(target: Target, digest: &ObjectDigest) -> bool {
+    target.kind == ReplicaKind::Fallback && digest.context.is_empty() && digest.versions.is_empty()
 }

@@ -157,6 +157,9 @@ pub struct Limits {
     pub requests_in_flight: u32,
     /// Bytes of bodies announced or held by those requests.
     pub bytes_in_flight: u64,
+    /// Bytes of objects kept for nodes that are away. At this bound the node refuses to stand in and
+    /// drops nothing; with 0 it never stands in.
+    pub hint_bytes: u64,
 }
 
 impl Default for Limits {
@@ -169,6 +172,7 @@ impl Default for Limits {
             connections: 10_000,
             requests_in_flight: 4096,
             bytes_in_flight: 256 * MIB,
+            hint_bytes: GIB,
         }
     }
 }

@@ -104,6 +104,16 @@ fn replication(page: &mut Page, node: &Node) {
             metrics.read_repairs_dropped.count(),
         ),
         (
+            "ringhold_hints_delivered_total",
+            "Objects kept for others that every home has given a receipt for.",
+            metrics.hints_delivered.count(),
+        ),
+        (
+            "ringhold_stand_ins_total",
+            "Fallbacks that a put asked because a replica failed or was silent.",
+            metrics.stand_ins.count(),
+        ),
+        (
             "ringhold_operations_repeated_total",
             "Retries that were given the dot of their first try.",
             metrics.operations_repeated.count(),
@@ -132,6 +142,15 @@ fn replication(page: &mut Page, node: &Node) {
     for (name, help, count) in rows {
         page.counter(name, help, count);
     }
+    let (rows, bytes) = node.hints_kept();
+    page.head(
+        "ringhold_hints_kept",
+        "gauge",
+        "Objects that this node keeps for others.",
+    );
+    page.value("ringhold_hints_kept", "", rows);
+    page.head("ringhold_hints_bytes", "gauge", "Their bytes.");
+    page.value("ringhold_hints_bytes", "", bytes);
     let ring = node.ring();
     page.head(
         "ringhold_partitions_owned",

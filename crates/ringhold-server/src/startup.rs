@@ -282,6 +282,7 @@ fn tuning_of(config: &Config) -> Tuning {
             siblings: usize::try_from(config.limits.siblings).unwrap_or(usize::MAX),
             ..ObjectLimits::default()
         },
+        hint_bytes_max: config.limits.hint_bytes,
         default_properties,
         ..Tuning::default()
     }

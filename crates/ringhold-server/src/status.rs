@@ -27,6 +27,7 @@ pub(crate) fn status(node: &Node) -> Value {
         "members": members,
         "peers": peers(node),
         "hedge_us": node.hedge_us(),
+        "hints": hints(node),
         "storage": {
             "incarnation": identity.incarnation.to_string(),
             "boot_number": identity.boot_number,
@@ -39,6 +40,27 @@ pub(crate) fn status(node: &Node) -> Value {
             "quarantined_segments": figures.quarantined_segments,
         },
     })
+}
+
+/// What this node keeps for others, and what the last round of deliveries left owed to whom.
+fn hints(node: &Node) -> Value {
+    let (rows, bytes) = node.hints_kept();
+    let now_us = node.environment().wall_us();
+    let debts = node.hint_debts();
+    let owed: Vec<Value> = debts
+        .iter()
+        .filter(|_| rows > 0)
+        .map(|debt| {
+            json!({
+                "node": node_name(node, debt.home),
+                "rows": debt.rows,
+                "bytes": debt.bytes,
+                "oldest_s": now_us.saturating_sub(debt.oldest_us) / 1_000_000,
+                "waits_for": debt.waits_for,
+            })
+        })
+        .collect();
+    json!({ "rows": rows, "bytes": bytes, "owed": owed })
 }
 
 /// How requests to each other member fare, by this node's own experience.

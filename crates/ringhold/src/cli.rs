@@ -315,6 +315,8 @@ pub(crate) enum ClusterCommand {
     Status(NodeArgs),
     /// Who owns which partitions.
     Ring(NodeArgs),
+    /// What nodes keep for others that were away: holder, home, how much, since when, and why it waits.
+    Hints(NodeArgs),
     /// Where a key lives, and what each replica holds.
     Explain {
         #[command(flatten)]

@@ -198,6 +198,7 @@ mod tests {
             refused(&[("limits.bytes_in_flight", "10")]),
             Some("limits.bytes_in_flight")
         );
+        assert_eq!(refused(&[("limits.hint_bytes", "0")]), None);
         assert_eq!(
             refused(&[("storage.segment_bytes", "10")]),
             Some("storage.segment_bytes")

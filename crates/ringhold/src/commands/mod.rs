@@ -11,6 +11,7 @@ mod delete;
 mod demo;
 mod dev;
 mod get;
+mod hints;
 mod load;
 mod put;
 mod serve;

@@ -97,7 +97,7 @@ impl Cluster {
         });
     }
 
-    fn wait(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
         while !done(self) {
             let ended = self.dev.try_wait().expect("dev is our child");

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cluster;
+mod handoff;
 mod http;
 mod kills;
 mod native;
