@@ -49,10 +49,12 @@ impl Node {
             },
             Request::Branches { partition } => self
                 .branches(partition)
-                .map_or_else(Reply::Refused, Reply::Branches),
+                .map_or_else(Reply::Refused, |branches| {
+                    Reply::Branches(Box::new(branches))
+                }),
             Request::Leaves { partition, branch } => self
                 .leaves(partition, branch)
-                .map_or_else(Reply::Refused, Reply::Leaves),
+                .map_or_else(Reply::Refused, |leaves| Reply::Leaves(Box::new(leaves))),
             Request::LeafKeys { partition, leaf } => self
                 .listed_leaf(partition, leaf)
                 .map_or_else(Reply::Refused, Reply::LeafKeys),

@@ -71,9 +71,12 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pac
     if known_bad::is(Variant::NeverExchanges) {
         return;
     }
+    if pace.pause_us == 0 {
+        return;
+    }
     let mut turn = 0;
     let under_way = Arc::new(Semaphore::new(EXCHANGES_MAX));
-    while pace.pause_us > 0 {
+    loop {
         environment
             .sleep_until(environment.now_us().saturating_add(pace.pause_us))
             .await;

@@ -19,8 +19,11 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pau
     if known_bad::is(Variant::NeverScrubs) {
         return;
     }
+    if pause_us == 0 {
+        return;
+    }
     let mut at = 0;
-    while pause_us > 0 {
+    loop {
         environment
             .sleep_until(environment.now_us().saturating_add(pause_us))
             .await;

@@ -120,8 +120,8 @@ pub enum Reply {
     /// The properties were merged and persisted.
     PropertiesKept,
     Got(Result<ClientGot, GetError>),
-    Branches([NodeHash; FANOUT]),
-    Leaves([LeafSum; FANOUT]),
+    Branches(Box<[NodeHash; FANOUT]>),
+    Leaves(Box<[LeafSum; FANOUT]>),
     LeafKeys(Vec<LeafEntry>),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),

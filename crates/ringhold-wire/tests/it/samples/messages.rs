@@ -259,14 +259,14 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
         ),
         (
             "branches",
-            Reply::Branches(std::array::from_fn(|at| NodeHash(at as u128))),
+            Reply::Branches(Box::new(std::array::from_fn(|at| NodeHash(at as u128)))),
         ),
         (
             "leaves",
-            Reply::Leaves(std::array::from_fn(|at| LeafSum {
+            Reply::Leaves(Box::new(std::array::from_fn(|at| LeafSum {
                 sum: at as u128,
                 keys: 1,
-            })),
+            }))),
         ),
         (
             "leaf keys",
