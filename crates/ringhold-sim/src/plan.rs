@@ -304,6 +304,8 @@ pub struct Plan {
     pub buffered: bool,
     /// Requests refuse fallbacks.
     pub primaries_only: bool,
+    /// Replicas compare what they have, and stores what they have with their sums.
+    pub anti_entropy: bool,
 }
 
 impl Plan {
@@ -344,6 +346,9 @@ impl Plan {
             last_write_wins: random.chance(120_000),
             buffered: random.chance(250_000),
             primaries_only: random.chance(300_000) && profile != Profile::Handoff,
+            // Without it, reads and hints have to heal, and what a store has forgotten stays so for longer.
+            anti_entropy: random.chance(650_000)
+                && !matches!(profile, Profile::Copies | Profile::Handoff),
             faults,
             operations,
         }
@@ -414,7 +419,7 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}",
+            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}",
             self.partitions,
             self.writer_groups,
             self.segment_bytes,
@@ -427,6 +432,11 @@ impl fmt::Display for Plan {
             if self.buffered { ", buffered" } else { "" },
             if self.primaries_only {
                 ", primaries only"
+            } else {
+                ""
+            },
+            if self.anti_entropy {
+                ", anti-entropy"
             } else {
                 ""
             },

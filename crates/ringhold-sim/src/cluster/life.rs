@@ -5,6 +5,7 @@ use crate::clock::NodeEnvironment;
 use crate::executor::Group;
 use crate::invariants::{Violation, i09_hints, i16_bounded, i20_recovery, t12_leaf_sums};
 use crate::network::{Serving, SimPeers, keep_connected};
+use crate::plan::Plan;
 use crate::process::Trips;
 use crate::rare::Rare;
 use crate::trace::Who;
@@ -303,13 +304,25 @@ impl Cluster {
             ..Properties::default()
         };
         Tuning {
-            anti_entropy: Pace {
-                pause_us: 100_000,
-                settle_us: 2_000_000,
-                scrub_us: 50_000,
-            },
+            anti_entropy: pace_of(plan),
             default_properties,
             ..Tuning::default()
         }
+    }
+}
+
+/// Fast, because a run is short; or not at all.
+fn pace_of(plan: &Plan) -> Pace {
+    if plan.anti_entropy {
+        return Pace {
+            pause_us: 100_000,
+            settle_us: 2_000_000,
+            scrub_us: 50_000,
+        };
+    }
+    Pace {
+        pause_us: 0,
+        scrub_us: 0,
+        ..Pace::default()
     }
 }

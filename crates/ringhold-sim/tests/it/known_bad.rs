@@ -6,7 +6,7 @@ use ringhold_sim::plan::Profile;
 use std::fmt::Write;
 
 /// No mistake may need more seeds; most need one to ten.
-const SEEDS_MAX: u64 = 200;
+const SEEDS_MAX: u64 = 300;
 
 #[test]
 #[expect(
