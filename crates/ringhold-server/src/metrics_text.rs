@@ -13,6 +13,7 @@ pub(crate) fn render(node: &Node) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     requests(&mut page, node);
     replication(&mut page, node);
+    anti_entropy(&mut page, node);
     storage(&mut page, node);
     peers(&mut page, node);
     page.0
@@ -168,6 +169,30 @@ fn replication(page: &mut Page, node: &Node) {
         "The ring's epoch that this node knows.",
     );
     page.value("ringhold_ring_epoch", "", ring.document().epoch.0);
+}
+
+fn anti_entropy(page: &mut Page, node: &Node) {
+    let metrics = node.metrics();
+    let rows = [
+        (
+            "ringhold_exchanges_total",
+            "Comparisons of a partition's hash tree with another home's.",
+            metrics.exchanges.count(),
+        ),
+        (
+            "ringhold_keys_mended_total",
+            "Keys in which homes differed, and that were merged both ways.",
+            metrics.keys_mended.count(),
+        ),
+        (
+            "ringhold_leaves_set_right_total",
+            "Leaf sums that the scrub found wrong: something changed on disk without a write.",
+            metrics.leaves_set_right.count(),
+        ),
+    ];
+    for (name, help, count) in rows {
+        page.counter(name, help, count);
+    }
 }
 
 fn storage(page: &mut Page, node: &Node) {
