@@ -39,7 +39,7 @@ const PATIENCE_US: u64 = 5_000_000;
 /// Keys of one leaf that are listed. A leaf with more is left alone, and said so.
 pub(crate) const LEAF_KEYS_MAX: usize = 65_536;
 /// Exchanges under way at once, most of them waiting for their second look.
-const EXCHANGES_MAX: usize = 16;
+const EXCHANGES_MAX: usize = 64;
 /// Objects on their way at once.
 const OBJECTS_MAX: usize = 16;
 
