@@ -13,6 +13,7 @@
 //! | [`clock`] | clocks on walls, and a node's way to its machine |
 //! | [`network`] | messages and what becomes of them |
 //! | [`disk`] | files, the engine's rows, and power cuts |
+//! | [`probe`] | does a cluster answer? |
 //! | [`process`], [`cluster`] | processes that come and go on machines that stay |
 //! | [`plan`], [`faults`] | what a seed decides; the adversary |
 //! | [`workload`], [`client`], [`value`] | what clients do |
@@ -40,6 +41,7 @@ pub mod invariants;
 pub mod known_bad;
 pub mod network;
 pub mod plan;
+pub mod probe;
 pub mod process;
 pub mod random;
 pub mod rare;

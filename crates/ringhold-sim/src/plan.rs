@@ -306,6 +306,8 @@ pub struct Plan {
     pub primaries_only: bool,
     /// Replicas compare what they have, and stores what they have with their sums.
     pub anti_entropy: bool,
+    /// At the very end only as many nodes live as a put needs.
+    pub liveness: bool,
 }
 
 impl Plan {
@@ -349,6 +351,7 @@ impl Plan {
             // Without it, reads and hints have to heal, and what a store has forgotten stays so for longer.
             anti_entropy: random.chance(650_000)
                 && !matches!(profile, Profile::Copies | Profile::Handoff),
+            liveness: random.chance(200_000),
             faults,
             operations,
         }

@@ -43,6 +43,8 @@ rare_events! {
     KeyMended = "key mended by anti-entropy",
     /// The scrub found a sum that was not that of the objects.
     LeafSetRight = "leaf sum set right",
+    /// As few nodes were left as a put needs, and they had to do.
+    QuorumAlone = "a quorum alone",
     /// The silent replica of a get was joined by another one.
     ReadHedged = "read hedged",
     /// A peer was taken for down after failures in a row, with a connection to it.

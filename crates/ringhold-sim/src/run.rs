@@ -6,7 +6,7 @@
 //! 4. Hints come home, and anti-entropy makes the homes of every key equal, without anybody reading. Then every
 //!    key is read with R = N; in the runs without anti-entropy, that is what heals.
 //! 5. What must hold at the end is asked of the merge of all primaries; then each node has to take a put and
-//!    a get.
+//!    a get, and in some runs so have those that are left when all but a quorum die.
 //!
 //! A panic of the program under test is a violation as well: no input and no fault may cause one.
 
@@ -20,15 +20,16 @@ use crate::invariants::{
     properties,
 };
 use crate::plan::{FaultClass, Plan};
+use crate::probe::{self, ATTEMPTS_MAX};
 use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
 use crate::settings::BUCKETS;
 use crate::trace::{Listener, Trace, Who};
 use bytes::Bytes;
-use ringhold_core::quorum::{Count, GetSpec, PutSpec};
-use ringhold_core::version::{Content, ContextToken, Object};
-use ringhold_wire::message::peer::{ClientPut, Reply, Request};
-use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use ringhold_core::quorum::{Count, GetSpec};
+use ringhold_core::version::Object;
+use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::message::{GetOptions, GetRequest, ObjectName};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,8 +42,6 @@ const HEALING_US: u64 = 240_000_000;
 /// Reads of every key at the end. Each brings every primary what any of them has; one more than that is for
 /// repairs that came too late.
 const SWEEPS_MAX: u32 = 4;
-/// Tries of one request at the end, each with a second of time.
-const ATTEMPTS_MAX: u32 = 8;
 /// So often a violation is looked for.
 const EVENTS_BETWEEN_LOOKS: u32 = 32;
 
@@ -191,7 +190,12 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     sweep(cluster).await?;
     check_end(cluster)?;
     check_properties(cluster)?;
-    probe(cluster).await
+    let everybody: Vec<usize> = (0..cluster.plan().nodes).collect();
+    probe::answers(cluster, &everybody, Count::All).await?;
+    if cluster.plan().liveness {
+        leave_a_quorum(cluster).await?;
+    }
+    Ok(())
 }
 
 fn send_clients(cluster: &Cluster, until_us: u64) -> Arc<AtomicUsize> {
@@ -226,6 +230,22 @@ async fn all_serve(cluster: &Cluster) -> Result<(), Violation> {
         executor.sleep(200_000).await;
     }
     Ok(())
+}
+
+/// Only so many nodes live as a put needs, and they have to do: any key is read and written through any of them.
+async fn leave_a_quorum(cluster: &Cluster) -> Result<(), Violation> {
+    let plan = cluster.plan();
+    let mut random = Random::of(plan.seed, "liveness");
+    let mut living: Vec<usize> = (0..plan.nodes).collect();
+    while living.len() > usize::try_from(plan.quorum()).expect("a handful") {
+        let node = living.remove(random.index(living.len()));
+        cluster.around().trace.event(Who::Node(node), "kill", || {
+            "only a quorum is left".to_owned()
+        });
+        cluster.kill(node);
+    }
+    cluster.around().rare.hit(Rare::QuorumAlone);
+    probe::answers(cluster, &living, Count::Default).await
 }
 
 /// Waits until nobody keeps anything for others (I9).
@@ -333,7 +353,7 @@ async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation>
     });
     let node = key % cluster.plan().nodes;
     let answered = |reply: &Reply| matches!(reply, Reply::Got(Ok(_)));
-    match persist(cluster, node, &request, answered).await {
+    match probe::persist(cluster, node, &request, answered).await {
         Some(Reply::Got(Ok(answer))) => {
             let mut books = cluster.around().books.lock();
             books.saw_object(&name, &answer.answer.object);
@@ -384,99 +404,6 @@ fn check_properties(cluster: &Cluster) -> Result<(), Violation> {
         properties::check_end(&books.settings, bucket, &held)?;
     }
     Ok(())
-}
-
-/// Each node takes a put of a new key and reads it back (I17).
-async fn probe(cluster: &Cluster) -> Result<(), Violation> {
-    let mut random = Random::of(cluster.plan().seed, "probes");
-    for node in 0..cluster.plan().nodes {
-        let name = ObjectName {
-            bucket_type: "default".into(),
-            bucket: "probes".into(),
-            key: format!("of n{node}").into(),
-        };
-        let put = PutRequest {
-            name: name.clone(),
-            seen: ContextToken::default(),
-            operation: ringhold_core::id::OperationId(random.next_u128()),
-            content: Content::Value {
-                bytes: "there".into(),
-                metadata: Vec::new(),
-            },
-            unchanged_since: None,
-            options: PutOptions {
-                quorum: PutSpec {
-                    w: Count::All,
-                    ..PutSpec::default()
-                },
-                n_val: None,
-                primaries_only: false,
-                flushed: false,
-            },
-            return_object: false,
-            explain: false,
-        };
-        let stored = |reply: &Reply| matches!(reply, Reply::Coordinated(Ok(_)));
-        if persist(
-            cluster,
-            node,
-            &Request::Put(ClientPut {
-                request: put,
-                context: Bytes::new(),
-            }),
-            stored,
-        )
-        .await
-        .is_none()
-        {
-            return Err(i17_liveness::silent(
-                "a put",
-                node,
-                usize::MAX,
-                ATTEMPTS_MAX,
-            ));
-        }
-        let get = Request::Get(GetRequest {
-            name,
-            options: GetOptions::default(),
-            explain: false,
-        });
-        let found = |reply: &Reply| matches!(reply, Reply::Got(Ok(answer)) if answer.answer.object.has_value());
-        if persist(cluster, node, &get, found).await.is_none() {
-            return Err(i17_liveness::silent(
-                "a get",
-                node,
-                usize::MAX,
-                ATTEMPTS_MAX,
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Asks until the reply is as it should be, or often enough.
-async fn persist(
-    cluster: &Cluster,
-    node: usize,
-    request: &Request,
-    good: impl Fn(&Reply) -> bool,
-) -> Option<Reply> {
-    let executor = &cluster.around().executor;
-    let host = cluster.plan().nodes;
-    for _ in 0..ATTEMPTS_MAX {
-        let deadline_us = executor.now_us() + 1_000_000;
-        let sent = cluster
-            .network()
-            .call(host, node, request, deadline_us, 100_000);
-        if let Ok(call) = sent
-            && let Ok(reply) = call.await
-            && good(&reply)
-        {
-            return Some(reply);
-        }
-        executor.sleep(500_000).await;
-    }
-    None
 }
 
 fn report(
