@@ -129,6 +129,30 @@ impl Inquiry {
         self.confirming.contains(&member) || self.ignorant.contains(&member)
     }
 
+    /// The other members that there are.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Those who knew an earlier start, and none after it.
+    #[must_use]
+    pub fn confirming(&self) -> usize {
+        self.confirming.len()
+    }
+
+    /// Those who have answered and can't confirm anything.
+    #[must_use]
+    pub fn ignorant(&self) -> usize {
+        self.ignorant.len()
+    }
+
+    /// Whether somebody knew a later start: this store is an old copy, or an empty one in place of another.
+    #[must_use]
+    pub fn is_contradicted(&self) -> bool {
+        self.contradicted
+    }
+
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let is_majority = |of: usize| 2 * of > self.members;

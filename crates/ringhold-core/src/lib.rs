@@ -20,6 +20,7 @@ pub mod fingerprint;
 pub mod health;
 pub mod id;
 pub mod quorum;
+pub mod rebuild;
 pub mod ring;
 pub mod secret;
 pub mod tree;

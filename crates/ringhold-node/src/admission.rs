@@ -19,7 +19,7 @@ use bytes::Bytes;
 use ringhold_core::boot::{Boot, Inquiry, Remembered, Testimony, Verdict, testify};
 use ringhold_core::id::{BootId, Incarnation, NodeId};
 use ringhold_core::ring::MemberState;
-use ringhold_storage::{Keyspace, StorageKey};
+use ringhold_storage::{Keyspace, OpenReport, StorageKey};
 use ringhold_wire::bytes_io::{DecodeError, Reader, decode_whole, encode_alone};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Admission {
 }
 
 /// Keeps what is new, tells all other members of this start, and settles under which name the node goes on.
-pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, goes_on: bool) {
+pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenReport) {
     if let Some(row) = new_ring
         && node.replica.keep_row(row).await.is_err()
     {
@@ -79,6 +79,7 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, goes_on: bool) {
     }
     let others = others(&node);
     let mut inquiry = Inquiry::among(others.len());
+    let goes_on = !report.new_incarnation;
     #[cfg(feature = "known-bad")]
     let goes_on = goes_on && !known_bad::is(Variant::AsksNoWitness);
     if !goes_on {
@@ -89,6 +90,10 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, goes_on: bool) {
     loop {
         let mut calls = ask(&node, &others, &inquiry);
         loop {
+            let considered = node.reconsider(&inquiry, report.created).await;
+            if considered.is_err() {
+                return;
+            }
             if !node.admission.is_admitted() && !settle(&node, &inquiry, patience).await {
                 return;
             }
@@ -104,11 +109,9 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, goes_on: bool) {
         if all_heard && node.admission.is_admitted() {
             return;
         }
-        let pause_us = if node.admission.is_admitted() {
-            LONG_PAUSE_US
-        } else {
-            PAUSE_US
-        };
+        // A new store does not know yet whether it lacks anything; the others may only just be starting too.
+        let is_settled = node.admission.is_admitted() && !node.rebuild.in_doubt();
+        let pause_us = if is_settled { LONG_PAUSE_US } else { PAUSE_US };
         let now_us = node.environment.now_us();
         node.environment
             .sleep_until(now_us.saturating_add(pause_us))

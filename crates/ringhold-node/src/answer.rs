@@ -4,7 +4,7 @@ use crate::env::Deadline;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::token::TokenScope;
-use ringhold_core::version::{Content, ContextToken};
+use ringhold_core::version::{Content, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
 use ringhold_wire::message::{
     GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest, Rejection,
@@ -26,10 +26,9 @@ impl Node {
         match request {
             Request::Ping => Reply::Pong(self.replica.reported(self.environment.now_us())),
             Request::Fetch(name) => self
-                .replica
-                .fetch(&name)
+                .vouched(&name)
                 .map_or_else(Reply::Refused, Reply::Fetched),
-            Request::Digest(name) => match self.replica.fetch(&name) {
+            Request::Digest(name) => match self.vouched(&name) {
                 Ok(object) => Reply::Digested(ObjectDigest::of(&object)),
                 Err(refusal) => Reply::Refused(refusal),
             },
@@ -58,6 +57,7 @@ impl Node {
             Request::LeafKeys { partition, leaf } => self
                 .listed_leaf(partition, leaf)
                 .map_or_else(Reply::Refused, Reply::LeafKeys),
+            Request::Objects(page) => self.page(&page).map_or_else(Reply::Refused, Reply::Objects),
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)
@@ -69,6 +69,15 @@ impl Node {
             Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
             Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
         }
+    }
+
+    /// An object as it is here, if this store can be believed that there is no more to it (T18).
+    fn vouched(&self, name: &ObjectName) -> Result<Object, Refusal> {
+        if !self.vouches_for(name) {
+            self.metrics.reads_in_doubt.add(1);
+            return Err(Refusal::Rebuilding);
+        }
+        self.replica.fetch(name)
     }
 
     async fn get_for_client(

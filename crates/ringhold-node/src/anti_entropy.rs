@@ -22,6 +22,7 @@ use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use crate::pages::readable_rows;
 use crate::replica::Kept;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
@@ -123,10 +124,10 @@ fn pairs(node: &Node) -> Vec<(Partition, NodeId)> {
 }
 
 /// One comparison of one partition with one peer.
-struct Exchange<'a> {
-    node: &'a Arc<Node>,
-    partition: Partition,
-    peer: NodeId,
+pub(crate) struct Exchange<'a> {
+    pub(crate) node: &'a Arc<Node>,
+    pub(crate) partition: Partition,
+    pub(crate) peer: NodeId,
 }
 
 impl Exchange<'_> {
@@ -156,7 +157,8 @@ impl Exchange<'_> {
         self.node.call(self.peer, request, deadline).await.ok()
     }
 
-    async fn differing_leaves(&self) -> Option<BTreeSet<Leaf>> {
+    /// The leaves in which the two differ at this moment; none if the peer does not answer.
+    pub(crate) async fn differing_leaves(&self) -> Option<BTreeSet<Leaf>> {
         let partition = self.partition.0;
         let Some(Reply::Branches(theirs)) = self.ask(Request::Branches { partition }).await else {
             return None;
@@ -289,7 +291,7 @@ impl Node {
     }
 
     /// A partition of which this node is a home.
-    fn own(&self, partition: u32) -> Result<Partition, Refusal> {
+    pub(crate) fn own(&self, partition: u32) -> Result<Partition, Refusal> {
         let is_one = partition < self.ring.partition_count().count();
         let is_home = is_one
             && self
@@ -314,8 +316,8 @@ impl Node {
         };
         let mut entries = Vec::new();
         loop {
-            let rows = self.store().range(Keyspace::Objects, &range, 1_000);
-            let rows = rows.map_err(|_| Refusal::Unreadable)?;
+            let rows = readable_rows(self.store(), Keyspace::Objects, &range, 1_000);
+            let (rows, next) = rows.map_err(|_| Refusal::StoreFailed)?;
             for (_, row) in &rows {
                 let Ok(record) = Record::decode(row.clone()) else {
                     continue;
@@ -327,18 +329,16 @@ impl Node {
                 let digest = digest.map_or(0, |digest| digest.0);
                 entries.push(LeafEntry { name, digest });
             }
-            match rows.last().and_then(|(key, _)| key.successor()) {
-                Some(next) if rows.len() == 1_000 && entries.len() < LEAF_KEYS_MAX => {
-                    range.start = next;
-                }
-                Some(_) if entries.len() >= LEAF_KEYS_MAX => {
+            match next {
+                Some(next) if entries.len() < LEAF_KEYS_MAX => range.start = next,
+                Some(_) => {
                     tracing::warn!(
                         keys = entries.len(),
                         "a leaf has too many keys to be listed"
                     );
                     return Err(Refusal::Overloaded);
                 }
-                _ => return Ok(entries),
+                None => return Ok(entries),
             }
         }
     }

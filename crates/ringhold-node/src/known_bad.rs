@@ -5,9 +5,11 @@
 //! thread. The feature `known-bad` compiles them; no release does.
 
 use ringhold_core::id::{Incarnation, NodeId};
+use ringhold_core::ring::Partition;
 use ringhold_core::version::{Context, LiveEpoch, Object, Timestamp};
 use ringhold_wire::message::peer::{MergeRequest, Request};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +78,14 @@ pub enum Variant {
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
     NeverProbes,
+    /// A store that is empty or old answers as if it were not (T18).
+    EmptyStoreIsWhole,
+    /// A store is known again when it was compared with one other home (T18).
+    RebuildsFromOne,
+    /// A store says that it is whole before it is (T18).
+    WholeBeforeRebuilt,
+    /// A store that lacks keys judges conditions by what it has (T18).
+    RebuildingJudgesConditions,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
     /// A change of bucket properties takes the place of a later one (T14).
@@ -116,6 +126,10 @@ impl Variant {
         Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
+        Self::EmptyStoreIsWhole,
+        Self::RebuildsFromOne,
+        Self::WholeBeforeRebuilt,
+        Self::RebuildingJudgesConditions,
         Self::ConditionIgnored,
         Self::LateChangeWins,
     ];
@@ -195,4 +209,22 @@ pub(crate) fn unflushed(request: Request) -> Request {
         }),
         other => other,
     }
+}
+
+/// The homes that a rebuilding store compares itself with.
+pub(crate) fn one_each(
+    homes: Vec<(Partition, BTreeSet<NodeId>)>,
+) -> Vec<(Partition, BTreeSet<NodeId>)> {
+    let kept = |others: BTreeSet<NodeId>| {
+        let count = if is(Variant::RebuildsFromOne) {
+            1
+        } else {
+            others.len()
+        };
+        others.into_iter().take(count).collect()
+    };
+    homes
+        .into_iter()
+        .map(|(partition, others)| (partition, kept(others)))
+        .collect()
 }

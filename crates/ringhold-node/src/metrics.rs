@@ -76,6 +76,10 @@ pub struct Metrics {
     pub exchanges: Counter,
     /// Keys in which they differed, and that were merged both ways.
     pub keys_mended: Counter,
+    /// Questions about keys that this store may have lost.
+    pub reads_in_doubt: Counter,
+    /// How often this store was compared with every other home, and then known again.
+    pub stores_rebuilt: Counter,
     /// Leaves whose sum was not that of the objects there.
     pub leaves_set_right: Counter,
     pub read_repairs: Counter,

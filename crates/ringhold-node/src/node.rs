@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
+use crate::rebuild::{self, Rebuild};
 use crate::replica::{ObjectLimits, Replica};
 use crate::ring_memory::{self, RingRefused};
 use crate::scrub;
@@ -90,6 +91,8 @@ pub enum StartError {
     Ring(RingRefused),
     /// What the store keeps for other nodes can't be counted.
     Hints(ReadError),
+    /// Whether the store is whole can't be read.
+    Completeness(ReadError),
 }
 
 impl fmt::Display for StartError {
@@ -98,6 +101,12 @@ impl fmt::Display for StartError {
             Self::Properties(error) => error.fmt(f),
             Self::Ring(error) => error.fmt(f),
             Self::Hints(error) => write!(f, "the hints in the store can't be read: {error}"),
+            Self::Completeness(error) => {
+                write!(
+                    f,
+                    "what the store says of its own completeness can't be read: {error}"
+                )
+            }
         }
     }
 }
@@ -116,6 +125,7 @@ pub struct Node {
     pub(crate) repairs: Arc<Semaphore>,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
+    pub(crate) rebuild: Arc<Rebuild>,
     pub(crate) tree_key: TreeKey,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
@@ -148,6 +158,8 @@ impl Node {
         let properties = PropertyTable::load(&store, tuning.default_properties.clone())
             .map_err(StartError::Properties)?;
         let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
+        let rebuild = Rebuild::of(&store, &ring, id).map_err(StartError::Completeness)?;
+        let rebuild = Arc::new(rebuild);
         let number = store.identity().boot_number;
         environment.spawn_vital(Box::pin(flusher));
         let metrics = Arc::new(Metrics::default());
@@ -186,6 +198,7 @@ impl Node {
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
+            rebuild: Arc::clone(&rebuild),
             tree_key,
             tuning,
             token_key,
@@ -201,11 +214,12 @@ impl Node {
             clock.clone(),
             pace,
         )));
+        environment.spawn(Box::pin(rebuild::run(weak.clone(), rebuild, clock.clone())));
         environment.spawn(Box::pin(scrub::run(weak, clock, pace.scrub_us)));
         environment.spawn(Box::pin(admission::run(
             Arc::clone(&node),
             new_ring,
-            !report.new_incarnation,
+            report,
         )));
         let beats = peer_health::beat(Arc::downgrade(&node), Arc::clone(&node.environment));
         node.environment.spawn(Box::pin(beats));

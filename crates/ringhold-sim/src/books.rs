@@ -91,6 +91,8 @@ pub struct Loss {
     pub key: Option<usize>,
     /// Whether what was flushed is gone too, or only what was not.
     pub flushed_too: bool,
+    /// Whether the whole disk was replaced by an empty one, which its node finds out before its answers count.
+    pub replaced: bool,
 }
 
 /// How the books are kept in this run.

@@ -492,6 +492,8 @@ impl Cluster {
         rare.add(Rare::PutForwarded, metrics.puts_forwarded.count());
         rare.add(Rare::StandIn, metrics.stand_ins.count());
         rare.add(Rare::HintDelivered, metrics.hints_delivered.count());
+        rare.add(Rare::StoreRebuilt, metrics.stores_rebuilt.count());
+        rare.add(Rare::AskedInDoubt, metrics.reads_in_doubt.count());
         rare.add(Rare::KeyMended, metrics.keys_mended.count());
         rare.add(Rare::LeafSetRight, metrics.leaves_set_right.count());
         rare.add(Rare::ReadHedged, metrics.hedged_reads.count());

@@ -52,6 +52,12 @@ impl KnownBad {
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
             Self::Node(N::LateChangeWins) => "T14",
+            Self::Node(
+                N::EmptyStoreIsWhole
+                | N::RebuildsFromOne
+                | N::WholeBeforeRebuilt
+                | N::RebuildingJudgesConditions,
+            ) => "T18",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
             Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
@@ -84,6 +90,12 @@ impl KnownBad {
             Self::Node(N::AsksNoWitness | N::TestimonyNotRaised | N::ExtendsForeignEntry)
             | Self::Storage(S::UncleanEndForgotten | S::UnsettledEndIsClean) => Profile::Copies,
             Self::Node(N::ReadErrorIsAbsence) => Profile::Disk,
+            Self::Node(
+                N::EmptyStoreIsWhole
+                | N::RebuildsFromOne
+                | N::WholeBeforeRebuilt
+                | N::RebuildingJudgesConditions,
+            ) => Profile::Rebuild,
             Self::Node(
                 N::HintSentIsDelivered
                 | N::ReceiptFromMemory

@@ -23,6 +23,8 @@ pub enum Profile {
     Copies,
     /// Nodes that come and go, and power cuts while hints are on their way.
     Handoff,
+    /// Disks that are replaced, and nodes that are away when they are filled again.
+    Rebuild,
     All,
 }
 
@@ -32,7 +34,7 @@ pub struct UnknownProfile;
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff' and 'all'")
+        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff', 'rebuild' and 'all'")
     }
 }
 
@@ -48,6 +50,7 @@ impl FromStr for Profile {
             "clock" => Ok(Self::Clock),
             "copies" => Ok(Self::Copies),
             "handoff" => Ok(Self::Handoff),
+            "rebuild" => Ok(Self::Rebuild),
             "all" => Ok(Self::All),
             _ => Err(UnknownProfile),
         }
@@ -62,6 +65,7 @@ impl fmt::Display for Profile {
             Self::Clock => "clock",
             Self::Copies => "copies",
             Self::Handoff => "handoff",
+            Self::Rebuild => "rebuild",
             Self::All => "all",
         })
     }
@@ -273,6 +277,14 @@ impl Profile {
                 F::SlowDisk,
                 F::Wipe,
             ],
+            Self::Rebuild => vec![
+                F::Wipe,
+                F::Isolation,
+                F::Partition,
+                F::Kill,
+                F::Stop,
+                F::PowerCut,
+            ],
             Self::All => FaultClass::ALL.to_vec(),
         }
     }
@@ -322,8 +334,12 @@ impl Plan {
         {
             operations.insert(random.pick(&Workload::ALL).class());
         }
+        let mut faults = faults;
         if profile == Profile::Handoff {
             operations.insert(OperationClass::Quorums);
+        }
+        if profile == Profile::Rebuild {
+            faults.insert(FaultClass::Wipe);
         }
         let replicas = *random.pick(&[3, 3, 3, 2]);
         // Without a fallback there is no handoff.
@@ -347,10 +363,18 @@ impl Plan {
             calm_us: *random.pick(&[150_000, 500_000, 2_000_000]),
             last_write_wins: random.chance(120_000),
             buffered: random.chance(250_000),
-            primaries_only: random.chance(300_000) && profile != Profile::Handoff,
+            primaries_only: match profile {
+                Profile::Handoff => false,
+                // What a sloppy quorum misses proves nothing.
+                Profile::Rebuild => true,
+                _ => random.chance(300_000),
+            },
             // Without it, reads and hints have to heal, and what a store has forgotten stays so for longer.
             anti_entropy: random.chance(650_000)
-                && !matches!(profile, Profile::Copies | Profile::Handoff),
+                && !matches!(
+                    profile,
+                    Profile::Copies | Profile::Handoff | Profile::Rebuild
+                ),
             liveness: random.chance(200_000),
             faults,
             operations,

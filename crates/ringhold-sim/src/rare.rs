@@ -39,6 +39,10 @@ rare_events! {
     StandIn = "fallback asked to stand in",
     /// Every home had given its receipt for what a fallback kept.
     HintDelivered = "hint delivered",
+    /// A store that was in doubt had been compared with every other home.
+    StoreRebuilt = "store rebuilt",
+    /// A replica was asked for a key and did not know whether it had lost it.
+    AskedInDoubt = "replica in doubt asked",
     /// Anti-entropy found keys that differed, and merged them.
     KeyMended = "key mended by anti-entropy",
     /// The scrub found a sum that was not that of the objects.

@@ -183,6 +183,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     cluster.check_holdings();
     remove_rotten(cluster, &adversary);
     drain_hints(cluster).await?;
+    all_whole(cluster).await?;
     check_placement(cluster)?;
     if cluster.plan().anti_entropy {
         converge(cluster).await?;
@@ -263,6 +264,23 @@ async fn drain_hints(cluster: &Cluster) -> Result<(), Violation> {
         };
         if executor.now_us() >= until_us {
             return i09_hints::check(node, rows, bytes, HEALING_US / 1_000_000);
+        }
+        executor.sleep(200_000).await;
+    }
+}
+
+/// Waits until every store has made up for what it lost (T18).
+async fn all_whole(cluster: &Cluster) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + HEALING_US;
+    loop {
+        let nodes = 0..cluster.plan().nodes;
+        let progress = |node: usize| Some((node, cluster.node(node)?.rebuild_progress()?));
+        let Some((node, progress)) = nodes.filter_map(progress).next() else {
+            return Ok(());
+        };
+        if executor.now_us() >= until_us {
+            return Err(i17_liveness::in_doubt(node, &progress));
         }
         executor.sleep(200_000).await;
     }

@@ -71,6 +71,8 @@ impl fmt::Debug for Lineage {
 pub struct StoreIdentity {
     /// The store on disk.
     pub store_id: StoreId,
+    /// New whenever recovery had to settle a doubt: something that had been flushed could not be read.
+    pub lineage: Lineage,
     /// Half of the actor under which this store makes dots.
     pub incarnation: Incarnation,
     /// Counts the openings, from 1.
@@ -129,6 +131,7 @@ impl StoreMeta {
     pub(crate) fn identity(&self) -> StoreIdentity {
         StoreIdentity {
             store_id: self.store_id,
+            lineage: self.lineage,
             incarnation: self.incarnation,
             boot_number: self.boot_number,
             fingerprint_key: self.fingerprint_key,

@@ -121,6 +121,16 @@ impl Object {
             .any(|version| !version.content.is_tombstone())
     }
 
+    /// The bytes of all values together, without metadata.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        let bytes = |version: &Version| match &version.content {
+            Content::Value { bytes, .. } => bytes.len(),
+            Content::Tombstone => 0,
+        };
+        self.versions.iter().map(bytes).sum()
+    }
+
     #[must_use]
     pub fn greatest_timestamp(&self) -> Timestamp {
         self.versions

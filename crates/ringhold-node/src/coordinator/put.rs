@@ -207,6 +207,10 @@ impl Node {
         if !self.admission.is_admitted() {
             return Err(PutError::NotStarted(NotStarted::Starting));
         }
+        // A condition is judged by what is here, which may not be all of it.
+        if request.unchanged_since.is_some() && !self.judges_conditions_of(&request.name) {
+            return Err(PutError::NotStarted(NotStarted::Starting));
+        }
         self.check_reachable(&placement, &quorum)?;
 
         let mut notes = Notes::start(

@@ -244,6 +244,7 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Testify(_)
         | Request::Branches { .. }
         | Request::Leaves { .. }
+        | Request::Objects(_)
         | Request::LeafKeys { .. } => is_member,
     }
 }

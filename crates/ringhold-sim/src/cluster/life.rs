@@ -171,7 +171,8 @@ impl Cluster {
             // Reads fail now and then in some runs.
             StartError::Ring(RingRefused::Unreadable(_))
             | StartError::Properties(_)
-            | StartError::Hints(_) => {}
+            | StartError::Hints(_)
+            | StartError::Completeness(_) => {}
             StartError::Ring(_) => books.lock().fail(Violation::new(
                 "I20",
                 format!("n{node} does not start: {error}"),

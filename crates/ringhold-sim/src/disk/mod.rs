@@ -185,7 +185,7 @@ impl Disk {
         state.checkpoint_under_way = false;
         drop(state);
         self.0.rare.hit(Rare::DiskReplaced);
-        self.lost(None, true);
+        self.note_loss(None, true, true);
     }
 
     /// A row of the engine disappears; false if it has none of this key.
@@ -406,12 +406,17 @@ impl Disk {
     }
 
     fn lost(&self, key: Option<usize>, flushed_too: bool) {
+        self.note_loss(key, flushed_too, false);
+    }
+
+    fn note_loss(&self, key: Option<usize>, flushed_too: bool, replaced: bool) {
         let at_us = self.0.executor.now_us();
         self.0.books.lock().lost(Loss {
             node: self.0.node,
             at_us,
             key,
             flushed_too,
+            replaced,
         });
     }
 

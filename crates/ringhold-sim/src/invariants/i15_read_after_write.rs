@@ -1,11 +1,13 @@
 //! I15: where primaries alone take part and R + W > N, a get that begins after a put was acknowledged knows of
-//! it; unless some disk has lost the key since. A sloppy quorum promises no such thing (T8). Where the two are for
+//! it; unless a disk has lost the key since, or as many disks
+//! were replaced as had acknowledged it. A sloppy quorum promises no such thing (T8). Where the two are for
 //! different numbers of replicas, N is the greater: both ask among the first so many primaries, so R and W of
 //! those have one in common.
 
 use super::Violation;
 use crate::books::{Books, Loss, Outcome};
 use ringhold_core::version::Object;
+use std::collections::BTreeSet;
 
 /// # Errors
 /// If an answer lacks a put that had been acknowledged before its question.
@@ -32,7 +34,7 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
         if before
             && r.required + w > r.n.max(n)
             && !object.context().covers(dot)
-            && !is_excused(books, asked.key, operation.called_us)
+            && !is_excused(books, asked.key, operation.called_us, w)
         {
             let text = format!(
                 "key {}: operation {number} was acknowledged before operation {read} asked {} replicas, and is not in the answer",
@@ -44,11 +46,19 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
     Ok(())
 }
 
-fn is_excused(books: &Books, key: usize, since_us: u64) -> bool {
-    let counts = |loss: &Loss| {
+/// A disk that lost some of what it had without anybody's knowledge is an excuse. Disks that were replaced are none as long
+/// as fewer were than had acknowledged the put: their nodes know that they know nothing (T18).
+fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bool {
+    let touches = |loss: &&Loss| {
         loss.at_us >= since_us
             && loss.key.is_none_or(|lost| lost == key)
             && (loss.flushed_too || books.rules.buffered)
     };
-    books.losses.iter().any(counts)
+    let (replaced, others): (Vec<&Loss>, Vec<&Loss>) = books
+        .losses
+        .iter()
+        .filter(touches)
+        .partition(|loss| loss.replaced);
+    let replaced: BTreeSet<usize> = replaced.into_iter().map(|loss| loss.node).collect();
+    !others.is_empty() || replaced.len() >= usize::try_from(w).unwrap_or(usize::MAX)
 }

@@ -2,6 +2,7 @@
 //! second each.
 
 use super::Violation;
+use ringhold_node::RebuildProgress;
 
 /// The violation that a healed cluster is which does not answer.
 #[must_use]
@@ -12,4 +13,10 @@ pub fn silent(what: &str, node: usize, key: usize, attempts: u32) -> Violation {
             "{what} of key {key} at n{node} still fails after healing, {attempts} times in a row"
         ),
     )
+}
+
+/// The violation that a store is which is still in doubt long after all others can be reached.
+#[must_use]
+pub fn in_doubt(node: usize, progress: &RebuildProgress) -> Violation {
+    Violation::new("I17", format!("n{node} is still rebuilding: {progress:?}"))
 }

@@ -99,6 +99,7 @@ impl Part for Request {
                 kind(writer, 12, partition);
                 writer.u16(*leaf);
             }
+            Self::Objects(page) => kind(writer, 20, page),
         }
     }
 
@@ -124,6 +125,7 @@ impl Part for Request {
                 partition: Part::read(reader)?,
                 leaf: reader.u16("leaf")?,
             },
+            20 => Self::Objects(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -144,6 +146,7 @@ impl Part for Reply {
             Self::Branches(branches) => kind(writer, 10, branches),
             Self::Leaves(leaves) => kind(writer, 11, leaves),
             Self::LeafKeys(entries) => kind(writer, 12, entries),
+            Self::Objects(page) => kind(writer, 20, page),
         }
     }
 
@@ -163,6 +166,7 @@ impl Part for Reply {
             10 => Self::Branches(Part::read(reader)?),
             11 => Self::Leaves(Part::read(reader)?),
             12 => Self::LeafKeys(Part::read(reader)?),
+            20 => Self::Objects(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

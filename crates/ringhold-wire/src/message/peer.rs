@@ -32,6 +32,8 @@ pub enum Request {
     Leaves { partition: u32, branch: u8 },
     /// The keys of one leaf with their digests.
     LeafKeys { partition: u32, leaf: u16 },
+    /// A page of the objects of some leaves.
+    Objects(PageRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -107,6 +109,28 @@ impl ObjectDigest {
     }
 }
 
+/// No cursor is longer, in bytes.
+pub const CURSOR_BYTES_MAX: usize = 64;
+
+/// Asks for the objects of a run of leaves of a partition, in the order of the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    pub partition: u32,
+    /// The first leaf of the run, and the last.
+    pub first_leaf: u16,
+    pub last_leaf: u16,
+    /// Where the page before ended, in the words of the node that sent it; empty for the first page.
+    pub cursor: Bytes,
+}
+
+/// Some objects, and where the next page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub objects: Vec<(ObjectName, Object)>,
+    /// Empty after the last page.
+    pub cursor: Bytes,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Here, and how this node is.
@@ -123,6 +147,7 @@ pub enum Reply {
     Branches(Box<[NodeHash; FANOUT]>),
     Leaves(Box<[LeafSum; FANOUT]>),
     LeafKeys(Vec<LeafEntry>),
+    Objects(Page),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
     /// The request was not carried out.

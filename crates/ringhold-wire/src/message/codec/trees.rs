@@ -1,6 +1,6 @@
 //! The parts of messages about hash trees.
 
-use super::super::peer::LeafEntry;
+use super::super::peer::{CURSOR_BYTES_MAX, LeafEntry, Page, PageRequest};
 use super::{ObjectName, Part};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash};
@@ -69,5 +69,45 @@ impl Part for Vec<LeafEntry> {
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         reader.list::<_, ENTRY_BYTES_MIN>("leaf entries", Part::read)
+    }
+}
+
+/// Three empty names, and an object's version, length of context and count of versions.
+const OBJECT_BYTES_MIN: usize = 3 * 4 + 1 + 4 + 4;
+
+impl Part for PageRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.partition);
+        writer.u16(self.first_leaf);
+        writer.u16(self.last_leaf);
+        writer.bytes_within("cursor", &self.cursor, CURSOR_BYTES_MAX);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            partition: reader.u32("partition")?,
+            first_leaf: reader.u16("leaf")?,
+            last_leaf: reader.u16("leaf")?,
+            cursor: reader.bytes("cursor", CURSOR_BYTES_MAX)?,
+        })
+    }
+}
+
+impl Part for Page {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(&self.objects, |writer, (name, object)| {
+            name.write(writer);
+            object.write(writer);
+        });
+        writer.bytes_within("cursor", &self.cursor, CURSOR_BYTES_MAX);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            objects: reader.list::<_, OBJECT_BYTES_MIN>("objects", |reader| {
+                Ok((Part::read(reader)?, Part::read(reader)?))
+            })?,
+            cursor: reader.bytes("cursor", CURSOR_BYTES_MAX)?,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, text,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, object, text,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -16,8 +16,8 @@ use ringhold_core::tree::{LeafSum, NodeHash};
 use ringhold_core::version::{ContextToken, Dot, Timestamp};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::peer::{
-    BucketProperties, ClientGot, ClientPut, LeafEntry, MergeRequest, ObjectDigest, Refusal, Reply,
-    Request,
+    BucketProperties, ClientGot, ClientPut, LeafEntry, MergeRequest, ObjectDigest, Page,
+    PageRequest, Refusal, Reply, Request,
 };
 use ringhold_wire::message::{
     GetAnswer, GetError, GetOptions, GetRequest, NotStarted, PutAnswer, PutError, PutOptions,
@@ -162,6 +162,15 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 leaf: 1_023,
             },
         ),
+        (
+            "objects",
+            Request::Objects(PageRequest {
+                partition: 255,
+                first_leaf: 3,
+                last_leaf: 1_023,
+                cursor: "here".into(),
+            }),
+        ),
     ]
 }
 
@@ -274,6 +283,13 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
                 name: name(),
                 digest: 0xd16e57,
             }]),
+        ),
+        (
+            "objects",
+            Reply::Objects(Page {
+                objects: vec![(name(), object())],
+                cursor: "there".into(),
+            }),
         ),
         ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),
         ("testimony: earlier", Reply::Testimony(Testimony::Earlier)),

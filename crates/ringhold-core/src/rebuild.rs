@@ -1,0 +1,173 @@
+//! Whether a store may say "not found" (T18).
+//!
+//! A disk that was replaced, a directory that was put back from a copy, a log with a hole: a store like this lacks
+//! keys that the node once promised to have, and its "not found" is worth nothing. Counted towards R it would make
+//! acknowledged writes disappear from reads, although as many disks have them as were promised. So such a store
+//! says "don't know" until it has compared itself with every other home of its partitions.
+//!
+//! A store that is merely *new*, because the cluster is, looks the same from inside: empty. The others tell. Every start
+//! of a node is told to all members ([`boot`](crate::boot)), so if more than half of all members, the node itself among
+//! them, have never heard of the node, and none has, it has nothing to make up for.
+//!
+//! A partition is known again once an exchange with each other home is done, whether or not that home is itself being
+//! rebuilt: whatever the node had acknowledged with others is at one of them, unless as many disks were lost as
+//! had promised it. A home that is gone for good would be waited for for ever, so an operator may do without it.
+//!
+//! Not here: how the exchanges are done, and what is kept of the outcome; see `rebuild` in the node.
+
+use crate::boot::Inquiry;
+use crate::id::NodeId;
+use crate::ring::Partition;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the other members' words make of an empty store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newness {
+    /// Too few have answered.
+    Open,
+    /// The node is new: nobody knows anything that its store lacks.
+    New,
+    /// Somebody knew this node with another store.
+    Known,
+}
+
+/// What follows for a store that was created at this start.
+#[must_use]
+pub fn newness(inquiry: &Inquiry) -> Newness {
+    if inquiry.is_contradicted() || inquiry.confirming() > 0 {
+        Newness::Known
+    } else if 2 * (inquiry.ignorant() + 1) > inquiry.members() + 1 {
+        Newness::New
+    } else {
+        Newness::Open
+    }
+}
+
+/// The exchanges that a rebuilding store still has before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outstanding {
+    homes: BTreeMap<Partition, BTreeSet<NodeId>>,
+}
+
+impl Outstanding {
+    /// Of each partition of which the node is a home, the other homes.
+    #[must_use]
+    pub fn new(homes: impl IntoIterator<Item = (Partition, BTreeSet<NodeId>)>) -> Self {
+        Self {
+            homes: homes.into_iter().collect(),
+        }
+    }
+
+    /// The partitions that are known by now; they are not named again.
+    pub fn take_settled(&mut self) -> Vec<Partition> {
+        let settled: Vec<Partition> = self
+            .homes
+            .iter()
+            .filter(|(_, homes)| homes.is_empty())
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in &settled {
+            self.homes.remove(partition);
+        }
+        settled
+    }
+
+    /// An exchange was done.
+    pub fn done(&mut self, partition: Partition, home: NodeId) {
+        if let Some(homes) = self.homes.get_mut(&partition) {
+            homes.remove(&home);
+        }
+    }
+
+    /// An operator has decided that this node will not be waited for.
+    pub fn without(&mut self, home: NodeId) {
+        for homes in self.homes.values_mut() {
+            homes.remove(&home);
+        }
+    }
+
+    /// The exchanges that are left, partition by partition.
+    pub fn pairs(&self) -> impl Iterator<Item = (Partition, NodeId)> + '_ {
+        let pair = |(&partition, homes): (&Partition, &BTreeSet<NodeId>)| {
+            homes
+                .iter()
+                .map(move |home| (partition, *home))
+                .collect::<Vec<_>>()
+        };
+        self.homes.iter().flat_map(pair)
+    }
+
+    /// Partitions that are not known yet.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.homes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::{Boot, Testimony};
+    use crate::id::BootId;
+
+    fn inquiry(members: usize, said: &[Testimony]) -> Inquiry {
+        let mut inquiry = Inquiry::among(members);
+        for (member, testimony) in said.iter().enumerate() {
+            inquiry.hear(NodeId(member as u128), *testimony);
+        }
+        inquiry
+    }
+
+    #[test]
+    fn a_store_is_new_if_most_have_never_heard_of_its_node_and_none_has() {
+        use Testimony::{Earlier, Later, Nothing};
+        let later = Later(Boot {
+            number: 7,
+            id: BootId(1),
+        });
+        for (members, said, expected) in [
+            (0, &[][..], Newness::New),
+            (1, &[], Newness::Open),
+            (1, &[Nothing], Newness::New),
+            (2, &[], Newness::Open),
+            (2, &[Nothing], Newness::New),
+            (4, &[Nothing], Newness::Open),
+            (4, &[Nothing, Nothing], Newness::New),
+            (4, &[Nothing, Nothing, Nothing, later], Newness::Known),
+            (4, &[later], Newness::Known),
+            (4, &[Earlier], Newness::Known),
+        ] {
+            let found = newness(&inquiry(members, said));
+            assert_eq!(found, expected, "{members} others said {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_is_known_after_an_exchange_with_each_other_home() {
+        let homes = |ids: &[u128]| ids.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+        let mut outstanding = Outstanding::new([
+            (Partition(1), homes(&[2, 3])),
+            (Partition(2), homes(&[3, 4])),
+            (Partition(5), homes(&[])),
+        ]);
+        assert_eq!(
+            outstanding.take_settled(),
+            [Partition(5)],
+            "it has no other home"
+        );
+        outstanding.done(Partition(1), NodeId(2));
+        outstanding.done(Partition(1), NodeId(2));
+        assert!(
+            outstanding.take_settled().is_empty(),
+            "one of two is not all"
+        );
+        outstanding.done(Partition(1), NodeId(3));
+        assert_eq!(outstanding.take_settled(), [Partition(1)]);
+        outstanding.without(NodeId(4));
+        let left: Vec<_> = outstanding.pairs().collect();
+        assert_eq!(left, [(Partition(2), NodeId(3))]);
+        outstanding.done(Partition(2), NodeId(3));
+        assert_eq!(outstanding.take_settled(), [Partition(2)]);
+        assert_eq!(outstanding.partitions(), 0);
+    }
+}

@@ -1,0 +1,98 @@
+//! Objects in the order of the ring, a page at a time, for a node that lacks many of them.
+//!
+//! Comparing key by key costs what the difference costs, which is too much where nearly everything differs: a disk that
+//! was replaced gets its objects in pages instead. A page ends after so many bytes or objects, and says where the next one
+//! begins, so whoever asks may stop in between and go on later, or with a page that was lost. Merges commute, so it does not
+//! matter what is written meanwhile.
+//!
+//! A record that can't be read is left out: it is lost here, and other homes have it.
+
+use crate::node::Node;
+use bytes::Bytes;
+use ringhold_core::ring::Partition;
+use ringhold_core::tree::{Leaf, leaf_arc};
+use ringhold_storage::{KeyRange, Keyspace, ReadError, StorageKey, Store};
+use ringhold_wire::message::peer::{Page, PageRequest, Refusal};
+use ringhold_wire::record::Record;
+
+/// Objects in one page, at most.
+const PAGE_OBJECTS: usize = 256;
+/// Bytes of records after which a page ends. The last one may be as large as an object may be.
+const PAGE_BYTES: usize = 1 << 20;
+/// Rows read at once.
+const ROWS: usize = 16;
+
+impl Node {
+    /// A page of the objects of some leaves; refused if this node is no home of the partition.
+    pub(crate) fn page(&self, request: &PageRequest) -> Result<Page, Refusal> {
+        let partition = self.own(request.partition)?;
+        let mut range = self
+            .range_of_leaves(partition, request.first_leaf, request.last_leaf)
+            .ok_or(Refusal::Malformed)?;
+        if !request.cursor.is_empty() {
+            let cursor =
+                <[u8; 32]>::try_from(&request.cursor[..]).map_err(|_| Refusal::Malformed)?;
+            range.start = range.start.max(StorageKey(cursor));
+        }
+        let mut objects = Vec::new();
+        let mut bytes = 0;
+        while bytes < PAGE_BYTES && objects.len() < PAGE_OBJECTS {
+            let (rows, next) = readable_rows(self.store(), Keyspace::Objects, &range, ROWS)
+                .map_err(|_| Refusal::StoreFailed)?;
+            for (_, row) in rows {
+                bytes += row.len();
+                if let Ok(record) = Record::decode(row) {
+                    objects.push((record.name, record.object));
+                }
+            }
+            let Some(next) = next else {
+                let cursor = Bytes::new();
+                return Ok(Page { objects, cursor });
+            };
+            range.start = next;
+        }
+        let cursor = Bytes::copy_from_slice(&range.start.0);
+        Ok(Page { objects, cursor })
+    }
+
+    /// The keys of a run of leaves; none if there is no such run.
+    fn range_of_leaves(&self, partition: Partition, first: u16, last: u16) -> Option<KeyRange> {
+        let count = self.ring.partition_count();
+        let (first, last) = (Leaf::new(first)?, Leaf::new(last)?);
+        if first > last {
+            return None;
+        }
+        let start = leaf_arc(count, partition, first).start().0;
+        let end = leaf_arc(count, partition, last).end().0;
+        Some(KeyRange {
+            start: StorageKey::new(start, 0),
+            end: end.checked_add(1).map(|next| StorageKey::new(next, 0)),
+        })
+    }
+}
+
+/// Rows with their keys, in order.
+pub(crate) type Rows = Vec<(StorageKey, Bytes)>;
+
+/// The first rows of a range that can be read, and the key from which to go on, if there may be more.
+pub(crate) fn readable_rows(
+    store: &Store,
+    keyspace: Keyspace,
+    range: &KeyRange,
+    limit: usize,
+) -> Result<(Rows, Option<StorageKey>), ReadError> {
+    match store.range(keyspace, range, limit) {
+        Ok(rows) => {
+            let next = rows.last().and_then(|(key, _)| key.successor());
+            let next = next.filter(|_| rows.len() == limit);
+            Ok((rows, next))
+        }
+        Err(ReadError::Corrupt { key, .. }) => {
+            // What lies before it can be read; it is left out, and the rest follows.
+            let before = KeyRange::new(range.start, key);
+            let rows = store.range(keyspace, &before, limit)?;
+            Ok((rows, key.successor()))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,340 @@
+//! A store that may lack what it once had, and fills itself from the others (T18).
+//!
+//! Why a store is in doubt, and when a partition is known again, is decided in `ringhold_core::rebuild`. Here is the rest. As
+//! long as a partition is in doubt, this node answers questions about its keys with "don't know", takes writes like any other
+//! home, and serves exchanges, so two nodes with empty disks can fill each other. Meanwhile one task compares each of its
+//! partitions with each other home and takes over whatever it lacks: hash trees say which leaves differ, their
+//! objects come in [pages](crate::pages), and enter by merge, so that nothing that was written here meanwhile is
+//! overwritten (T10). What is known again is only written down at the very end; a restart in between compares anew, which costs a
+//! few hashes for what is there already.
+//!
+//! ```text
+//! created ─ most members never heard of this node ────────────────→ whole
+//! created, another lineage, an old copy → in doubt ─ exchanges ───→ whole
+//! ```
+//!
+//! Keys of which this node is no home are known again when all its partitions are: what it may have kept for others as a
+//! fallback nobody can tell.
+//!
+//! Homes that can't be reached are waited for; [`Node::rebuild_without`] does without one that will not come back.
+
+mod pull;
+mod row;
+
+use crate::env::{Deadline, Environment};
+use crate::gather::Gather;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
+use crate::metrics::Counter;
+use crate::node::Node;
+use crate::replica::Replica;
+use pull::Pull;
+use ringhold_core::boot::Inquiry;
+use ringhold_core::id::NodeId;
+use ringhold_core::rebuild::{Newness, Outstanding, newness};
+use ringhold_core::ring::{Partition, Ring};
+use ringhold_storage::{ReadError, Store};
+use ringhold_wire::message::ObjectName;
+use ringhold_wire::message::peer::Refusal;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::Notify;
+
+/// Exchanges under way at once.
+const EXCHANGES_MAX: usize = 4;
+/// After a round that brought nothing to its end, in microseconds.
+const PAUSE_US: u64 = 500_000;
+
+/// How far rebuilding has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RebuildProgress {
+    /// Partitions of which this node is a home, and those of them in doubt.
+    pub partitions: usize,
+    pub partitions_in_doubt: usize,
+    /// Objects that were taken over since the start, and the bytes of their values.
+    pub objects: u64,
+    pub object_bytes: u64,
+    /// How long it has taken so far, in microseconds.
+    pub elapsed_us: u64,
+    /// Homes that are waited for and can't be reached.
+    pub waits_for: Vec<NodeId>,
+}
+
+/// What this node knows of the completeness of its own store.
+pub(crate) struct Rebuild {
+    in_doubt: AtomicBool,
+    /// Of each partition of the ring, whether its keys are known although the store is in doubt.
+    known: Vec<AtomicBool>,
+    begun: Notify,
+    /// Homes that are not waited for.
+    without: Mutex<BTreeSet<NodeId>>,
+    partitions: AtomicUsize,
+    in_doubt_partitions: AtomicUsize,
+    pub(crate) objects: Counter,
+    pub(crate) object_bytes: Counter,
+    since_us: AtomicU64,
+}
+
+impl Rebuild {
+    /// As an opened store says of itself.
+    pub(crate) fn of(store: &Store, ring: &Ring, me: NodeId) -> Result<Self, ReadError> {
+        let in_doubt = !row::is_whole(store, me)?;
+        #[cfg(feature = "known-bad")]
+        let in_doubt = in_doubt && !known_bad::is(Variant::EmptyStoreIsWhole);
+        let count = ring.partition_count().count();
+        Ok(Self {
+            in_doubt: AtomicBool::new(in_doubt),
+            known: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            begun: Notify::new(),
+            without: Mutex::default(),
+            partitions: AtomicUsize::new(0),
+            in_doubt_partitions: AtomicUsize::new(0),
+            objects: Counter::default(),
+            object_bytes: Counter::default(),
+            since_us: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Acquire)
+    }
+
+    fn is_known(&self, partition: Partition) -> bool {
+        let at = usize::try_from(partition.0).ok();
+        let known = at.and_then(|at| self.known.get(at));
+        known.is_some_and(|known| known.load(Ordering::Acquire))
+    }
+
+    fn set_known(&self, partition: Partition, is_known: bool) {
+        let at = usize::try_from(partition.0).expect("partitions are fewer than bytes");
+        self.known[at].store(is_known, Ordering::Release);
+    }
+
+    fn without(&self) -> BTreeSet<NodeId> {
+        let without = self.without.lock();
+        without.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Node {
+    /// Whether this node's "not found" can be believed for a key.
+    pub(crate) fn vouches_for(&self, name: &ObjectName) -> bool {
+        if !self.rebuild.in_doubt() {
+            return true;
+        }
+        let partition = self.ring.partition_count().partition_of(name.position());
+        self.vouches_for_partition(partition)
+    }
+
+    /// Whether a condition on a key can be judged here.
+    pub(crate) fn judges_conditions_of(&self, name: &ObjectName) -> bool {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::RebuildingJudgesConditions) {
+            return true;
+        }
+        self.vouches_for(name)
+    }
+
+    /// The same for all keys of a partition.
+    pub(crate) fn vouches_for_partition(&self, partition: Partition) -> bool {
+        !self.rebuild.in_doubt() || self.rebuild.is_known(partition)
+    }
+
+    /// Draws the conclusions from what the other members have said of this start.
+    pub(crate) async fn reconsider(&self, inquiry: &Inquiry, created: bool) -> Result<(), Refusal> {
+        let rebuild = &self.rebuild;
+        if rebuild.in_doubt() {
+            if created && newness(inquiry) == Newness::New {
+                self.replica
+                    .keep_row(row::whole(self.store(), self.id))
+                    .await?;
+                rebuild.in_doubt.store(false, Ordering::Release);
+            }
+            return Ok(());
+        }
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::EmptyStoreIsWhole) {
+            return Ok(());
+        }
+        if inquiry.is_contradicted() {
+            tracing::warn!(
+                "this store is older than the others remember: it is compared with theirs before it counts"
+            );
+            for known in &rebuild.known {
+                known.store(false, Ordering::Release);
+            }
+            rebuild.in_doubt.store(true, Ordering::Release);
+            self.replica.keep_row(row::in_doubt(self.id)).await?;
+            rebuild.begun.notify_one();
+        }
+        Ok(())
+    }
+
+    /// How far rebuilding has come; none if there is nothing to rebuild.
+    #[must_use]
+    pub fn rebuild_progress(&self) -> Option<RebuildProgress> {
+        let rebuild = &self.rebuild;
+        rebuild.in_doubt().then(|| RebuildProgress {
+            partitions: rebuild.partitions.load(Ordering::Relaxed),
+            partitions_in_doubt: rebuild.in_doubt_partitions.load(Ordering::Relaxed),
+            objects: rebuild.objects.count(),
+            object_bytes: rebuild.object_bytes.count(),
+            elapsed_us: self
+                .environment
+                .now_us()
+                .saturating_sub(rebuild.since_us.load(Ordering::Relaxed)),
+            waits_for: self.waited_for(),
+        })
+    }
+
+    fn waited_for(&self) -> Vec<NodeId> {
+        let without = self.rebuild.without();
+        let mut waited_for = BTreeSet::new();
+        for (partition, others) in self.other_homes() {
+            if !self.rebuild.is_known(partition) {
+                waited_for.extend(others);
+            }
+        }
+        let mut waited_for: Vec<NodeId> = waited_for.into_iter().collect();
+        waited_for.retain(|home| !without.contains(home) && !self.is_reachable(*home));
+        waited_for
+    }
+
+    /// Goes on without a home that will not come back: what only that one had is lost, and missing keys are "not found"
+    /// from then on. Holds until this node starts again.
+    pub fn rebuild_without(&self, home: NodeId) {
+        tracing::warn!(%home, "rebuilding does without this node, as an operator said");
+        let without = self.rebuild.without.lock();
+        without.unwrap_or_else(PoisonError::into_inner).insert(home);
+        self.rebuild.begun.notify_one();
+    }
+
+    /// The partitions of which this node is a home, each with its other homes.
+    fn other_homes(&self) -> Vec<(Partition, BTreeSet<NodeId>)> {
+        let count = self.ring.partition_count().count();
+        let homes = (0..count).map(Partition).filter_map(|partition| {
+            let homes = self.homes_of_partition(partition);
+            homes
+                .contains(&self.id)
+                .then(|| (partition, homes.into_iter().filter(|home| *home != self.id)))
+        });
+        homes
+            .map(|(partition, others)| (partition, others.collect()))
+            .collect()
+    }
+}
+
+/// Rebuilds whenever the store is in doubt, for as long as the node lives.
+pub(crate) async fn run(
+    node: Weak<Node>,
+    rebuild: Arc<Rebuild>,
+    environment: Arc<dyn Environment>,
+) {
+    loop {
+        while !rebuild.in_doubt() {
+            rebuild.begun.notified().await;
+        }
+        let Some(node) = node.upgrade() else {
+            return;
+        };
+        rebuild
+            .since_us
+            .store(environment.now_us(), Ordering::Relaxed);
+        if fill(&node).await.is_err() {
+            // The store has failed, and this process with it.
+            return;
+        }
+    }
+}
+
+/// Exchanges with all homes of all partitions, until none is left.
+async fn fill(node: &Arc<Node>) -> Result<(), Refusal> {
+    let rebuild = &node.rebuild;
+    let homes = node.other_homes();
+    rebuild.partitions.store(homes.len(), Ordering::Relaxed);
+    #[cfg(feature = "known-bad")]
+    let homes = known_bad::one_each(homes);
+    #[cfg(feature = "known-bad")]
+    if known_bad::is(Variant::WholeBeforeRebuilt) {
+        node.replica
+            .keep_row(row::whole(node.store(), node.id))
+            .await?;
+    }
+    let mut outstanding = Outstanding::new(homes);
+    loop {
+        rebuild
+            .without()
+            .into_iter()
+            .for_each(|home| outstanding.without(home));
+        for partition in outstanding.take_settled() {
+            rebuild.set_known(partition, true);
+        }
+        rebuild
+            .in_doubt_partitions
+            .store(outstanding.partitions(), Ordering::Relaxed);
+        if outstanding.partitions() == 0 || !rebuild.in_doubt() {
+            break;
+        }
+        if !round(node, &mut outstanding).await {
+            let now_us = node.environment.now_us();
+            node.environment
+                .sleep_until(now_us.saturating_add(PAUSE_US))
+                .await;
+        }
+    }
+    if rebuild.in_doubt() {
+        tracing::info!(
+            objects = rebuild.objects.count(),
+            "the store has been compared with every other home: its answers count again"
+        );
+        let whole = row::whole(node.store(), node.id);
+        node.replica.keep_row(whole).await?;
+        node.metrics.stores_rebuilt.add(1);
+        rebuild.in_doubt.store(false, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// One attempt at each exchange that is left, a few at a time. Whether any was done.
+async fn round(node: &Arc<Node>, outstanding: &mut Outstanding) -> bool {
+    let pairs: Vec<_> = outstanding
+        .pairs()
+        .filter(|(_, home)| node.is_reachable(*home))
+        .collect();
+    let mut left = pairs.into_iter();
+    let never = Deadline { at_us: u64::MAX };
+    let mut exchanges = Gather::until(Arc::clone(&node.environment), never);
+    let mut ask = |exchanges: &mut Gather<_, bool>| {
+        if let Some((partition, home)) = left.next() {
+            let pull = Pull::new(node, partition, home);
+            exchanges.ask((partition, home), Box::pin(pull.run()));
+        }
+    };
+    (0..EXCHANGES_MAX).for_each(|_| ask(&mut exchanges));
+    let mut progressed = false;
+    while let Some(((partition, home), is_done)) = exchanges.next().await {
+        if is_done {
+            progressed = true;
+            outstanding.done(partition, home);
+            let settled = outstanding.take_settled();
+            settled
+                .into_iter()
+                .for_each(|partition| node.rebuild.set_known(partition, true));
+            let left = outstanding.partitions();
+            node.rebuild
+                .in_doubt_partitions
+                .store(left, Ordering::Relaxed);
+        }
+        ask(&mut exchanges);
+    }
+    progressed
+}
+
+impl Replica {
+    /// Whether what another home has would change nothing here.
+    fn has_all_of(&self, name: &ObjectName, theirs: &ringhold_core::version::Object) -> bool {
+        self.fetch(name)
+            .is_ok_and(|ours| ours.context().includes(theirs.context()))
+    }
+}

@@ -1,0 +1,150 @@
+//! One exchange of a rebuilding store: everything that another home has of a partition and this one lacks.
+
+use crate::anti_entropy::Exchange;
+use crate::env::Deadline;
+use crate::gather::Gather;
+use crate::node::Node;
+use crate::replica::Kept;
+use ringhold_core::id::NodeId;
+use ringhold_core::ring::Partition;
+use ringhold_core::tree::Leaf;
+use ringhold_core::version::Object;
+use ringhold_wire::message::ObjectName;
+use ringhold_wire::message::peer::{MergeRequest, PageRequest, Refusal, Reply, Request};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How long one page may take, in microseconds.
+const PATIENCE_US: u64 = 10_000_000;
+/// How long what this node's own disk refused for the moment waits, in microseconds.
+const BREATH_US: u64 = 20_000;
+
+/// See the module.
+pub(super) struct Pull {
+    node: Arc<Node>,
+    partition: Partition,
+    home: NodeId,
+}
+
+impl Pull {
+    pub(super) fn new(node: &Arc<Node>, partition: Partition, home: NodeId) -> Self {
+        Self {
+            node: Arc::clone(node),
+            partition,
+            home,
+        }
+    }
+
+    /// True once everything that the home had when this began is here, on disk.
+    pub(super) async fn run(self) -> bool {
+        let exchange = Exchange {
+            node: &self.node,
+            partition: self.partition,
+            peer: self.home,
+        };
+        let Some(leaves) = exchange.differing_leaves().await else {
+            return false;
+        };
+        for (first, last) in runs(&leaves) {
+            if !self.take_over(first, last).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The objects of some leaves, page by page.
+    async fn take_over(&self, first_leaf: u16, last_leaf: u16) -> bool {
+        let mut cursor = bytes::Bytes::new();
+        loop {
+            let request = Request::Objects(PageRequest {
+                partition: self.partition.0,
+                first_leaf,
+                last_leaf,
+                cursor,
+            });
+            let deadline = Deadline::after(&*self.node.environment, PATIENCE_US);
+            let reply = self.node.call(self.home, request, deadline).await;
+            let Ok(Reply::Objects(page)) = reply else {
+                return false;
+            };
+            if !self.merge(page.objects).await {
+                return false;
+            }
+            if page.cursor.is_empty() {
+                return true;
+            }
+            cursor = page.cursor;
+        }
+    }
+
+    /// Merges a page into this store; true once a flush covers all of it.
+    async fn merge(&self, objects: Vec<(ObjectName, Object)>) -> bool {
+        let node = &self.node;
+        let mut left = objects;
+        left.retain(|(name, object)| !node.replica.has_all_of(name, object));
+        let deadline = Deadline::after(&*node.environment, PATIENCE_US);
+        while !left.is_empty() {
+            let mut merges = Gather::until(Arc::clone(&node.environment), deadline);
+            for (name, object) in left.drain(..) {
+                let request = MergeRequest {
+                    name: name.clone(),
+                    object: object.clone(),
+                    flushed: true,
+                };
+                let replica = Arc::clone(&node.replica);
+                let merge = async move { replica.merge(request, Kept::AsHome, deadline).await };
+                merges.ask((name, object), Box::pin(merge));
+            }
+            while let Some(((name, object), merged)) = merges.next().await {
+                match merged {
+                    Ok(_) => self.note(&object),
+                    Err(Refusal::Overloaded) => left.push((name, object)),
+                    Err(_) => return false,
+                }
+            }
+            if merges.outstanding().next().is_some() {
+                return false;
+            }
+            if !left.is_empty() {
+                let now_us = node.environment.now_us();
+                node.environment
+                    .sleep_until(now_us.saturating_add(BREATH_US))
+                    .await;
+            }
+        }
+        true
+    }
+
+    fn note(&self, object: &Object) {
+        let bytes = object.value_bytes() as u64;
+        self.node.rebuild.objects.add(1);
+        self.node.rebuild.object_bytes.add(bytes);
+    }
+}
+
+/// Leaves that follow each other, as (first, last).
+fn runs(leaves: &BTreeSet<Leaf>) -> Vec<(u16, u16)> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for leaf in leaves {
+        let number = u16::try_from(leaf.index()).expect("there are 1,024");
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_leaves_come_together() {
+        let leaves = [0, 1, 2, 5, 7, 8, 1_023];
+        let leaves = leaves.into_iter().filter_map(Leaf::new).collect();
+        assert_eq!(runs(&leaves), [(0, 2), (5, 5), (7, 8), (1_023, 1_023)]);
+        assert!(runs(&BTreeSet::new()).is_empty());
+    }
+}
