@@ -121,6 +121,8 @@ pub struct Books {
     /// For each node and key, the operations that its disk holds for certain, and since when.
     durable: Vec<BTreeMap<usize, BTreeMap<usize, u64>>>,
     pub losses: Vec<Loss>,
+    /// For each node and key, the operations that its disk held when it was replaced by an empty one.
+    replaced: BTreeMap<(usize, usize), BTreeSet<usize>>,
     pub settings: Settings,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
@@ -308,6 +310,21 @@ impl Books {
             .map(|(operation, _)| *operation)
     }
 
+    /// What a node had promised to keep, together with others, before its disk was replaced.
+    pub fn promised_before_replacement(
+        &self,
+        node: usize,
+        key: usize,
+    ) -> impl Iterator<Item = usize> + '_ {
+        let had = self.replaced.get(&(node, key)).into_iter().flatten();
+        let is_shared = |operation: &usize| {
+            let Operation { outcome, write, .. } = &self.operations[*operation];
+            let acknowledged = matches!(outcome, Some(Outcome::Acknowledged(_)));
+            acknowledged && write.as_ref().is_some_and(|write| write.dw >= 2)
+        };
+        had.copied().filter(is_shared)
+    }
+
     #[must_use]
     pub fn is_durable(&self, node: usize, key: usize, operation: usize) -> bool {
         self.durable[node]
@@ -361,10 +378,21 @@ impl Books {
             node,
             key,
             flushed_too,
+            replaced,
             ..
         } = loss;
         if !flushed_too {
             return;
+        }
+        if !replaced && key.is_none() {
+            // Put back from a copy: it takes a moment until the others say so.
+            self.replaced.retain(|(other, _), _| *other != node);
+        }
+        if replaced {
+            for (&key, operations) in &self.durable[node] {
+                let had = self.replaced.entry((node, key)).or_default();
+                had.extend(operations.keys());
+            }
         }
         match key {
             Some(key) => drop(self.durable[node].remove(&key)),

@@ -340,6 +340,10 @@ impl Plan {
         }
         if profile == Profile::Rebuild {
             faults.insert(FaultClass::Wipe);
+            // Whoever lacks keys must not judge by what it has.
+            if random.chance(300_000) {
+                operations.insert(OperationClass::Conditional);
+            }
         }
         let replicas = *random.pick(&[3, 3, 3, 2]);
         // Without a fallback there is no handoff.

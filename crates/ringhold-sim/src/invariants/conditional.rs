@@ -7,7 +7,8 @@
 //!
 //! - the dots that the same actor made on the key before are in the condition (an actor goes on counting only where the
 //!   record in its hands has all that it made);
-//! - so is every write that was on the coordinator's disk before the put began, unless that disk has lost it since. (Of a
+//! - so is every write that was on the coordinator's disk before the put began, unless that disk has lost it since; where the
+//!   whole disk was replaced, what was acknowledged with others counts nevertheless, because their node asks them (T18). (Of a
 //!   fallback that coordinates nothing is asked here: what it had may have come home and be gone.)
 //!
 //! And a refusal has a cause: some other write on the key that the condition had not seen, or whose name nobody knows.
@@ -50,12 +51,16 @@ pub fn check_dot(books: &Books, operation: usize, dot: Dot) -> Result<(), Violat
         };
         *other != operation && !books.write(*other).is_none_or(known)
     };
-    match books.durable_before(node, key, called_us).find(unseen) {
+    let promised = books
+        .promised_before_replacement(node, key)
+        .filter(|_| books.rules.primaries_only);
+    let here = books.durable_before(node, key, called_us).chain(promised);
+    match here.into_iter().find(unseen) {
         None => Ok(()),
         Some(other) => Err(Violation::new(
             NAME,
             format!(
-                "operation {operation} was to be refused: n{node}, which made {dot}, had operation {other} on its disk, and the condition had not seen it"
+                "operation {operation} was to be refused: n{node}, which made {dot}, has or had operation {other} on its disk, and the condition had not seen it"
             ),
         )),
     }
