@@ -248,6 +248,18 @@ impl HttpPool {
         }
     }
 
+    /// Has a node do something, such as `/ringhold/v1/rebuild/without/node2`. Any status but 200 is an error.
+    pub async fn act(&self, path: &str, timeout: Duration) -> Result<Bytes, ClientError> {
+        let request = Request::new(Method::POST, path.to_owned(), timeout)
+            .header("accept", "application/json")?;
+        let answer = self.request(&request).await?;
+        if answer.status == 200 {
+            Ok(answer.body)
+        } else {
+            Err(Unexpected::Status.at(self, &answer))
+        }
+    }
+
     /// A resource as it is, such as `/ringhold/v1/status`. Any status but 200 is an error.
     pub async fn resource(&self, path: &str, timeout: Duration) -> Result<Bytes, ClientError> {
         let request = Request::get(path, timeout).header("accept", "application/json")?;

@@ -72,6 +72,27 @@ impl Door for NodeDoor {
         status::ring(&self.node)
     }
 
+    fn rebuild_without(&self, member: &str) -> Result<(), String> {
+        let members = self.node.ring().members();
+        let Some(found) = members.iter().find(|known| known.name == member) else {
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            return Err(format!(
+                "no member is called {member}; there are {}\n",
+                names.join(", ")
+            ));
+        };
+        if self.node.is_reachable(found.id) {
+            return Err(format!(
+                "{member} can be reached: rebuilding will not do without it\n"
+            ));
+        }
+        if self.node.rebuild_progress().is_none() {
+            return Err("this node's store is whole: it waits for nobody\n".to_owned());
+        }
+        self.node.rebuild_without(found.id);
+        Ok(())
+    }
+
     async fn explain(&self, name: ObjectName, timeout_ms: u64) -> serde_json::Value {
         status::inspection(
             &self.node,

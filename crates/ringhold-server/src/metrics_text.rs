@@ -115,6 +115,16 @@ fn replication(page: &mut Page, node: &Node) {
             metrics.stand_ins.count(),
         ),
         (
+            "ringhold_reads_in_doubt_total",
+            "Questions of coordinators that this store could not answer, because it may have lost the key.",
+            metrics.reads_in_doubt.count(),
+        ),
+        (
+            "ringhold_stores_rebuilt_total",
+            "1 if this process made up for what its store had lost.",
+            metrics.stores_rebuilt.count(),
+        ),
+        (
             "ringhold_operations_repeated_total",
             "Retries that were given the dot of their first try.",
             metrics.operations_repeated.count(),
@@ -143,6 +153,15 @@ fn replication(page: &mut Page, node: &Node) {
     for (name, help, count) in rows {
         page.counter(name, help, count);
     }
+    let in_doubt = node
+        .rebuild_progress()
+        .map_or(0, |progress| progress.partitions_in_doubt as u64);
+    page.head(
+        "ringhold_partitions_in_doubt",
+        "gauge",
+        "Partitions whose keys this node may have lost and is fetching from the others.",
+    );
+    page.value("ringhold_partitions_in_doubt", "", in_doubt);
     let (rows, bytes) = node.hints_kept();
     page.head(
         "ringhold_hints_kept",

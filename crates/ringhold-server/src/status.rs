@@ -28,6 +28,7 @@ pub(crate) fn status(node: &Node) -> Value {
         "peers": peers(node),
         "hedge_us": node.hedge_us(),
         "hints": hints(node),
+        "rebuild": rebuild(node),
         "storage": {
             "incarnation": identity.incarnation.to_string(),
             "boot_number": identity.boot_number,
@@ -39,6 +40,24 @@ pub(crate) fn status(node: &Node) -> Value {
             "checkpoints": figures.checkpoints,
             "quarantined_segments": figures.quarantined_segments,
         },
+    })
+}
+
+/// How far this node's store has made up for what it lost; null if it is whole.
+fn rebuild(node: &Node) -> Value {
+    let Some(progress) = node.rebuild_progress() else {
+        return Value::Null;
+    };
+    let elapsed_s = progress.elapsed_us / 1_000_000;
+    let waits_for = progress.waits_for.iter();
+    let waits_for: Vec<String> = waits_for.map(|home| node_name(node, *home)).collect();
+    json!({
+        "partitions": progress.partitions,
+        "partitions_in_doubt": progress.partitions_in_doubt,
+        "objects": progress.objects,
+        "object_bytes": progress.object_bytes,
+        "elapsed_s": elapsed_s,
+        "waits_for": waits_for,
     })
 }
 

@@ -315,6 +315,14 @@ pub(crate) enum ClusterCommand {
     Status(NodeArgs),
     /// Who owns which partitions.
     Ring(NodeArgs),
+    /// How far nodes that lost their disk have got with filling it again, and whom they wait for.
+    Rebuild {
+        /// The node at `--at` does without this member, which will not come back: what only that one had is lost.
+        #[arg(long, value_name = "NAME")]
+        without: Option<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// What nodes keep for others that were away: holder, home, how much, since when, and why it waits.
     Hints(NodeArgs),
     /// Where a key lives, and what each replica holds.

@@ -61,6 +61,12 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// Who owns what.
     fn ring(&self) -> serde_json::Value;
 
+    /// Rebuilding this node's store goes on without a member that will not come back.
+    ///
+    /// # Errors
+    /// Why not, for a person.
+    fn rebuild_without(&self, member: &str) -> Result<(), String>;
+
     /// Where a key lives and what each replica holds.
     fn explain(
         &self,

@@ -261,6 +261,10 @@ impl<D: Door> Edge<D> {
             Route::Metrics => Ok(service::metrics(door)),
             Route::Status => Ok(service::document(&door.status())),
             Route::Ring => Ok(service::document(&door.ring())),
+            Route::RebuildWithout(member) => door
+                .rebuild_without(&member)
+                .map(|()| service::document(&door.status()))
+                .map_err(Problem::bad_request),
             Route::Explain(name) => Ok(service::document(
                 &door.explain(name, self.limits.request_ms).await,
             )),

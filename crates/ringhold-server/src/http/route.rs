@@ -77,6 +77,8 @@ pub(super) enum Route {
     Status,
     Ring,
     Explain(ObjectName),
+    /// Rebuilding goes on without the member of this name.
+    RebuildWithout(String),
     Object {
         bucket: BucketName,
         key: Bytes,
@@ -97,6 +99,7 @@ impl Route {
             Self::Properties(_) => "properties",
             Self::Explain(_) => "explain",
             Self::Status | Self::Ring => "status",
+            Self::RebuildWithout(_) => "administration",
             Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
         }
     }
@@ -155,6 +158,7 @@ const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
 const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
 const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
 const NEW_OBJECT: &str = "POST";
+const ACT: &str = "POST";
 
 /// Finds what a request is about.
 pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<Route, Unrouted> {
@@ -167,6 +171,11 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
         ["health", "ready"] => (Route::Ready, READ),
         ["ringhold", "v1", "status"] => (Route::Status, READ),
         ["ringhold", "v1", "ring"] => (Route::Ring, READ),
+        ["ringhold", "v1", "rebuild", "without", member] => {
+            let member = name("a member's name", member, limits.name_bytes)?;
+            let member = String::from_utf8_lossy(&member).into_owned();
+            (Route::RebuildWithout(member), ACT)
+        }
         ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
             (names.explain(None, b, k)?, READ)
         }
@@ -361,6 +370,11 @@ mod tests {
             ("GET", "/health/ready", Route::Ready),
             ("GET", "/ringhold/v1/status", Route::Status),
             ("GET", "/ringhold/v1/ring", Route::Ring),
+            (
+                "POST",
+                "/ringhold/v1/rebuild/without/node%202",
+                Route::RebuildWithout("node 2".to_owned()),
+            ),
             (
                 "POST",
                 "/buckets/b/keys",

@@ -281,6 +281,10 @@ impl Door for FakeDoor {
         json!({ "partitions": 64 })
     }
 
+    fn rebuild_without(&self, member: &str) -> Result<(), String> {
+        Err(format!("no member is called {member}\n"))
+    }
+
     async fn explain(&self, name: ObjectName, _: u64) -> serde_json::Value {
         json!({ "key": String::from_utf8_lossy(&name.key) })
     }

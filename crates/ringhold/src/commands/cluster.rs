@@ -7,7 +7,7 @@ use ringhold_server::founding::{Draft, DraftMember};
 use serde_json::{Value, json};
 
 use crate::cli::{ClusterCommand, NodeArgs, ObjectArgs};
-use crate::commands::{hints, on_runtime, view};
+use crate::commands::{hints, on_runtime, rebuild, view};
 use crate::output::{Failure, Format, Table, print, print_json};
 use crate::random;
 
@@ -22,6 +22,9 @@ pub(super) fn run(command: ClusterCommand, format: Format) -> Result<(), Failure
         )),
         ClusterCommand::Ring(node) => {
             on_runtime(show("/ringhold/v1/ring".to_owned(), node, format, ring))
+        }
+        ClusterCommand::Rebuild { without, node } => {
+            on_runtime(rebuild::run(without, node, format))
         }
         ClusterCommand::Hints(node) => on_runtime(hints::run(node, format)),
         ClusterCommand::Explain { object, node } => {

@@ -1,55 +1,24 @@
 //! `cluster hints`: who keeps what for whom.
 //!
-//! A node knows only what it keeps itself, so every member is asked that the first one names. A member that does
-//! not answer is told on standard error: what it keeps is not in the table, and comes back with it. The debts are
-//! those of each holder's last round of deliveries; what came since is shown as owed to "-".
+//! A node knows only what it keeps itself, so every member is asked. What one keeps that does not answer is not in the table, and
+//! comes back with it. The debts are those of each holder's last round of deliveries; what came since is shown as owed to "-".
 
-use ringhold_client::HttpPool;
 use serde_json::{Value, json};
 
+use super::everywhere;
 use crate::cli::NodeArgs;
-use crate::output::{Failure, Format, Table, print, print_json, say};
-
-const STATUS: &str = "/ringhold/v1/status";
+use crate::output::{Failure, Format, Table, print, print_json};
 
 pub(super) async fn run(node: NodeArgs, format: Format) -> Result<(), Failure> {
-    let first = status(&node.at, &node).await?;
-    let own_name = first["node"]["name"].as_str().unwrap_or(&node.at);
-    let mut rows = rows(own_name, &first["hints"]);
-    for member in first["members"].as_array().into_iter().flatten() {
-        let name = member["name"].as_str().unwrap_or("?");
-        if name == own_name || member["state"] == "removed" {
-            continue;
-        }
-        let Some(http) = member["http"].as_str().filter(|http| !http.is_empty()) else {
-            say(format_args!(
-                "{name} was not asked: it names no HTTP address"
-            ));
-            continue;
-        };
-        let at = if http.contains("://") {
-            http.to_owned()
-        } else {
-            format!("http://{http}")
-        };
-        match status(&at, &node).await {
-            Ok(status) => rows.extend(self::rows(name, &status["hints"])),
-            Err(failure) => say(format_args!("{name} does not tell: {failure}")),
-        }
-    }
+    let statuses = everywhere::statuses(&node).await?;
+    let rows: Vec<Value> = statuses
+        .iter()
+        .flat_map(|(name, status)| rows(name, &status["hints"]))
+        .collect();
     match format {
         Format::Table => print(table(&rows)),
         Format::Json => print_json(&Value::Array(rows)),
     }
-}
-
-async fn status(at: &str, node: &NodeArgs) -> Result<Value, Failure> {
-    let body = HttpPool::at(at)?.resource(STATUS, node.timeout()).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        Failure::failed(format!(
-            "{at}{STATUS} did not answer JSON: {error}; is it a Ringhold node?"
-        ))
-    })
 }
 
 /// One row for each home that `holder` owes something.

@@ -14,6 +14,7 @@ use crate::dev::process::{NodeProcess, tail};
 /// A node that recovers a long log takes its time; one that hangs must be told from it some day.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(3);
 const READY_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running cluster. Dropping it kills the nodes; [`Cluster::stop`] is the kind way.
@@ -47,8 +48,31 @@ impl Cluster {
         for index in 0..cluster.processes.len() {
             cluster.wait_ready(index).await?;
         }
+        cluster.wait_whole().await;
         cluster.write_down()?;
         Ok(cluster)
+    }
+
+    /// A new store answers "don't know" until the others have said that they never heard of its node either, which
+    /// takes a moment. A store that has something to make up for may take long, and is not waited for.
+    async fn wait_whole(&self) {
+        let request = Request::get("/ringhold/v1/status", READY_REQUEST_TIMEOUT);
+        let started = Instant::now();
+        for member in &self.plan.founding.members {
+            let Ok(pool) = HttpPool::at(&format!("http://{}", member.http)) else {
+                continue;
+            };
+            while started.elapsed() < WHOLE_TIMEOUT {
+                let answer = pool.request(&request).await;
+                let status = answer
+                    .ok()
+                    .and_then(|answer| serde_json::from_str::<Value>(&answer.text()).ok());
+                if status.is_none_or(|status| status["rebuild"].is_null()) {
+                    break;
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
     }
 
     pub(crate) fn plan(&self) -> &Plan {

@@ -62,6 +62,21 @@ impl Cluster {
         member.signal(Signal::KILL);
     }
 
+    /// SIGKILL, and an empty disk in place of the node's own.
+    pub(crate) fn wipe(&mut self, member: &Member) {
+        self.kill(member);
+        let gone = member.clone();
+        self.wait("the killed node is gone", move |_| {
+            gone.try_send("GET", "/health/live", &[], b"").is_none()
+        });
+        let data = self.directory.path().join(&member.name);
+        assert!(data.is_dir(), "{} is a data directory", data.display());
+        // Its last threads may still be closing files.
+        self.wait("its directory is empty", move |_| {
+            std::fs::remove_dir_all(&data).is_ok()
+        });
+    }
+
     /// Starts a node that was killed again, and waits until it is ready.
     pub(crate) fn restart(&mut self, name: &str) {
         let status = ringhold()
@@ -138,6 +153,27 @@ impl Member {
         all.extend_from_slice(headers);
         self.try_send("PUT", path, &all, body)
             .expect("the node answers")
+    }
+
+    /// A document of the node's own; null if it does not answer.
+    pub(crate) fn json(&self, path: &str) -> Value {
+        let answer = self.try_send("GET", path, &[], b"");
+        answer
+            .and_then(|answer| serde_json::from_str(&answer.body).ok())
+            .unwrap_or_default()
+    }
+
+    /// One of its metrics that has no labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.get("/metrics", &[]).body;
+        let value = |line: &str| {
+            line.strip_prefix(name)?
+                .strip_prefix(' ')?
+                .parse::<u64>()
+                .ok()
+        };
+        let value = page.lines().find_map(value);
+        value.unwrap_or_else(|| panic!("no {name} in the metrics"))
     }
 
     pub(crate) fn try_send(

@@ -11,16 +11,9 @@ fn key(number: usize) -> String {
     format!("/buckets/handoff/keys/key-{number}")
 }
 
-fn json(member: &Member, path: &str) -> Value {
-    let answer = member.try_send("GET", path, &[], b"");
-    answer
-        .and_then(|answer| serde_json::from_str(&answer.body).ok())
-        .unwrap_or_default()
-}
-
 /// Who holds a key, by its kind.
 fn replicas(member: &Member, number: usize, kind: &str) -> Vec<Value> {
-    let json = json(member, &format!("/ringhold/v1/explain{}", key(number)));
+    let json = member.json(&format!("/ringhold/v1/explain{}", key(number)));
     let replicas = json["replicas"].as_array().expect("a list").clone();
     let wanted = |replica: &Value| replica["kind"] == kind;
     replicas.into_iter().filter(wanted).collect()
@@ -28,18 +21,7 @@ fn replicas(member: &Member, number: usize, kind: &str) -> Vec<Value> {
 
 /// A number of all members together.
 fn metric(members: &[Member], name: &str) -> u64 {
-    let of = |member: &Member| {
-        let page = member.get("/metrics", &[]).body;
-        let value = |line: &str| {
-            line.strip_prefix(name)?
-                .strip_prefix(' ')?
-                .parse::<u64>()
-                .ok()
-        };
-        let value = page.lines().find_map(value);
-        value.unwrap_or_else(|| panic!("no {name} in the metrics"))
-    };
-    members.iter().map(of).sum()
+    members.iter().map(|member| member.metric(name)).sum()
 }
 
 /// What `cluster hints` prints.
@@ -89,7 +71,7 @@ fn read(tries: [&Member; 2], number: usize) -> Result<(), Failed> {
 
 /// Whether a node knows that these are down.
 fn misses(member: &Member, names: &BTreeSet<&str>) -> bool {
-    let status = json(member, "/ringhold/v1/status");
+    let status = member.json("/ringhold/v1/status");
     let members = status["members"].as_array().map_or(&[][..], Vec::as_slice);
     let down = members.iter().filter(|other| other["reachable"] == false);
     down.filter_map(|other| other["name"].as_str())
@@ -164,7 +146,7 @@ fn with_two_primaries_dead_writes_go_on_and_come_home_afterwards() {
         let members = cluster.members();
         let mut statuses = members
             .iter()
-            .map(|member| json(member, "/ringhold/v1/status"));
+            .map(|member| member.json("/ringhold/v1/status"));
         statuses.all(|status| status["hints"]["rows"] == 0)
     });
     let members = cluster.members();
