@@ -76,6 +76,8 @@ pub enum Variant {
     BreakerNeverCloses,
     /// A peer that is down is never tried again (T25).
     NeverProbes,
+    /// Background work gets nothing while requests are slow (T24).
+    BackgroundStarves,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
     /// A change of bucket properties takes the place of a later one (T14).
@@ -116,6 +118,7 @@ impl Variant {
         Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
+        Self::BackgroundStarves,
         Self::ConditionIgnored,
         Self::LateChangeWins,
     ];

@@ -5,6 +5,7 @@
 
 use crate::admission::{self, Admission};
 use crate::anti_entropy::{self, Pace};
+use crate::background::{self, Background};
 use crate::coordinator::plan::Placement;
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::hints::{self, Debts, HintGauge};
@@ -12,10 +13,12 @@ use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
+use crate::replica::writer::Row;
 use crate::replica::{ObjectLimits, Replica};
 use crate::ring_memory::{self, RingRefused};
 use crate::scrub;
 use ringhold_core::boot::Boot;
+use ringhold_core::health::admission::Settings as BackgroundSettings;
 use ringhold_core::health::{HedgeDelay, Standing};
 use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, Partition, Ring};
@@ -45,6 +48,8 @@ pub struct Tuning {
     pub hint_bytes_max: u64,
     /// How often replicas compare what they have.
     pub anti_entropy: Pace,
+    /// How much of the time work that nobody waits for may have.
+    pub background: BackgroundSettings,
     /// Properties of buckets that have no overrides.
     pub default_properties: Properties,
 }
@@ -60,6 +65,7 @@ impl Default for Tuning {
             limits: ObjectLimits::default(),
             hint_bytes_max: 1 << 30,
             anti_entropy: Pace::default(),
+            background: BackgroundSettings::default(),
             default_properties: Properties::default(),
         }
     }
@@ -114,6 +120,7 @@ pub struct Node {
     pub(crate) properties: PropertyTable,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) repairs: Arc<Semaphore>,
+    pub(crate) background: Arc<Background>,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
     pub(crate) tree_key: TreeKey,
@@ -174,6 +181,11 @@ impl Node {
             environment.now_us(),
             tuning.hedge,
         );
+        let background = Background::new(
+            Arc::clone(&environment),
+            Arc::clone(&metrics),
+            tuning.background,
+        );
         let node = Arc::new(Self {
             id,
             ring,
@@ -183,6 +195,7 @@ impl Node {
             replica,
             properties,
             metrics,
+            background: Arc::new(background),
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
@@ -190,26 +203,27 @@ impl Node {
             tuning,
             token_key,
         });
-        environment.spawn(Box::pin(hints::run(
-            Arc::downgrade(&node),
-            Arc::clone(&environment),
-        )));
-        let pace = node.tuning.anti_entropy;
-        let (weak, clock) = (Arc::downgrade(&node), Arc::clone(&environment));
-        environment.spawn(Box::pin(anti_entropy::run(
-            weak.clone(),
-            clock.clone(),
-            pace,
-        )));
-        environment.spawn(Box::pin(scrub::run(weak, clock, pace.scrub_us)));
-        environment.spawn(Box::pin(admission::run(
-            Arc::clone(&node),
-            new_ring,
-            !report.new_incarnation,
-        )));
-        let beats = peer_health::beat(Arc::downgrade(&node), Arc::clone(&node.environment));
-        node.environment.spawn(Box::pin(beats));
+        node.spawn_tasks(new_ring, !report.new_incarnation);
         Ok(node)
+    }
+
+    /// What goes on beside requests, for as long as the node lives.
+    fn spawn_tasks(self: &Arc<Self>, new_ring: Option<Row>, goes_on: bool) {
+        let spawn = |task: BoxFuture<'static, ()>| self.environment.spawn(task);
+        let around = || (Arc::downgrade(self), Arc::clone(&self.environment));
+        let pace = self.tuning.anti_entropy;
+        let (node, environment) = around();
+        spawn(Box::pin(background::run(node, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(hints::run(node, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(anti_entropy::run(node, environment, pace)));
+        let (node, environment) = around();
+        spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
+        let node = Arc::clone(self);
+        spawn(Box::pin(admission::run(node, new_ring, goes_on)));
+        let (node, environment) = around();
+        spawn(Box::pin(peer_health::beat(node, environment)));
     }
 
     #[must_use]
