@@ -40,7 +40,10 @@ impl Node {
                 }
             }
             Request::Coordinate(request) => {
-                Reply::Coordinated(self.coordinate(request, from, deadline).await)
+                let started_us = self.environment.now_us();
+                let answer = self.coordinate(request, from, deadline).await;
+                self.note_foreground(started_us);
+                Reply::Coordinated(answer)
             }
             Request::Properties(changes) => match self.keep_properties(changes).await {
                 Ok(()) => Reply::PropertiesKept,

@@ -24,6 +24,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::pages::readable_rows;
 use crate::replica::Kept;
+use ringhold_core::health::Work;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::{FANOUT, Leaf, LeafSum, NodeHash, Tree, differing, leaves_of_partition};
@@ -133,9 +134,11 @@ pub(crate) struct Exchange<'a> {
 impl Exchange<'_> {
     /// Mends what differs in two looks. Ends early where the peer does not answer: the next turn comes.
     async fn run(&self, settle_us: u64) {
+        let turn = self.node.background.turn(Work::Repair).await;
         let Some(first) = self.differing_leaves().await else {
             return;
         };
+        drop(turn);
         self.node.metrics.exchanges.add(1);
         if first.is_empty() {
             return;
@@ -206,6 +209,7 @@ impl Exchange<'_> {
             .filter(|name| ours.get(*name) != theirs.get(*name))
             .collect();
         for some in differing.chunks(OBJECTS_MAX) {
+            let _turn = self.node.background.turn(Work::Repair).await;
             self.pull(some.iter().filter(|name| theirs.contains_key(**name)))
                 .await;
             self.push(some).await;

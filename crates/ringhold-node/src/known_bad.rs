@@ -86,6 +86,8 @@ pub enum Variant {
     WholeBeforeRebuilt,
     /// A store that lacks keys judges conditions by what it has (T18).
     RebuildingJudgesConditions,
+    /// Background work gets nothing while requests are slow (T24).
+    BackgroundStarves,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
     /// A change of bucket properties takes the place of a later one (T14).
@@ -130,6 +132,7 @@ impl Variant {
         Self::RebuildsFromOne,
         Self::WholeBeforeRebuilt,
         Self::RebuildingJudgesConditions,
+        Self::BackgroundStarves,
         Self::ConditionIgnored,
         Self::LateChangeWins,
     ];

@@ -7,6 +7,7 @@
 mod admission;
 mod answer;
 mod anti_entropy;
+mod background;
 mod checkpoint;
 mod coordinator;
 pub mod env;

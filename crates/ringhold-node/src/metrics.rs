@@ -1,5 +1,6 @@
 //! What a node counts, as plain atomics: no locks, no names. The server gives them their names.
 
+use ringhold_core::health::Work;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count that only grows.
@@ -13,6 +14,25 @@ impl Counter {
 
     #[must_use]
     pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that rises and falls, never below 0.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn rise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fall(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn level(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -52,6 +72,18 @@ impl Histogram {
                 Some((1 << i, *total))
             })
     }
+}
+
+/// What one kind of background work was granted.
+#[derive(Debug, Default)]
+pub struct BackgroundMetrics {
+    /// Steps that were granted.
+    pub turns: Counter,
+    /// Microseconds that steps took, and that they were waited for.
+    pub took_us: Counter,
+    pub waited_us: Counter,
+    /// Who waits now.
+    pub waiting: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -96,10 +128,19 @@ pub struct Metrics {
     pub unreadable_records: Counter,
     pub requests_shed: Counter,
     pub checkpoints_failed: Counter,
+    background: [BackgroundMetrics; Work::ALL.len()],
     /// Whether the others confirmed that this start may go on under the store's name; 0 or 1.
     pub boots_confirmed: Counter,
     /// Whether it took a new name because they did not; 0 or 1.
     pub boots_doubted: Counter,
+}
+
+impl Metrics {
+    /// What work of this kind was granted.
+    #[must_use]
+    pub fn background(&self, work: Work) -> &BackgroundMetrics {
+        &self.background[work as usize]
+    }
 }
 
 #[cfg(test)]

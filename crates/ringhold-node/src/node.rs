@@ -5,6 +5,7 @@
 
 use crate::admission::{self, Admission};
 use crate::anti_entropy::{self, Pace};
+use crate::background::{self, Background};
 use crate::coordinator::plan::Placement;
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::hints::{self, Debts, HintGauge};
@@ -13,16 +14,18 @@ use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
 use crate::rebuild::{self, Rebuild};
+use crate::replica::writer::Row;
 use crate::replica::{ObjectLimits, Replica};
 use crate::ring_memory::{self, RingRefused};
 use crate::scrub;
 use ringhold_core::boot::Boot;
+use ringhold_core::health::admission::Settings as BackgroundSettings;
 use ringhold_core::health::{HedgeDelay, Standing};
 use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, Partition, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
-use ringhold_storage::{Opened, ReadError, Store};
+use ringhold_storage::{OpenReport, Opened, ReadError, Store};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::fmt;
@@ -46,6 +49,8 @@ pub struct Tuning {
     pub hint_bytes_max: u64,
     /// How often replicas compare what they have.
     pub anti_entropy: Pace,
+    /// How much of the time work that nobody waits for may have.
+    pub background: BackgroundSettings,
     /// Properties of buckets that have no overrides.
     pub default_properties: Properties,
 }
@@ -61,6 +66,7 @@ impl Default for Tuning {
             limits: ObjectLimits::default(),
             hint_bytes_max: 1 << 30,
             anti_entropy: Pace::default(),
+            background: BackgroundSettings::default(),
             default_properties: Properties::default(),
         }
     }
@@ -123,6 +129,7 @@ pub struct Node {
     pub(crate) properties: PropertyTable,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) repairs: Arc<Semaphore>,
+    pub(crate) background: Arc<Background>,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
     pub(crate) rebuild: Arc<Rebuild>,
@@ -186,6 +193,11 @@ impl Node {
             environment.now_us(),
             tuning.hedge,
         );
+        let background = Background::new(
+            Arc::clone(&environment),
+            Arc::clone(&metrics),
+            tuning.background,
+        );
         let node = Arc::new(Self {
             id,
             ring,
@@ -195,35 +207,39 @@ impl Node {
             replica,
             properties,
             metrics,
+            background: Arc::new(background),
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
-            rebuild: Arc::clone(&rebuild),
+            rebuild,
             tree_key,
             tuning,
             token_key,
         });
-        environment.spawn(Box::pin(hints::run(
-            Arc::downgrade(&node),
-            Arc::clone(&environment),
-        )));
-        let pace = node.tuning.anti_entropy;
-        let (weak, clock) = (Arc::downgrade(&node), Arc::clone(&environment));
-        environment.spawn(Box::pin(anti_entropy::run(
-            weak.clone(),
-            clock.clone(),
-            pace,
-        )));
-        environment.spawn(Box::pin(rebuild::run(weak.clone(), rebuild, clock.clone())));
-        environment.spawn(Box::pin(scrub::run(weak, clock, pace.scrub_us)));
-        environment.spawn(Box::pin(admission::run(
-            Arc::clone(&node),
-            new_ring,
-            report,
-        )));
-        let beats = peer_health::beat(Arc::downgrade(&node), Arc::clone(&node.environment));
-        node.environment.spawn(Box::pin(beats));
+        node.spawn_tasks(new_ring, report);
         Ok(node)
+    }
+
+    /// What goes on beside requests, for as long as the node lives.
+    fn spawn_tasks(self: &Arc<Self>, new_ring: Option<Row>, report: OpenReport) {
+        let spawn = |task: BoxFuture<'static, ()>| self.environment.spawn(task);
+        let around = || (Arc::downgrade(self), Arc::clone(&self.environment));
+        let pace = self.tuning.anti_entropy;
+        let (node, environment) = around();
+        spawn(Box::pin(background::run(node, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(hints::run(node, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(anti_entropy::run(node, environment, pace)));
+        let (node, environment) = around();
+        let in_doubt = Arc::clone(&self.rebuild);
+        spawn(Box::pin(rebuild::run(node, in_doubt, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
+        let node = Arc::clone(self);
+        spawn(Box::pin(admission::run(node, new_ring, report)));
+        let (node, environment) = around();
+        spawn(Box::pin(peer_health::beat(node, environment)));
     }
 
     #[must_use]

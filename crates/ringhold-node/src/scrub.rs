@@ -9,6 +9,7 @@ use crate::env::Environment;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use ringhold_core::health::Work;
 use ringhold_core::tree::{FANOUT, LEAVES};
 use ringhold_storage::OnDifference;
 use std::sync::{Arc, Weak};
@@ -30,6 +31,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pau
         let Some(node) = node.upgrade() else {
             return;
         };
+        let _turn = node.background.turn(Work::Scrub).await;
         let leaves = u64::from(node.ring.partition_count().count()) * LEAVES as u64;
         let end = at + FANOUT as u64;
         match node.store().recount(at..end, OnDifference::Repair) {

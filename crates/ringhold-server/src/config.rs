@@ -54,6 +54,7 @@ pub struct Config {
     pub storage: Storage,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub background: Background,
     pub default_bucket: DefaultBucket,
 }
 
@@ -69,6 +70,7 @@ impl Default for Config {
             storage: Storage::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            background: Background::default(),
             default_bucket: DefaultBucket::default(),
         }
     }
@@ -223,6 +225,33 @@ impl Default for Timeouts {
             header_ms: 5_000,
             idle_ms: 60_000,
             shutdown_ms: 5_000,
+        }
+    }
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    On,
+    Off,
+}
+
+/// Work that nobody waits for: hints that go home, comparisons of replicas, the scrub (§6.5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Background {
+    /// Slow it down while clients' requests are slow. Off, it takes what it can get.
+    pub controller: Switch,
+    /// Slow is a 99th percentile above this, over a minute; 0 stands for twice what it is when the node is calm.
+    pub p99_target_ms: u64,
+}
+
+impl Default for Background {
+    fn default() -> Self {
+        Self {
+            controller: Switch::On,
+            p99_target_ms: 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The node's counts in Prometheus' text format (version 0.0.4), in base units.
 
-use ringhold_core::health::Standing;
+use ringhold_core::health::{Standing, Work};
 use ringhold_node::Node;
 use ringhold_node::metrics::Histogram;
 use ringhold_node::peer_health::PeerView;
@@ -14,6 +14,7 @@ pub(crate) fn render(node: &Node) -> String {
     requests(&mut page, node);
     replication(&mut page, node);
     anti_entropy(&mut page, node);
+    background(&mut page, node);
     storage(&mut page, node);
     peers(&mut page, node);
     page.0
@@ -212,6 +213,68 @@ fn anti_entropy(page: &mut Page, node: &Node) {
     for (name, help, count) in rows {
         page.counter(name, help, count);
     }
+}
+
+fn background(page: &mut Page, node: &Node) {
+    page.head(
+        "ringhold_background_share",
+        "gauge",
+        "The share of the time that background work may have now.",
+    );
+    for work in Work::ALL {
+        let share = node.background_share_thousandths(work) as f64 / 1_000.0;
+        page.value("ringhold_background_share", &labels_of(work), share);
+    }
+    page.head(
+        "ringhold_background_waiting",
+        "gauge",
+        "Who waits for a turn.",
+    );
+    for work in Work::ALL {
+        let waiting = node.metrics().background(work).waiting.level();
+        page.value("ringhold_background_waiting", &labels_of(work), waiting);
+    }
+    page.head(
+        "ringhold_background_turns_total",
+        "counter",
+        "Steps of background work that were granted.",
+    );
+    for work in Work::ALL {
+        let turns = node.metrics().background(work).turns.count();
+        page.value("ringhold_background_turns_total", &labels_of(work), turns);
+    }
+    page.head(
+        "ringhold_background_seconds_total",
+        "counter",
+        "Time that steps of background work took.",
+    );
+    for work in Work::ALL {
+        let took_us = node.metrics().background(work).took_us.count();
+        let seconds = took_us as f64 * SECONDS;
+        page.value(
+            "ringhold_background_seconds_total",
+            &labels_of(work),
+            seconds,
+        );
+    }
+    page.head(
+        "ringhold_background_waited_seconds_total",
+        "counter",
+        "Time that background work waited for its turns.",
+    );
+    for work in Work::ALL {
+        let waited_us = node.metrics().background(work).waited_us.count();
+        let seconds = waited_us as f64 * SECONDS;
+        page.value(
+            "ringhold_background_waited_seconds_total",
+            &labels_of(work),
+            seconds,
+        );
+    }
+}
+
+fn labels_of(work: Work) -> String {
+    format!("work=\"{}\"", format!("{work:?}").to_lowercase())
 }
 
 fn storage(page: &mut Page, node: &Node) {

@@ -12,6 +12,7 @@ use crate::founding::{Founding, FoundingError};
 use crate::http;
 use crate::peers::{self, Dialling, Door, Link, Links, Serving};
 use bytes::Bytes;
+use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
 use ringhold_core::ring::MemberState;
 use ringhold_core::tree::TreeKey;
@@ -283,8 +284,20 @@ fn tuning_of(config: &Config) -> Tuning {
             ..ObjectLimits::default()
         },
         hint_bytes_max: config.limits.hint_bytes,
+        background: background_of(&config.background),
         default_properties,
         ..Tuning::default()
+    }
+}
+
+fn background_of(config: &crate::config::Background) -> BackgroundSettings {
+    BackgroundSettings {
+        on: config.controller == crate::config::Switch::On,
+        target: match config.p99_target_ms {
+            0 => Target::TimesCalm(2),
+            ms => Target::Absolute(ms.saturating_mul(1_000)),
+        },
+        ..BackgroundSettings::default()
     }
 }
 

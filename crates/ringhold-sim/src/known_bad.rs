@@ -48,7 +48,7 @@ impl KnownBad {
                 | N::TestimonyNotRaised
                 | N::SendsBeforeCommit,
             ) => "T2",
-            Self::Node(N::ExecutesExpired | N::DeadlineIgnored) => "T24",
+            Self::Node(N::ExecutesExpired | N::DeadlineIgnored | N::BackgroundStarves) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
             Self::Node(N::LateChangeWins) => "T14",
@@ -100,7 +100,8 @@ impl KnownBad {
                 N::HintSentIsDelivered
                 | N::ReceiptFromMemory
                 | N::OneHomeIsEnough
-                | N::HintDroppedUnseen,
+                | N::HintDroppedUnseen
+                | N::BackgroundStarves,
             ) => Profile::Handoff,
             _ => Profile::All,
         }

@@ -318,6 +318,8 @@ pub struct Plan {
     pub primaries_only: bool,
     /// Replicas compare what they have, and stores what they have with their sums.
     pub anti_entropy: bool,
+    /// Clients' requests are always too slow for background work to have more than its least share.
+    pub pressed: bool,
     /// At the very end only as many nodes live as a put needs.
     pub liveness: bool,
 }
@@ -380,6 +382,7 @@ impl Plan {
                     Profile::Copies | Profile::Handoff | Profile::Rebuild
                 ),
             liveness: random.chance(200_000),
+            pressed: random.chance(300_000),
             faults,
             operations,
         }
@@ -450,7 +453,7 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}",
+            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}{}",
             self.partitions,
             self.writer_groups,
             self.segment_bytes,
@@ -471,6 +474,7 @@ impl fmt::Display for Plan {
             } else {
                 ""
             },
+            if self.pressed { ", pressed" } else { "" },
         )?;
         writeln!(
             f,

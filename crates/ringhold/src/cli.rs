@@ -104,6 +104,9 @@ pub(crate) struct DevArgs {
     /// Deal the nodes to this many zones.
     #[arg(long, value_name = "COUNT")]
     pub(crate) zones: Option<u16>,
+    /// A setting of all nodes, such as background.controller=off.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,9 @@
 //!
 //! The *share* of the time that is granted rises by a little every second while the percentile is within its target, and is halved when it
 //! is not: additive increase and multiplicative decrease find a share that the foreground bears and stay near it. A slice at
-//! share s is followed by a pause of (1−s)/s slices.
+//! share s is followed by a pause of (1−s)/s slices. A step that took longer than its slice is paid for when it ends: what it
+//! took is what the pause is reckoned from, up to a quarter of a second, since much of a longer step is waiting for somebody else's
+//! disk. Steps that overlap add up.
 //!
 //! The target is a number from the configuration, or twice what the foreground takes when it is *calm*, which is learnt: the least
 //! percentile seen; and where even the least share does not bring that back for a whole minute, load is what
@@ -17,9 +19,10 @@
 //! - the share is never below 5 %, nor below 50 % for hints once they fill half of their cap: a store that no longer accepts
 //!   hints refuses writes, which is worse than slow ones;
 //! - a kind of work waits while a more urgent one does, but never for longer than ten seconds at a stretch: nothing starves;
+//! - hints and rebuilding are as urgent as each other and take turns;
 //! - with nothing in the foreground, or switched off, everything is granted at once.
 //!
-//! Not here: what a slice does, and how long it really takes. Whoever gets one keeps to it.
+//! Not here: what a slice does, tasks, and where latencies come from.
 
 use super::latency::LatencyHistogram;
 
@@ -42,6 +45,16 @@ impl Work {
         Self::Reaping,
         Self::Scrub,
     ];
+
+    /// Lower numbers go first.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Hints | Self::Rebuilding => 0,
+            Self::Repair => 1,
+            Self::Reaping => 2,
+            Self::Scrub => 3,
+        }
+    }
 }
 
 /// The answer to work that wants to go on.
@@ -100,6 +113,9 @@ const REQUESTS_MIN: u64 = 20;
 const INTEREST_US: u64 = 2_000_000;
 /// No kind waits for others for longer.
 const PATIENCE_US: u64 = 10_000_000;
+/// What a step is reckoned to have taken, at least and at most.
+const STEP_US_MIN: u64 = 1_000;
+const STEP_US_MAX: u64 = 250_000;
 
 /// A kind of work that was told to wait.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +138,10 @@ pub struct Admission {
     share: u64,
     adjusted_us: u64,
     hints_urgent: bool,
-    /// When the last slice was granted, and for how long.
+    /// When the last slice was granted.
     last_grant_us: Option<u64>,
+    /// The time that was taken since then, or is granted: what the pause is reckoned from.
+    taken_us: u64,
     waiting: [Option<Waiting>; Work::ALL.len()],
 }
 
@@ -142,6 +160,7 @@ impl Admission {
             adjusted_us: now_us,
             hints_urgent: false,
             last_grant_us: None,
+            taken_us: 0,
             waiting: [None; Work::ALL.len()],
         }
     }
@@ -156,6 +175,17 @@ impl Admission {
         self.advance(now_us);
         self.last_request_us = self.last_request_us.max(Some(now_us));
         self.minute[place(self.slice)].note(latency_us);
+    }
+
+    /// Requests of clients were answered since the last time, as fast as this.
+    pub fn foreground_many(&mut self, now_us: u64, latencies: &LatencyHistogram) {
+        self.advance(now_us);
+        self.minute[place(self.slice)].merge(latencies);
+    }
+
+    /// When the latest request of a client was answered.
+    pub fn busy_at(&mut self, at_us: u64) {
+        self.last_request_us = self.last_request_us.max(Some(at_us));
     }
 
     /// How full the hints are.
@@ -183,22 +213,30 @@ impl Admission {
         }
         self.advance(now_us);
         let due_us = self.due_us(now_us, work);
-        let waits = self.waiting[work as usize].get_or_insert(Waiting {
-            since_us: now_us,
+        let waits = self.waiting[work as usize];
+        let waits = waits.filter(|waits| now_us.saturating_sub(waits.asked_us) < INTEREST_US);
+        self.waiting[work as usize] = Some(Waiting {
+            since_us: waits.map_or(now_us, |waits| waits.since_us),
             asked_us: now_us,
         });
-        waits.asked_us = now_us;
-        let patient = now_us.saturating_sub(waits.since_us) < PATIENCE_US;
         if now_us < due_us {
             return Grant::NotBefore(due_us);
         }
         let share = self.share_thousandths(now_us, work);
-        if share < SHARE_MAX && patient && self.somebody_is_more_urgent(now_us, work) {
+        if share < SHARE_MAX && self.somebody_goes_first(now_us, work) {
             return Grant::NotBefore(now_us.saturating_add(slice_us));
         }
         self.waiting[work as usize] = None;
         self.last_grant_us = Some(now_us);
+        self.taken_us = slice_us;
         Grant::Now { slice_us }
+    }
+
+    /// A step that was granted has ended, and this is how long it took.
+    pub fn ended(&mut self, took_us: u64) {
+        let really_us = took_us.clamp(STEP_US_MIN, STEP_US_MAX);
+        let taken_us = self.taken_us.saturating_sub(self.settings.slice_us) + really_us;
+        self.taken_us = taken_us.min(STEP_US_MAX);
     }
 
     /// When the pause after the last slice is over, at this kind's share.
@@ -207,14 +245,21 @@ impl Admission {
         let Some(last_us) = self.last_grant_us.filter(|_| share < SHARE_MAX) else {
             return now_us;
         };
-        last_us.saturating_add(self.settings.slice_us.saturating_mul(SHARE_MAX) / share)
+        last_us.saturating_add(self.taken_us.saturating_mul(SHARE_MAX) / share)
     }
 
-    fn somebody_is_more_urgent(&self, now_us: u64, work: Work) -> bool {
-        self.waiting[..work as usize]
-            .iter()
-            .flatten()
-            .any(|waiting| now_us.saturating_sub(waiting.asked_us) < INTEREST_US)
+    /// Whether another kind waits that is more urgent, or has waited for longer; patience that has ended is the greatest urgency.
+    fn somebody_goes_first(&self, now_us: u64, work: Work) -> bool {
+        let place_of = |kind: Work| {
+            let waits = self.waiting[kind as usize]?;
+            let asks = now_us.saturating_sub(waits.asked_us) < INTEREST_US;
+            let is_patient = now_us.saturating_sub(waits.since_us) < PATIENCE_US;
+            let rank = if is_patient { kind.rank() } else { 0 };
+            asks.then_some((is_patient, rank, waits.since_us))
+        };
+        let own = place_of(work).expect("who asks waits");
+        let mut others = Work::ALL.into_iter().filter(|other| *other != work);
+        others.any(|other| place_of(other).is_some_and(|place| place < own))
     }
 
     fn is_idle(&self, now_us: u64) -> bool {
@@ -387,6 +432,45 @@ mod tests {
             admission.grant(next_us, Work::Repair),
             Grant::Now { slice_us: 10_000 }
         );
+    }
+
+    /// Asks as soon as it may, as long as it takes; returns when it was granted.
+    fn granted_us(admission: &mut Admission, mut now_us: u64, work: Work) -> u64 {
+        loop {
+            admission.busy_at(now_us);
+            match admission.grant(now_us, work) {
+                Grant::Now { .. } => return now_us,
+                Grant::NotBefore(next_us) => now_us = next_us.min(now_us + S),
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_took_longer_is_paid_for() {
+        for (took_us, pause_us) in [
+            (10_000, 200_000),
+            (1, 20_000),
+            (100_000, 2_000_000),
+            (60 * S, 5_000_000),
+        ] {
+            let mut admission = loaded(absolute(500), 1_000, 30);
+            let first_us = granted_us(&mut admission, 30 * S - 1, Work::Repair);
+            admission.ended(took_us);
+            let next_us = granted_us(&mut admission, first_us, Work::Repair);
+            assert_eq!(next_us - first_us, pause_us, "{took_us}");
+        }
+    }
+
+    #[test]
+    fn steps_that_overlap_add_up() {
+        let mut admission = loaded(absolute(500), 1_000, 30);
+        let first_us = granted_us(&mut admission, 30 * S - 1, Work::Repair);
+        let second_us = granted_us(&mut admission, first_us, Work::Repair);
+        // The first ends after the second began.
+        admission.ended(50_000);
+        admission.ended(50_000);
+        let third_us = granted_us(&mut admission, second_us, Work::Repair);
+        assert_eq!(third_us - second_us, 20 * (100_000 - 10_000));
     }
 
     #[test]

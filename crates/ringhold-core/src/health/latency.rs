@@ -9,6 +9,8 @@
 //! a fixed amount of memory. To forget, all counts are halved from time to time: old values fade, and no list of them
 //! has to be kept. A quantile is told as the upper bound of its bucket: waiting a little too long errs on the cheap side.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// Buckets to each power of two.
 const SUB_BUCKETS: usize = 8;
 const SUB_BITS: u32 = SUB_BUCKETS.trailing_zeros();
@@ -75,6 +77,36 @@ impl LatencyHistogram {
             seen >= rank
         })?;
         Some(upper_bound_of(bucket))
+    }
+}
+
+/// A histogram that many threads count in without waiting for each other, and that one of them empties.
+#[derive(Debug)]
+pub struct SharedHistogram(Box<[AtomicU32; BUCKETS]>);
+
+impl Default for SharedHistogram {
+    fn default() -> Self {
+        Self(Box::new([const { AtomicU32::new(0) }; BUCKETS]))
+    }
+}
+
+impl SharedHistogram {
+    pub fn note(&self, value_us: u64) {
+        self.0[bucket_of(value_us)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted since the last time. A value that is being counted meanwhile is in this answer or in the next.
+    #[must_use]
+    pub fn drain(&self) -> LatencyHistogram {
+        let mut drained = LatencyHistogram::default();
+        for (count, shared) in drained.counts.iter_mut().zip(self.0.iter()) {
+            // Most buckets are empty most of the time, and a load is cheaper than a swap.
+            if shared.load(Ordering::Relaxed) > 0 {
+                *count = shared.swap(0, Ordering::Relaxed);
+                drained.total += u64::from(*count);
+            }
+        }
+        drained
     }
 }
 
@@ -207,6 +239,15 @@ mod tests {
         assert!(one.quantile_us(990).unwrap() < 12 && one.quantile_us(1_000).unwrap() >= 1_000_000);
         one.clear();
         assert_eq!((one.count(), one.quantile_us(500)), (0, None));
+    }
+
+    #[test]
+    fn what_is_drained_was_counted_once() {
+        let shared = SharedHistogram::default();
+        (1..=100).for_each(|us| shared.note(us * 1_000));
+        let (first, second) = (shared.drain(), shared.drain());
+        assert_eq!((first.count(), second.count()), (100, 0));
+        assert!((50_000..57_000).contains(&first.quantile_us(500).unwrap()));
     }
 
     #[test]

@@ -33,5 +33,5 @@ pub use admission::{Admission, Grant, Work};
 pub use budget::RetryBudget;
 pub use clock::ClockOffsets;
 pub use experience::{Experience, Reported, Standing};
-pub use latency::{HedgeDelay, LatencyHistogram};
+pub use latency::{HedgeDelay, LatencyHistogram, SharedHistogram};
 pub use phi::{LocalPause, Phi};

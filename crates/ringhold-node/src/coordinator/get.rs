@@ -37,7 +37,7 @@ impl Node {
         let started_us = self.environment.now_us();
         self.health.earn();
         let answer = self.read(request, deadline).await;
-        let elapsed_us = self.environment.now_us().saturating_sub(started_us);
+        let elapsed_us = self.note_foreground(started_us);
         match &answer {
             Ok(_) => self.metrics.gets_answered.observe(elapsed_us),
             Err(_) => self.metrics.gets_failed.observe(elapsed_us),

@@ -50,7 +50,7 @@ impl Node {
         let started_us = self.environment.now_us();
         self.health.earn();
         let answer = self.route(request, deadline).await;
-        let elapsed_us = self.environment.now_us().saturating_sub(started_us);
+        let elapsed_us = self.note_foreground(started_us);
         match &answer {
             Ok(_) => self.metrics.puts_acknowledged.observe(elapsed_us),
             Err(PutError::NotStarted(_)) => self.metrics.puts_not_started.observe(elapsed_us),

@@ -15,6 +15,7 @@ use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use ringhold_core::health::Work;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::{Context, Object};
 use ringhold_storage::{KeyRange, Keyspace, StorageKey};
@@ -124,6 +125,7 @@ impl<'a> Walk<'a> {
     async fn walk(mut self) -> bool {
         let mut range = KeyRange::ALL;
         loop {
+            let turn = self.node.background.turn(Work::Hints).await;
             let page = self.node.store().range(Keyspace::Hints, &range, PAGE_ROWS);
             let Ok(page) = page else {
                 // It may be readable the next time; nothing is dropped for it.
@@ -139,6 +141,7 @@ impl<'a> Walk<'a> {
             for owed in owed {
                 self.settle(owed).await;
             }
+            drop(turn);
             match last.and_then(|last| last.successor()).filter(|_| is_full) {
                 Some(next) => range.start = next,
                 None => break,

@@ -5,6 +5,7 @@ use crate::env::Deadline;
 use crate::gather::Gather;
 use crate::node::Node;
 use crate::replica::Kept;
+use ringhold_core::health::admission::Work;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::Leaf;
@@ -57,6 +58,7 @@ impl Pull {
     async fn take_over(&self, first_leaf: u16, last_leaf: u16) -> bool {
         let mut cursor = bytes::Bytes::new();
         loop {
+            let _turn = self.node.background.turn(Work::Rebuilding).await;
             let request = Request::Objects(PageRequest {
                 partition: self.partition.0,
                 first_leaf,

@@ -3,12 +3,14 @@
 use super::{Cluster, SECRET, Surroundings, read_record};
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
+use crate::invariants::i17_liveness::Turns;
 use crate::invariants::{Violation, i09_hints, i16_bounded, i20_recovery, t12_leaf_sums};
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::plan::Plan;
 use crate::process::Trips;
 use crate::rare::Rare;
 use crate::trace::Who;
+use ringhold_core::health::admission::{Settings, Target};
 use ringhold_core::id::BootId;
 use ringhold_core::ring::PartitionCount;
 use ringhold_core::tree::TreeKey;
@@ -121,7 +123,7 @@ impl Cluster {
             books,
             rare,
         } = self.around();
-        let mut kept = Kept::new();
+        let (mut kept, mut turns) = (Kept::new(), Turns::default());
         loop {
             executor.sleep(WATCH_US).await;
             self.check_hints(node, store, &mut kept);
@@ -132,7 +134,11 @@ impl Cluster {
                 &figures,
                 self.0.plan.segment_bytes,
             );
-            if let Err(violation) = bounded {
+            let running = self.node(node);
+            let waits = running.map_or(Ok(()), |running| {
+                turns.look(node, running.metrics(), WATCH_US)
+            });
+            if let Err(violation) = bounded.and(waits) {
                 books.lock().fail(violation);
             }
             // It may have taken another one since it was opened.
@@ -306,9 +312,23 @@ impl Cluster {
         };
         Tuning {
             anti_entropy: pace_of(plan),
+            background: background_of(plan),
             default_properties,
             ..Tuning::default()
         }
+    }
+}
+
+/// In some runs no request is ever fast enough.
+fn background_of(plan: &Plan) -> Settings {
+    let target = if plan.pressed {
+        Target::Absolute(1)
+    } else {
+        Target::TimesCalm(2)
+    };
+    Settings {
+        target,
+        ..Settings::default()
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) async fn run(arguments: DevArgs, format: Format) -> Result<(), Failur
         zones: arguments.zones,
     };
     let mut stop = Stop::listen()?;
-    let plan = Plan::prepare(&arguments.dir.dir, wish)?;
+    let mut plan = Plan::prepare(&arguments.dir.dir, wish)?;
+    plan.settings = arguments.set;
     let control = Control::listen(&plan.dir).await?;
     say(format!(
         "starting {} nodes in {} …",

@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) dir: PathBuf,
     pub(crate) founding_path: PathBuf,
     pub(crate) founding: Founding,
+    /// What all nodes are started with besides, as `KEY=VALUE`.
+    pub(crate) settings: Vec<String>,
 }
 
 impl Plan {
@@ -73,6 +75,7 @@ impl Plan {
                 dir,
                 founding_path,
                 founding,
+                settings: Vec::new(),
             });
         }
         let members = wish.members()?;
@@ -87,6 +90,7 @@ impl Plan {
             dir,
             founding_path,
             founding,
+            settings: Vec::new(),
         })
     }
 

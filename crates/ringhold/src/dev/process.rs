@@ -66,6 +66,7 @@ impl NodeProcess {
             .args(["--http", &member.http])
             .args(["--peer", &member.peer])
             .args(["--native", &member.native])
+            .args(plan.settings.iter().flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::piped())
             .stdout(log)
             .stderr(log_too)
