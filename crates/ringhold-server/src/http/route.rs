@@ -13,6 +13,7 @@
 //!
 //! Not here: whether the bucket type exists, which only the node knows.
 
+use super::job::JobName;
 use super::text::{escape, unescape};
 use bytes::Bytes;
 use hyper::Method;
@@ -77,6 +78,7 @@ pub(super) enum Route {
     Status,
     Ring,
     Explain(ObjectName),
+    Job(JobName),
     Object {
         bucket: BucketName,
         key: Bytes,
@@ -97,6 +99,7 @@ impl Route {
             Self::Properties(_) => "properties",
             Self::Explain(_) => "explain",
             Self::Status | Self::Ring => "status",
+            Self::Job(_) => "job",
             Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
         }
     }
@@ -151,6 +154,7 @@ impl fmt::Display for BadName {
 }
 
 const READ: &str = "GET, HEAD";
+const JOB: &str = "POST";
 const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
 const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
 const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
@@ -167,6 +171,7 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
         ["health", "ready"] => (Route::Ready, READ),
         ["ringhold", "v1", "status"] => (Route::Status, READ),
         ["ringhold", "v1", "ring"] => (Route::Ring, READ),
+        ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
         ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
             (names.explain(None, b, k)?, READ)
         }
@@ -361,6 +366,7 @@ mod tests {
             ("GET", "/health/ready", Route::Ready),
             ("GET", "/ringhold/v1/status", Route::Status),
             ("GET", "/ringhold/v1/ring", Route::Ring),
+            ("POST", "/ringhold/v1/verify", Route::Job(JobName::Verify)),
             (
                 "POST",
                 "/buckets/b/keys",

@@ -12,10 +12,12 @@ mod demo;
 mod dev;
 mod get;
 mod hints;
+mod job;
 mod load;
 mod put;
 mod serve;
 mod sim;
+mod verify;
 mod view;
 
 use std::future::Future;

@@ -8,3 +8,4 @@ mod kills;
 mod native;
 mod properties;
 mod siblings;
+mod verify;
