@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
@@ -67,6 +68,35 @@ impl BaseUrl {
     }
 }
 
+impl BaseUrl {
+    /// A connection for requests with bodies of one kind.
+    pub(crate) async fn connect<B>(&self) -> Result<SendRequest<B>, ClientError>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let unreachable = |error| ClientError::Unreachable {
+            url: self.to_string(),
+            error,
+        };
+        let connecting = TcpStream::connect(&self.authority);
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| unreachable(io::ErrorKind::TimedOut.into()))?
+            .map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(io::Error::other(error)))?;
+        tokio::spawn(async move {
+            // Its end is seen by whoever asks next; there is nobody else to tell.
+            if connection.await.is_err() {}
+        });
+        Ok(sender)
+    }
+}
+
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}", self.authority)
@@ -103,6 +133,12 @@ impl Request {
         Self::new(Method::GET, path.into(), timeout)
     }
 
+    /// A POST without a body.
+    #[must_use]
+    pub fn post(path: impl Into<String>, timeout: Duration) -> Self {
+        Self::new(Method::POST, path.into(), timeout)
+    }
+
     /// Adds a header. Refused: values that HTTP can't carry, such as those with line breaks.
     pub fn header(mut self, name: &'static str, value: &str) -> Result<Self, ClientError> {
         self.add_header(HeaderName::from_static(name), value, name)?;
@@ -124,7 +160,16 @@ impl Request {
     }
 
     fn to_hyper(&self, base: &BaseUrl) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
-        let mut request = hyper::Request::new(Full::new(self.body.clone()));
+        self.with_body(base, Full::new(self.body.clone()))
+    }
+
+    /// The request with a body of another kind.
+    pub(crate) fn with_body<B>(
+        &self,
+        base: &BaseUrl,
+        body: B,
+    ) -> Result<hyper::Request<B>, ClientError> {
+        let mut request = hyper::Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.parse().map_err(|error| ClientError::Invalid {
             what: "the path of the request",
@@ -175,23 +220,7 @@ enum Attempt {
 
 impl HttpConnection {
     pub async fn open(base: &BaseUrl) -> Result<Self, ClientError> {
-        let unreachable = |error| ClientError::Unreachable {
-            url: base.to_string(),
-            error,
-        };
-        let connecting = TcpStream::connect(&base.authority);
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|_| unreachable(io::ErrorKind::TimedOut.into()))?
-            .map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(io::Error::other(error)))?;
-        tokio::spawn(async move {
-            // Its end is seen by whoever asks next; there is nobody else to tell.
-            if connection.await.is_err() {}
-        });
+        let sender = base.connect().await?;
         Ok(Self { sender })
     }
 
@@ -321,7 +350,7 @@ impl HttpPool {
 }
 
 /// An error and what caused it: hyper keeps the telling part in the source.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

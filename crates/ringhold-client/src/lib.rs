@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | [`object`] | get, put and delete, typed: siblings and contexts instead of statuses and headers |
 //! | [`http`] | the requests under it: connections that are kept, one pool a base URL |
+//! | [`stream`] | answers that go on for as long as a job runs |
 //! | [`native`] | the native frames, for many requests at once over one connection |
 //! | [`retry`] | trying once more, elsewhere, within a budget |
 //! | [`multipart`], [`percent`] | the two encodings that the protocol needs, pure |
@@ -24,6 +25,7 @@ pub mod native;
 pub mod object;
 pub mod percent;
 pub mod retry;
+pub mod stream;
 
 pub use error::{ClientError, Doubt};
 pub use http::{Answer, BaseUrl, HttpPool, Request};
@@ -33,3 +35,4 @@ pub use object::{
     Value,
 };
 pub use retry::{RetryBudget, retry_once};
+pub use stream::Streamed;

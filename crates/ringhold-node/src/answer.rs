@@ -61,6 +61,10 @@ impl Node {
                 .listed_leaf(partition, leaf)
                 .map_or_else(Reply::Refused, Reply::LeafKeys),
             Request::Objects(page) => self.page(&page).map_or_else(Reply::Refused, Reply::Objects),
+            Request::Count(request) => self
+                .count_leaves(request, deadline)
+                .await
+                .map_or_else(Reply::Refused, Reply::Counted),
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)

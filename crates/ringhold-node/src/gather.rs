@@ -92,6 +92,20 @@ impl<Tag, Reply> Gather<Tag, Reply> {
     }
 }
 
+/// Lets other tasks have their turn.
+pub(crate) async fn breath() {
+    let mut stepped_back = false;
+    poll_fn(|context| {
+        if stepped_back {
+            return Poll::Ready(());
+        }
+        stepped_back = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Waits for something, at most until the deadline.
 pub(crate) async fn until<T>(
     environment: &dyn Environment,

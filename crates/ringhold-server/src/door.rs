@@ -1,7 +1,7 @@
 //! The node as its HTTP edge sees it.
 
-use crate::http::door::Door;
-use crate::{metrics_text, status};
+use crate::http::door::{Door, Job, JobRefused};
+use crate::{jobs, metrics_text, status};
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
@@ -12,6 +12,7 @@ use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 #[derive(Clone)]
 pub(crate) struct NodeDoor {
@@ -98,6 +99,10 @@ impl Door for NodeDoor {
             &self.node,
             self.node.inspect(name, self.deadline(timeout_ms)).await,
         )
+    }
+
+    fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {
+        jobs::start(&self.node, job)
     }
 
     /// The doors open last, so whoever can ask is asking a node that has recovered.

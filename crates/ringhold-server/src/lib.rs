@@ -10,6 +10,7 @@ mod door;
 mod environment;
 pub mod founding;
 pub mod http;
+mod jobs;
 mod metrics_text;
 mod peers;
 mod startup;

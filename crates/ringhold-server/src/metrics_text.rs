@@ -205,6 +205,11 @@ fn anti_entropy(page: &mut Page, node: &Node) {
             metrics.keys_mended.count(),
         ),
         (
+            "ringhold_exchanges_refused_total",
+            "Comparisons refused because the other end's hash trees are made otherwise, or for other nodes.",
+            metrics.exchanges_refused.count(),
+        ),
+        (
             "ringhold_leaves_set_right_total",
             "Leaf sums that the scrub found wrong: something changed on disk without a write.",
             metrics.leaves_set_right.count(),

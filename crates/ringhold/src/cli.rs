@@ -198,6 +198,17 @@ impl NodeArgs {
     }
 }
 
+/// Which node is asked to do something with the partitions.
+#[derive(Debug, Args)]
+pub(crate) struct PartitionArgs {
+    /// A node's HTTP listener.
+    #[arg(long, value_name = "URL", default_value = AT_DEFAULT, env = "RINGHOLD_AT")]
+    pub(crate) at: String,
+    /// This one alone, counted from 0 [default: all].
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) partition: Option<u32>,
+}
+
 /// Which nodes are asked.
 #[derive(Debug, Args)]
 pub(crate) struct NodesArgs {
@@ -328,6 +339,8 @@ pub(crate) enum ClusterCommand {
     },
     /// What nodes keep for others that were away: holder, home, how much, since when, and why it waits.
     Hints(NodeArgs),
+    /// Count what every primary really has, and say whether all agree.
+    Verify(PartitionArgs),
     /// Where a key lives, and what each replica holds.
     Explain {
         #[command(flatten)]

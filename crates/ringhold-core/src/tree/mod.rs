@@ -14,6 +14,7 @@
 //! | [`digest`] | what of an object do two equal replicas agree on? |
 //! | [`leaf`] | in which leaf is a position, and what does a leaf say? |
 //! | [`hash_tree`] | where do two partitions differ? |
+//! | [`basis`] | may two trees be compared at all? |
 //!
 //! A leaf is a *sum* of digests, modulo 2^128, and not a hash over a list. So it does not depend on the
 //! order of writes, and a write changes it in constant time: take the old object's digest off, add the
@@ -29,10 +30,12 @@
 //! Rejected: trees over key ranges that follow the data (a split on one replica alone makes everything below it
 //! differ), and a hash over the sorted digests of a leaf, which has to read the leaf for each write.
 
+pub mod basis;
 pub mod digest;
 pub mod hash_tree;
 pub mod leaf;
 
+pub use basis::TreeBasis;
 pub use digest::{Digest, TreeKey, TreeTag};
 pub use hash_tree::{NodeHash, Tree, differing};
 pub use leaf::{FANOUT, LEAF_BITS, LEAVES, Leaf, LeafSum, leaf_arc, leaf_of, leaves_of_partition};

@@ -478,7 +478,8 @@ fn not_started(refusal: Refusal) -> NotStarted {
         | Refusal::Unreadable
         | Refusal::Rebuilding
         | Refusal::Malformed
-        | Refusal::PlacementBehind => NotStarted::StoreFailed,
+        | Refusal::PlacementBehind
+        | Refusal::OtherBasis => NotStarted::StoreFailed,
     }
 }
 

@@ -14,8 +14,38 @@ use ringhold_node::properties::{Overrides, Properties, PropertiesError};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What an operator may have done that takes longer than a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Compare what the primaries of a partition hold, or of all.
+    Verify { partition: Option<u32> },
+}
+
+/// Why a job was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobRefused {
+    /// The ring has so many partitions, counted from 0.
+    NoSuchPartition { partition: u32, count: u32 },
+}
+
+impl fmt::Display for JobRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchPartition { partition, count } => write!(
+                f,
+                "there is no partition {partition}: they are 0 to {}",
+                count.saturating_sub(1)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for JobRefused {}
 
 /// A node as its HTTP edge sees it. Cheap to clone: a handle.
 pub trait Door: Clone + Send + Sync + 'static {
@@ -73,6 +103,13 @@ pub trait Door: Clone + Send + Sync + 'static {
         name: ObjectName,
         timeout_ms: u64,
     ) -> impl Future<Output = serde_json::Value> + Send;
+
+    /// Starts an operator's job; the lines that it has to tell come out of what is returned. It ends soon after that
+    /// is dropped.
+    ///
+    /// # Errors
+    /// Nothing was started.
+    fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused>;
 
     /// Whether the ring is loaded, the store recovered and every listener up.
     ///

@@ -28,6 +28,7 @@ mod condition;
 pub mod door;
 mod explain;
 mod guard;
+mod job;
 mod listener;
 mod metadata;
 mod multipart;
@@ -56,6 +57,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use job::AnswerBody;
 use patience::{Patience, Patient, Phase};
 use problem::Problem;
 use route::{BucketName, Route};
@@ -68,7 +70,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-pub use door::Door;
+pub use door::{Door, Job, JobRefused};
 pub use listener::serve;
 pub use route::NameLimits;
 
@@ -132,6 +134,7 @@ pub struct Edge<D> {
     limits: Limits,
     room: Room,
     requests: Semaphore,
+    jobs: Arc<Semaphore>,
 }
 
 impl<D: Door> Edge<D> {
@@ -143,6 +146,7 @@ impl<D: Door> Edge<D> {
             limits,
             room: Room::new(limits.bytes_in_flight.max(limits.value_bytes)),
             requests,
+            jobs: Arc::new(Semaphore::new(job::JOBS_MAX)),
         })
     }
 
@@ -173,8 +177,7 @@ impl<D: Door> Edge<D> {
             let (edge, working) = (Arc::clone(&self), phase.work());
             async move {
                 let answer = edge.serve(request).await;
-                drop(working);
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|body| body.worked_on(working)))
             }
         });
         let mut connection = pin!(
@@ -193,7 +196,7 @@ impl<D: Door> Edge<D> {
     }
 
     /// One request, from its head to its answer.
-    async fn serve(&self, request: Request<Incoming>) -> Answer {
+    async fn serve(&self, request: Request<Incoming>) -> Response<AnswerBody> {
         let started = Instant::now();
         let method = request.method().clone();
         let routed =
@@ -218,7 +221,7 @@ impl<D: Door> Edge<D> {
                 },
                 Err(problem) => Err(problem),
             };
-            let answer = answered.unwrap_or_else(Problem::answer);
+            let answer = answered.unwrap_or_else(|problem| job::whole(problem.answer()));
             let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(status = answer.status().as_u16(), took_us, "answered");
             answer
@@ -248,9 +251,10 @@ impl<D: Door> Edge<D> {
         route: Route,
         parts: &Parts,
         body: Incoming,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Response<AnswerBody>, Problem> {
         let door = &self.door;
-        match route {
+        let answer = match route {
+            Route::Job(name) => return job::start(door, name, parts, &self.jobs),
             Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
             Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
             Route::Properties(bucket) => props::serve(door, &bucket, parts, body, &self.room).await,
@@ -268,7 +272,8 @@ impl<D: Door> Edge<D> {
             Route::Explain(name) => Ok(service::document(
                 &door.explain(name, self.limits.request_ms).await,
             )),
-        }
+        };
+        answer.map(job::whole)
     }
 
     async fn on_object(

@@ -32,6 +32,7 @@ pub(super) struct Options {
 /// A parameter with a value that it can't have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BadOption {
+    Partition,
     Count { name: &'static str },
     Boolean { name: &'static str },
     SyncOnWrite,
@@ -46,6 +47,7 @@ impl fmt::Display for BadOption {
                 f,
                 "{name} query parameter must be an integer or one of the following words: 'one', 'quorum' or 'all'"
             ),
+            Self::Partition => f.write_str("partition query parameter must be a number\n"),
             Self::Boolean { name } => writeln!(f, "{name} query parameter must be true or false"),
             // Riak breaks this line like so.
             Self::SyncOnWrite => writeln!(
@@ -87,6 +89,14 @@ pub(super) fn parse(query: Option<&str>) -> Result<Options, BadOption> {
         vtag: parameters.find("vtag").map(str::to_owned),
         timeout_ms,
     })
+}
+
+/// The partition that a job is about; none if it is about all.
+pub(super) fn partition(query: Option<&str>) -> Result<Option<u32>, BadOption> {
+    let parameters = Parameters::split(query.unwrap_or_default())?;
+    let text = parameters.find("partition");
+    text.map(|text| text.parse().map_err(|_| BadOption::Partition))
+        .transpose()
 }
 
 impl Options {

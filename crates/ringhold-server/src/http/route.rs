@@ -13,6 +13,7 @@
 //!
 //! Not here: whether the bucket type exists, which only the node knows.
 
+use super::job::JobName;
 use super::text::{escape, unescape};
 use bytes::Bytes;
 use hyper::Method;
@@ -79,6 +80,7 @@ pub(super) enum Route {
     Explain(ObjectName),
     /// Rebuilding goes on without the member of this name.
     RebuildWithout(String),
+    Job(JobName),
     Object {
         bucket: BucketName,
         key: Bytes,
@@ -100,6 +102,7 @@ impl Route {
             Self::Explain(_) => "explain",
             Self::Status | Self::Ring => "status",
             Self::RebuildWithout(_) => "administration",
+            Self::Job(_) => "job",
             Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
         }
     }
@@ -154,6 +157,7 @@ impl fmt::Display for BadName {
 }
 
 const READ: &str = "GET, HEAD";
+const JOB: &str = "POST";
 const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
 const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
 const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
@@ -176,6 +180,7 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             let member = String::from_utf8_lossy(&member).into_owned();
             (Route::RebuildWithout(member), ACT)
         }
+        ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
         ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
             (names.explain(None, b, k)?, READ)
         }
@@ -370,6 +375,7 @@ mod tests {
             ("GET", "/health/ready", Route::Ready),
             ("GET", "/ringhold/v1/status", Route::Status),
             ("GET", "/ringhold/v1/ring", Route::Ring),
+            ("POST", "/ringhold/v1/verify", Route::Job(JobName::Verify)),
             (
                 "POST",
                 "/ringhold/v1/rebuild/without/node%202",

@@ -245,7 +245,8 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Branches { .. }
         | Request::Leaves { .. }
         | Request::Objects(_)
-        | Request::LeafKeys { .. } => is_member,
+        | Request::LeafKeys { .. }
+        | Request::Count(_) => is_member,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Recount {
     pub rows: u64,
     /// Objects that are damaged. They count for nothing: others have to bring them back.
     pub unreadable: Vec<StorageKey>,
+    /// The sum of what is there, of each leaf in turn.
+    pub counted: Vec<LeafSum>,
     /// Leaves in ascending order.
     pub differences: Vec<LeafDifference>,
 }
@@ -99,6 +101,7 @@ impl Store {
         for leaf in leaves {
             let (mut counted, difference) = self.recount_leaf(keeping, leaf, on_difference)?;
             recount.rows += counted.rows;
+            recount.counted.push(counted.sum(leaf));
             recount.unreadable.append(&mut counted.unreadable);
             recount.differences.extend(difference);
         }

@@ -100,6 +100,7 @@ impl Part for Request {
                 writer.u16(*leaf);
             }
             Self::Objects(page) => kind(writer, 20, page),
+            Self::Count(request) => kind(writer, 13, request),
         }
     }
 
@@ -126,6 +127,7 @@ impl Part for Request {
                 leaf: reader.u16("leaf")?,
             },
             20 => Self::Objects(Part::read(reader)?),
+            13 => Self::Count(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -147,6 +149,7 @@ impl Part for Reply {
             Self::Leaves(leaves) => kind(writer, 11, leaves),
             Self::LeafKeys(entries) => kind(writer, 12, entries),
             Self::Objects(page) => kind(writer, 20, page),
+            Self::Counted(counted) => kind(writer, 13, counted),
         }
     }
 
@@ -167,6 +170,7 @@ impl Part for Reply {
             11 => Self::Leaves(Part::read(reader)?),
             12 => Self::LeafKeys(Part::read(reader)?),
             20 => Self::Objects(Part::read(reader)?),
+            13 => Self::Counted(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

@@ -4,7 +4,7 @@ use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, Pu
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
-use ringhold_core::tree::{FANOUT, LeafSum, NodeHash};
+use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
 /// One request from a peer or a native client.
@@ -34,6 +34,8 @@ pub enum Request {
     LeafKeys { partition: u32, leaf: u16 },
     /// A page of the objects of some leaves.
     Objects(PageRequest),
+    /// Go through your objects of a partition and tell what is there.
+    Count(CountRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -68,6 +70,28 @@ pub struct MergeRequest {
 pub struct LeafEntry {
     pub name: ObjectName,
     pub digest: u128,
+}
+
+/// Leaves of a partition of which the objects themselves are to be counted, not what is kept of their sums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountRequest {
+    pub basis: TreeBasis,
+    pub partition: u32,
+    /// In ascending order.
+    pub leaves: Vec<u16>,
+    /// Set right the sums that don't say what is there.
+    pub set_right: bool,
+}
+
+/// What is in the first of the leaves that were asked for; as many as were counted in the time that there was, and
+/// at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedLeaves {
+    pub sums: Vec<LeafSum>,
+    /// Records that can't be read. They are not in the sums.
+    pub unreadable: u32,
+    /// Leaves whose kept sum said something else.
+    pub wrong_sums: u32,
 }
 
 /// No bucket's encoded overrides are longer, in bytes.
@@ -148,6 +172,7 @@ pub enum Reply {
     Leaves(Box<[LeafSum; FANOUT]>),
     LeafKeys(Vec<LeafEntry>),
     Objects(Page),
+    Counted(CountedLeaves),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
     /// The request was not carried out.
@@ -171,4 +196,6 @@ pub enum Refusal {
     Malformed,
     /// The sender knows an older placement; it must fetch the ring first.
     PlacementBehind,
+    /// Its hash trees are made with something else, or for other nodes (T13).
+    OtherBasis,
 }

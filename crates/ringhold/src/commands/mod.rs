@@ -13,11 +13,13 @@ mod dev;
 mod everywhere;
 mod get;
 mod hints;
+mod job;
 mod load;
 mod put;
 mod rebuild;
 mod serve;
 mod sim;
+mod verify;
 mod view;
 
 use std::future::Future;

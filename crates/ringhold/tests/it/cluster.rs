@@ -112,6 +112,17 @@ impl Cluster {
         });
     }
 
+    /// Waits until every node reaches every other and takes requests.
+    pub(crate) fn wait_until_ready(&mut self) {
+        self.wait_until_connected();
+        self.wait("all members are ready", |cluster| {
+            cluster.members().iter().all(|member| {
+                let answer = http::request(&member.http, "GET", "/health/ready", &[], b"");
+                answer.is_some_and(|answer| answer.status == 200)
+            })
+        });
+    }
+
     pub(crate) fn wait(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
         while !done(self) {

@@ -9,3 +9,4 @@ mod native;
 mod properties;
 mod rebuild;
 mod siblings;
+mod verify;

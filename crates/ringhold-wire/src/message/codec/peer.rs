@@ -169,4 +169,5 @@ codes!("refusal", Refusal {
     Rebuilding = 5,
     Malformed = 6,
     PlacementBehind = 7,
+    OtherBasis = 8,
 });

@@ -1,12 +1,16 @@
 //! The parts of messages about hash trees.
 
-use super::super::peer::{CURSOR_BYTES_MAX, LeafEntry, Page, PageRequest};
+use super::super::peer::{
+    CURSOR_BYTES_MAX, CountRequest, CountedLeaves, LeafEntry, Page, PageRequest,
+};
 use super::{ObjectName, Part};
 use crate::bytes_io::{DecodeError, Reader, Writer};
-use ringhold_core::tree::{FANOUT, LeafSum, NodeHash};
+use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis, TreeTag};
 
 /// Three empty names and a digest.
 const ENTRY_BYTES_MIN: usize = 3 * 4 + 16;
+/// A sum and a count.
+const SUM_BYTES: usize = 16 + 8;
 
 impl Part for NodeHash {
     fn write(&self, writer: &mut Writer<'_>) {
@@ -108,6 +112,65 @@ impl Part for Page {
                 Ok((Part::read(reader)?, Part::read(reader)?))
             })?,
             cursor: reader.bytes("cursor", CURSOR_BYTES_MAX)?,
+        })
+    }
+}
+
+impl Part for TreeBasis {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.tag.0);
+        writer.u64(self.homes);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            tag: TreeTag(reader.u64("tree tag")?),
+            homes: reader.u64("homes")?,
+        })
+    }
+}
+
+/// Leaves of one partition.
+impl Part for Vec<u16> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, leaf| writer.u16(*leaf));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, 2>("leaves", |reader| reader.u16("leaf"))
+    }
+}
+
+impl Part for CountRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.basis.write(writer);
+        self.partition.write(writer);
+        self.leaves.write(writer);
+        writer.flag(self.set_right);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            basis: Part::read(reader)?,
+            partition: Part::read(reader)?,
+            leaves: Part::read(reader)?,
+            set_right: reader.flag("set right")?,
+        })
+    }
+}
+
+impl Part for CountedLeaves {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(&self.sums, |writer, sum| sum.write(writer));
+        writer.u32(self.unreadable);
+        writer.u32(self.wrong_sums);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sums: reader.list::<_, SUM_BYTES>("leaf sums", Part::read)?,
+            unreadable: reader.u32("unreadable records")?,
+            wrong_sums: reader.u32("wrong sums")?,
         })
     }
 }

@@ -12,12 +12,12 @@ use ringhold_core::id::{BootId, NodeId, OperationId};
 use ringhold_core::quorum::{
     Count, GetSpec, PutCounts, PutSpec, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
-use ringhold_core::tree::{LeafSum, NodeHash};
+use ringhold_core::tree::{LeafSum, NodeHash, TreeBasis, TreeTag};
 use ringhold_core::version::{ContextToken, Dot, Timestamp};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::peer::{
-    BucketProperties, ClientGot, ClientPut, LeafEntry, MergeRequest, ObjectDigest, Page,
-    PageRequest, Refusal, Reply, Request,
+    BucketProperties, ClientGot, ClientPut, CountRequest, CountedLeaves, LeafEntry, MergeRequest,
+    ObjectDigest, Page, PageRequest, Refusal, Reply, Request,
 };
 use ringhold_wire::message::{
     GetAnswer, GetError, GetOptions, GetRequest, NotStarted, PutAnswer, PutError, PutOptions,
@@ -171,8 +171,22 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 cursor: "here".into(),
             }),
         ),
+        (
+            "count",
+            Request::Count(CountRequest {
+                basis: BASIS,
+                partition: 255,
+                leaves: vec![0, 7, 1_023],
+                set_right: true,
+            }),
+        ),
     ]
 }
+
+const BASIS: TreeBasis = TreeBasis {
+    tag: TreeTag(0x7a6),
+    homes: 0x403e5,
+};
 
 const BOOT: Boot = Boot {
     number: 12,
@@ -222,7 +236,7 @@ pub(crate) fn get_errors() -> Vec<GetError> {
     ]
 }
 
-const REFUSALS: [Refusal; 7] = [
+const REFUSALS: [Refusal; 8] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::StoreFailed,
@@ -230,6 +244,7 @@ const REFUSALS: [Refusal; 7] = [
     Refusal::Rebuilding,
     Refusal::Malformed,
     Refusal::PlacementBehind,
+    Refusal::OtherBasis,
 ];
 
 /// One of each kind, and every reason why not.
@@ -289,6 +304,14 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
             Reply::Objects(Page {
                 objects: vec![(name(), object())],
                 cursor: "there".into(),
+            }),
+        ),
+        (
+            "counted",
+            Reply::Counted(CountedLeaves {
+                sums: vec![LeafSum { sum: 5, keys: 1 }, LeafSum::ZERO],
+                unreadable: 2,
+                wrong_sums: 1,
             }),
         ),
         ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),

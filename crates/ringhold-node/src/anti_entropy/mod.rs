@@ -17,6 +17,10 @@
 //! Only homes take part, both by their own ring (T13): what a fallback keeps is a hint's business. All buckets have
 //! one N today; with several there will be a tree for each.
 
+mod count;
+mod look;
+mod verify;
+
 use crate::env::{Deadline, Environment};
 use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
@@ -27,14 +31,20 @@ use crate::replica::Kept;
 use ringhold_core::health::Work;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
-use ringhold_core::tree::{FANOUT, Leaf, LeafSum, NodeHash, Tree, differing, leaves_of_partition};
+use ringhold_core::tree::{
+    FANOUT, Leaf, LeafSum, NodeHash, Tree, TreeBasis, differing, leaves_of_partition,
+};
 use ringhold_storage::{KeyRange, Keyspace, StorageKey};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{LeafEntry, MergeRequest, Refusal, Reply, Request};
 use ringhold_wire::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Weak};
 use tokio::sync::Semaphore;
+
+pub use count::NotCounted;
+pub use verify::{Agreement, Holds, Verdict, VerifyEvent};
 
 /// How long one question may take, in microseconds.
 const PATIENCE_US: u64 = 5_000_000;
@@ -270,7 +280,53 @@ fn leaf_at(branch: usize, at: usize) -> Option<Leaf> {
     Leaf::new(u16::try_from(branch * FANOUT + at).ok()?)
 }
 
+/// A refusal in words.
+struct Refused(Refusal);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Refusal::Overloaded => "overloaded",
+            Refusal::Expired => "its turn came too late",
+            Refusal::StoreFailed => "its store has failed",
+            Refusal::Unreadable => "its store can't be read",
+            Refusal::Rebuilding => "rebuilding",
+            Refusal::Malformed => "it is no primary of this partition, or speaks otherwise",
+            Refusal::PlacementBehind => "it knows a newer placement",
+            Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
+        })
+    }
+}
+
 impl Node {
+    /// What the tree of a partition is made with here, and for whom.
+    fn tree_basis(&self, partition: Partition) -> TreeBasis {
+        let document = self.ring.document();
+        TreeBasis::new(
+            self.tree_key.tag(),
+            document.cluster_id,
+            document.placement.placement_number,
+            partition,
+            &self.homes_of_partition(partition),
+        )
+    }
+
+    /// A partition of which this node is a home, and whose tree may be compared with the asker's (T13).
+    fn own_tree(&self, partition: u32, theirs: TreeBasis) -> Result<Partition, Refusal> {
+        let partition = self.own(partition)?;
+        let ours = self.tree_basis(partition);
+        if ours != theirs {
+            self.metrics.exchanges_refused.add(1);
+            tracing::warn!(
+                partition = partition.0,
+                same_digests = ours.tag == theirs.tag,
+                "a comparison was refused: the other end's hash tree is made otherwise, or for other nodes"
+            );
+            return Err(Refusal::OtherBasis);
+        }
+        Ok(partition)
+    }
+
     /// The hash tree of a partition as it is in this store.
     fn tree(&self, partition: Partition) -> Tree {
         Tree::new(self.store().leaf_sums(leaves_of_partition(partition)))

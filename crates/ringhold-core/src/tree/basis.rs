@@ -1,0 +1,73 @@
+//! What two hash trees must have in common to be worth comparing (T13).
+//!
+//! Trees differ for ever if their digests are made with different keys or layouts, and compare what should not be
+//! compared if the two ends disagree about whose the partition is: an owner of old, or a fallback, would be filled
+//! with what is not its own. So whoever asks for a tree says what its own is made of, and gets nothing
+//! where that is not the other's.
+
+use super::digest::TreeTag;
+use crate::id::{ClusterId, NodeId};
+use crate::ring::Partition;
+
+/// What the tree of one partition is made with, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TreeBasis {
+    /// The key and the layout of the digests.
+    pub tag: TreeTag,
+    /// A hash of the cluster, the placement number, the partition and its primaries in their order.
+    pub homes: u64,
+}
+
+impl TreeBasis {
+    /// The basis of a partition's tree under one placement.
+    #[must_use]
+    pub fn new(
+        tag: TreeTag,
+        cluster: ClusterId,
+        placement_number: u64,
+        partition: Partition,
+        homes: &[NodeId],
+    ) -> Self {
+        let mut bytes = Vec::with_capacity(16 + 8 + 4 + homes.len() * 16);
+        bytes.extend_from_slice(&cluster.0.to_be_bytes());
+        bytes.extend_from_slice(&placement_number.to_be_bytes());
+        bytes.extend_from_slice(&partition.0.to_be_bytes());
+        for home in homes {
+            bytes.extend_from_slice(&home.0.to_be_bytes());
+        }
+        let homes = xxhash_rust::xxh3::xxh3_64(&bytes);
+        Self { tag, homes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_matters() {
+        let homes = [NodeId(1), NodeId(2), NodeId(3)];
+        let base = |tag, cluster, number, partition, homes: &[NodeId]| {
+            TreeBasis::new(
+                TreeTag(tag),
+                ClusterId(cluster),
+                number,
+                Partition(partition),
+                homes,
+            )
+        };
+        let one = base(1, 1, 1, 1, &homes);
+        assert_eq!(one, base(1, 1, 1, 1, &homes));
+        let others = [
+            base(2, 1, 1, 1, &homes),
+            base(1, 2, 1, 1, &homes),
+            base(1, 1, 2, 1, &homes),
+            base(1, 1, 1, 2, &homes),
+            base(1, 1, 1, 1, &homes[..2]),
+            base(1, 1, 1, 1, &[NodeId(1), NodeId(3), NodeId(2)]),
+        ];
+        for other in others {
+            assert_ne!(one, other);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Counting what is really there, at whoever is asked.
+//!
+//! The sums under the hash trees say what should be in the store. An operator who asks whether all primaries agree
+//! wants to know what *is* there: so a primary reads every object of the leaves that it is asked for, verifies
+//! the checksum on the way, and adds up the digests anew (T12). The kept sums are compared with that, never used.
+//!
+//! A partition may hold millions of objects. An answer covers as many leaves as were counted in the time that its
+//! requester waits, and at least one; who wants more asks again. Between leaves the task steps back, so that
+//! others get their turn on its thread.
+
+use super::Refused;
+use crate::env::{CallError, Deadline};
+use crate::gather::breath;
+use crate::node::Node;
+use ringhold_core::id::NodeId;
+use ringhold_core::ring::Partition;
+use ringhold_core::tree::{LEAVES, Leaf, LeafSum};
+use ringhold_storage::OnDifference;
+use ringhold_wire::message::peer::{CountRequest, CountedLeaves, Refusal, Reply, Request};
+use std::fmt;
+use std::sync::Arc;
+
+/// How long one answer is waited for, in microseconds.
+const PATIENCE_US: u64 = 15_000_000;
+/// How long one answer is worked on, in microseconds, if there is as much time.
+const WORK_US: u64 = 1_000_000;
+
+/// What one primary counted in some leaves of a partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    /// Of each leaf that was asked for, in order.
+    pub(super) sums: Vec<LeafSum>,
+    pub(super) unreadable: u64,
+    pub(super) wrong_sums: u64,
+}
+
+/// Why a primary's objects were not counted. What it has is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotCounted {
+    /// Nothing could be sent to it.
+    Unreachable,
+    /// It did not answer in time, or the connection broke.
+    NoAnswer,
+    /// It is filling its store from the others, or it failed, or it is of another opinion about the ring.
+    Refused(Refusal),
+    /// Its answer makes no sense.
+    Malformed,
+}
+
+impl fmt::Display for NotCounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::NoAnswer => f.write_str("no answer"),
+            Self::Refused(refusal) => Refused(*refusal).fmt(f),
+            Self::Malformed => f.write_str("an answer that makes no sense"),
+        }
+    }
+}
+
+impl From<CallError> for NotCounted {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotSent => Self::Unreachable,
+            CallError::NoAnswer => Self::NoAnswer,
+        }
+    }
+}
+
+/// The numbers of all leaves of a partition.
+pub(super) fn all_leaves() -> Vec<u16> {
+    (0..u16::try_from(LEAVES).expect("there are 1,024")).collect()
+}
+
+impl Node {
+    /// What a primary of a partition holds in these leaves, asked for in as many requests as it takes.
+    pub(super) async fn count_at(
+        self: &Arc<Self>,
+        home: NodeId,
+        partition: Partition,
+        leaves: &[u16],
+        set_right: bool,
+    ) -> Result<Counted, NotCounted> {
+        let mut counted = Counted::default();
+        while counted.sums.len() < leaves.len() {
+            let rest = &leaves[counted.sums.len()..];
+            let request = Request::Count(CountRequest {
+                basis: self.tree_basis(partition),
+                partition: partition.0,
+                leaves: rest.to_vec(),
+                set_right,
+            });
+            let deadline = Deadline::after(&*self.environment, PATIENCE_US);
+            let page = match self.call(home, request, deadline).await? {
+                Reply::Counted(page) => page,
+                Reply::Refused(refusal) => return Err(NotCounted::Refused(refusal)),
+                _ => return Err(NotCounted::Malformed),
+            };
+            if page.sums.is_empty() || page.sums.len() > rest.len() {
+                return Err(NotCounted::Malformed);
+            }
+            counted.sums.extend(page.sums);
+            counted.unreadable += u64::from(page.unreadable);
+            counted.wrong_sums += u64::from(page.wrong_sums);
+        }
+        Ok(counted)
+    }
+
+    /// Counts this node's objects in some leaves of a partition of which it is a home.
+    pub(crate) async fn count_leaves(
+        &self,
+        request: CountRequest,
+        deadline: Deadline,
+    ) -> Result<CountedLeaves, Refusal> {
+        let partition = self.own_tree(request.partition, request.basis)?;
+        if !request.set_right && !self.vouches_for_partition(partition) {
+            // What is missing here says nothing yet.
+            return Err(Refusal::Rebuilding);
+        }
+        let on_difference = if request.set_right {
+            OnDifference::Repair
+        } else {
+            OnDifference::Report
+        };
+        let left_us = deadline.left_us(&*self.environment);
+        let work = Deadline::after(&*self.environment, WORK_US.min(left_us / 2));
+        let mut counted = CountedLeaves {
+            sums: Vec::with_capacity(request.leaves.len().min(LEAVES)),
+            unreadable: 0,
+            wrong_sums: 0,
+        };
+        for leaf in request.leaves {
+            let leaf = Leaf::new(leaf).ok_or(Refusal::Malformed)?;
+            let number = leaf.across_the_ring(partition);
+            let recount = self.store().recount(number..number + 1, on_difference);
+            let recount = recount.map_err(|_| Refusal::Unreadable)?;
+            counted.sums.extend(recount.counted);
+            let unreadable = u32::try_from(recount.unreadable.len()).unwrap_or(u32::MAX);
+            counted.unreadable = counted.unreadable.saturating_add(unreadable);
+            if !recount.differences.is_empty() {
+                counted.wrong_sums += 1;
+                self.metrics
+                    .leaves_set_right
+                    .add(u64::from(request.set_right));
+            }
+            if self.environment.now_us() >= work.at_us {
+                break;
+            }
+            if recount.rows > 0 {
+                breath().await;
+            }
+        }
+        Ok(counted)
+    }
+}

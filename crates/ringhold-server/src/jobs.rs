@@ -1,0 +1,149 @@
+//! An operator's jobs on this node, told in lines of JSON.
+//!
+//! A job runs in a task of its own and ends soon after nobody reads its lines any more.
+
+use crate::http::door::{Job, JobRefused};
+use crate::status::node_name;
+use bytes::Bytes;
+use ringhold_core::ring::Partition;
+use ringhold_node::{Agreement, Node, Verdict, VerifyEvent};
+use ringhold_wire::message::ObjectName;
+use serde_json::{Value, json};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Lines that wait for their reader.
+const LINES_MAX: usize = 64;
+/// A job that has nothing to tell says at least that it is alive.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Starts a job; its lines come out of what is returned.
+pub(crate) fn start(node: &Arc<Node>, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {
+    let (lines, reader) = mpsc::channel(LINES_MAX);
+    let running = Arc::clone(node);
+    match job {
+        Job::Verify { partition } => {
+            let partitions = partitions(node, partition)?;
+            let verify = verify(running, partitions, Lines(lines));
+            node.environment().spawn(Box::pin(verify));
+        }
+    }
+    Ok(reader)
+}
+
+/// The one that is asked for, or all.
+fn partitions(node: &Node, partition: Option<u32>) -> Result<Vec<Partition>, JobRefused> {
+    let count = node.ring().partition_count().count();
+    match partition {
+        None => Ok((0..count).map(Partition).collect()),
+        Some(partition) if partition < count => Ok(vec![Partition(partition)]),
+        Some(partition) => Err(JobRefused::NoSuchPartition { partition, count }),
+    }
+}
+
+struct Lines(mpsc::Sender<Bytes>);
+
+impl Lines {
+    /// False if nobody reads any more.
+    async fn say(&self, line: &Value) -> bool {
+        self.0.send(format!("{line}\n").into()).await.is_ok()
+    }
+
+    /// Waits for something, and says now and then that it still waits.
+    async fn alive_until<T>(&self, wanted: impl Future<Output = Option<T>>) -> Option<T> {
+        let mut wanted = pin!(wanted);
+        loop {
+            if let Ok(found) = tokio::time::timeout(SILENCE_MAX, &mut wanted).await {
+                return found;
+            }
+            if !self.say(&json!({ "type": "alive" })).await {
+                return None;
+            }
+        }
+    }
+}
+
+async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
+    let start = json!({ "type": "start", "partitions": partitions.len() });
+    if !lines.say(&start).await {
+        return;
+    }
+    let (events, mut told) = mpsc::channel(LINES_MAX);
+    let verifying = Arc::clone(&node);
+    let verify = async move { verifying.verify(partitions, events).await };
+    node.environment().spawn(Box::pin(verify));
+    let (mut agreeing, mut differing, mut not_verified, mut keys) = (0, 0, 0, 0);
+    while let Some(event) = lines.alive_until(told.recv()).await {
+        let line = match event {
+            VerifyEvent::Verdict(verdict) => {
+                keys += verdict.keys();
+                *match verdict.agreement() {
+                    Agreement::Agrees => &mut agreeing,
+                    Agreement::Differs => &mut differing,
+                    Agreement::NotVerified => &mut not_verified,
+                } += 1;
+                verdict_line(&node, &verdict)
+            }
+            VerifyEvent::Waiting { partitions, us } => json!({
+                "type": "waiting",
+                "partitions": partitions,
+                "seconds": us as f64 / 1e6,
+            }),
+        };
+        if !lines.say(&line).await {
+            return;
+        }
+    }
+    let end = json!({
+        "type": "end",
+        "partitions": agreeing + differing + not_verified,
+        "agreeing": agreeing,
+        "differing": differing,
+        "not_verified": not_verified,
+        "keys": keys,
+    });
+    // The last word: whether it is heard or not, the job is over.
+    lines.say(&end).await;
+}
+
+fn verdict_line(node: &Node, verdict: &Verdict) -> Value {
+    let state = match verdict.agreement() {
+        Agreement::Agrees => "agrees",
+        Agreement::Differs => "differs",
+        Agreement::NotVerified => "not verified",
+    };
+    let primaries = verdict.primaries.iter().map(|(id, held)| {
+        let name = node_name(node, *id);
+        match held {
+            Ok(held) => json!({
+                "node": name,
+                "keys": held.keys,
+                "unreadable": held.unreadable,
+                "wrong_sums": held.wrong_sums,
+                "root": format!("{:032x}", held.root.0),
+            }),
+            Err(reason) => json!({ "node": name, "not_counted": reason.to_string() }),
+        }
+    });
+    json!({
+        "type": "partition",
+        "partition": verdict.partition.0,
+        "state": state,
+        "keys": verdict.keys(),
+        "differing_leaves": verdict.differing_leaves,
+        "differing_keys": verdict.differing_keys.iter().map(name_of).collect::<Vec<_>>(),
+        "primaries": primaries.collect::<Vec<_>>(),
+    })
+}
+
+/// An object's names for people; bytes that are no text are shown as replacement characters.
+fn name_of(name: &ObjectName) -> Value {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    json!({
+        "type": text(&name.bucket_type),
+        "bucket": text(&name.bucket),
+        "key": text(&name.key),
+    })
+}
