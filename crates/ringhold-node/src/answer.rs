@@ -58,6 +58,9 @@ impl Node {
             Request::LeafKeys { partition, leaf } => self
                 .listed_leaf(partition, leaf)
                 .map_or_else(Reply::Refused, Reply::LeafKeys),
+            Request::Strays(request) => said(self.lacks(request).await),
+            Request::Vouch(request) => said(self.vouch(request).await),
+            Request::Reap(request) => said(self.reap(request).await),
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)
@@ -114,6 +117,10 @@ impl Node {
         request.seen = opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
         self.put(request, deadline).await
     }
+}
+
+fn said(answers: Result<Vec<bool>, Refusal>) -> Reply {
+    answers.map_or_else(Reply::Refused, Reply::Said)
 }
 
 /// A client's value and metadata may be as large as over HTTP, and no larger.

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
+use crate::reaping::{self, Homecomings, Reaping, ReapingView};
 use crate::replica::{ObjectLimits, Replica};
 use crate::ring_memory::{self, RingRefused};
 use crate::scrub;
@@ -45,6 +46,8 @@ pub struct Tuning {
     pub hint_bytes_max: u64,
     /// How often replicas compare what they have.
     pub anti_entropy: Pace,
+    /// When tombstones may go.
+    pub reaping: Reaping,
     /// Properties of buckets that have no overrides.
     pub default_properties: Properties,
 }
@@ -60,6 +63,7 @@ impl Default for Tuning {
             limits: ObjectLimits::default(),
             hint_bytes_max: 1 << 30,
             anti_entropy: Pace::default(),
+            reaping: Reaping::default(),
             default_properties: Properties::default(),
         }
     }
@@ -116,6 +120,8 @@ pub struct Node {
     pub(crate) repairs: Arc<Semaphore>,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
+    pub(crate) homecomings: Homecomings,
+    pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
@@ -174,6 +180,7 @@ impl Node {
             environment.now_us(),
             tuning.hedge,
         );
+        let homecomings = Homecomings::since_start(ring.partition_count(), &*environment);
         let node = Arc::new(Self {
             id,
             ring,
@@ -186,6 +193,8 @@ impl Node {
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
+            homecomings,
+            reaping: reaping::Views::default(),
             tree_key,
             tuning,
             token_key,
@@ -200,6 +209,11 @@ impl Node {
             weak.clone(),
             clock.clone(),
             pace,
+        )));
+        environment.spawn(Box::pin(reaping::run(
+            weak.clone(),
+            clock.clone(),
+            node.tuning.reaping.pause_us,
         )));
         environment.spawn(Box::pin(scrub::run(weak, clock, pace.scrub_us)));
         environment.spawn(Box::pin(admission::run(
@@ -276,6 +290,12 @@ impl Node {
     #[must_use]
     pub fn peer_view(&self, node: NodeId) -> Option<PeerView> {
         self.health.view(node, self.environment.now_us())
+    }
+
+    /// How far this node has come with the tombstones that it is to reap.
+    #[must_use]
+    pub fn reaping_view(&self) -> ReapingView {
+        self.reaping.view()
     }
 
     /// How long a read waits for a replica before it asks another one as well, in microseconds.

@@ -244,7 +244,10 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Testify(_)
         | Request::Branches { .. }
         | Request::Leaves { .. }
-        | Request::LeafKeys { .. } => is_member,
+        | Request::LeafKeys { .. }
+        | Request::Strays(_)
+        | Request::Vouch(_)
+        | Request::Reap(_) => is_member,
     }
 }
 

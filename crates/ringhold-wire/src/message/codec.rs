@@ -17,6 +17,7 @@
 mod coordinate;
 mod explain;
 mod peer;
+mod reaping;
 mod trees;
 
 use super::peer::{Reply, Request};
@@ -99,6 +100,9 @@ impl Part for Request {
                 kind(writer, 12, partition);
                 writer.u16(*leaf);
             }
+            Self::Strays(request) => kind(writer, 13, request),
+            Self::Vouch(request) => kind(writer, 14, request),
+            Self::Reap(request) => kind(writer, 15, request),
         }
     }
 
@@ -124,6 +128,9 @@ impl Part for Request {
                 partition: Part::read(reader)?,
                 leaf: reader.u16("leaf")?,
             },
+            13 => Self::Strays(Part::read(reader)?),
+            14 => Self::Vouch(Part::read(reader)?),
+            15 => Self::Reap(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -144,6 +151,7 @@ impl Part for Reply {
             Self::Branches(branches) => kind(writer, 10, branches),
             Self::Leaves(leaves) => kind(writer, 11, leaves),
             Self::LeafKeys(entries) => kind(writer, 12, entries),
+            Self::Said(answers) => kind(writer, 13, answers),
         }
     }
 
@@ -163,6 +171,7 @@ impl Part for Reply {
             10 => Self::Branches(Part::read(reader)?),
             11 => Self::Leaves(Part::read(reader)?),
             12 => Self::LeafKeys(Part::read(reader)?),
+            13 => Self::Said(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

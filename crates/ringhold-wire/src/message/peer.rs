@@ -32,6 +32,12 @@ pub enum Request {
     Leaves { partition: u32, branch: u8 },
     /// The keys of one leaf with their digests.
     LeafKeys { partition: u32, leaf: u16 },
+    /// Of a member that is no home of these keys: is anything of them left with you?
+    Strays(StraysRequest),
+    /// Of a primary: may these go?
+    Vouch(ReapRequest),
+    /// Of a primary: all have vouched for these; remove them.
+    Reap(ReapRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -66,6 +72,22 @@ pub struct MergeRequest {
 pub struct LeafEntry {
     pub name: ObjectName,
     pub digest: u128,
+}
+
+/// About keys that may be reaped (T11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StraysRequest {
+    pub partition: u32,
+    /// Since how long the node must not have sent any of them home, in microseconds.
+    pub quiet_us: u64,
+    pub names: Vec<ObjectName>,
+}
+
+/// Keys that may be reaped, each with the digest of its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReapRequest {
+    pub partition: u32,
+    pub entries: Vec<LeafEntry>,
 }
 
 /// No bucket's encoded overrides are longer, in bytes.
@@ -123,6 +145,8 @@ pub enum Reply {
     Branches(Box<[NodeHash; FANOUT]>),
     Leaves(Box<[LeafSum; FANOUT]>),
     LeafKeys(Vec<LeafEntry>),
+    /// For each key of the question: yes or no.
+    Said(Vec<bool>),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
     /// The request was not carried out.

@@ -1,7 +1,7 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, text,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, reaping, text,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -131,7 +131,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         changed_by: 3,
         overrides: text("n_val = 5"),
     };
-    vec![
+    let mut requests = vec![
         ("ping", Request::Ping),
         ("coordinate", Request::Coordinate(put_request())),
         ("merge", Request::Merge(merge)),
@@ -162,7 +162,9 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 leaf: 1_023,
             },
         ),
-    ]
+    ];
+    requests.extend(reaping::requests());
+    requests
 }
 
 const BOOT: Boot = Boot {
@@ -275,6 +277,7 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
                 digest: 0xd16e57,
             }]),
         ),
+        ("said", reaping::reply()),
         ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),
         ("testimony: earlier", Reply::Testimony(Testimony::Earlier)),
         ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),
