@@ -147,6 +147,12 @@ impl Inquiry {
         self.ignorant.len()
     }
 
+    /// Whether at least half of the other members remember this start by now.
+    #[must_use]
+    pub fn is_known_to_half(&self) -> bool {
+        2 * (self.confirming.len() + self.ignorant.len()) >= self.members
+    }
+
     /// Whether somebody knew a later start: this store is an old copy, or an empty one in place of another.
     #[must_use]
     pub fn is_contradicted(&self) -> bool {

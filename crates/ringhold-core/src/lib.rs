@@ -13,6 +13,7 @@
 //! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 //! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
+//! | [`reaping`] | when a tombstone may go | |
 //! | [`tree`] | where two replicas of a partition differ | §4.7 |
 
 pub mod boot;
@@ -20,6 +21,7 @@ pub mod fingerprint;
 pub mod health;
 pub mod id;
 pub mod quorum;
+pub mod reaping;
 pub mod rebuild;
 pub mod ring;
 pub mod secret;

@@ -6,8 +6,8 @@
 //! says "don't know" until it has compared itself with every other home of its partitions.
 //!
 //! A store that is merely *new*, because the cluster is, looks the same from inside: empty. The others tell. Every start
-//! of a node is told to all members ([`boot`](crate::boot)), so if more than half of all members, the node itself among
-//! them, have never heard of the node, and none has, it has nothing to make up for.
+//! of a node is told to all members ([`boot`](crate::boot)), and a new store takes nothing before at least half of the others
+//! remember it. So if more than half of the others have never heard of the node, and none has, it never had anything.
 //!
 //! A partition is known again once an exchange with each other home is done, whether or not that home is itself being
 //! rebuilt: whatever the node had acknowledged with others is at one of them, unless as many disks were lost as
@@ -36,7 +36,7 @@ pub enum Newness {
 pub fn newness(inquiry: &Inquiry) -> Newness {
     if inquiry.is_contradicted() || inquiry.confirming() > 0 {
         Newness::Known
-    } else if 2 * (inquiry.ignorant() + 1) > inquiry.members() + 1 {
+    } else if inquiry.members() == 0 || 2 * inquiry.ignorant() > inquiry.members() {
         Newness::New
     } else {
         Newness::Open
@@ -130,15 +130,35 @@ mod tests {
             (1, &[], Newness::Open),
             (1, &[Nothing], Newness::New),
             (2, &[], Newness::Open),
-            (2, &[Nothing], Newness::New),
-            (4, &[Nothing], Newness::Open),
-            (4, &[Nothing, Nothing], Newness::New),
+            (2, &[Nothing], Newness::Open),
+            (2, &[Nothing, Nothing], Newness::New),
+            (4, &[Nothing, Nothing], Newness::Open),
+            (4, &[Nothing, Nothing, Nothing], Newness::New),
             (4, &[Nothing, Nothing, Nothing, later], Newness::Known),
             (4, &[later], Newness::Known),
             (4, &[Earlier], Newness::Known),
         ] {
             let found = newness(&inquiry(members, said));
             assert_eq!(found, expected, "{members} others said {said:?}");
+        }
+    }
+
+    /// Of an earlier store of the node so many had to know before it took anything; of those who say that they never heard
+    /// of the node one would be among them.
+    #[test]
+    fn no_store_that_took_anything_is_forgotten() {
+        use Testimony::Nothing;
+        for members in 0..8_usize {
+            let told = (0..=members)
+                .find(|&told| inquiry(members, &vec![Nothing; told]).is_known_to_half())
+                .expect("all of them are enough");
+            let ignorant = (0..=members)
+                .find(|&said| newness(&inquiry(members, &vec![Nothing; said])) == Newness::New)
+                .expect("all of them are enough");
+            assert!(
+                members == 0 || told + ignorant > members,
+                "{members} others"
+            );
         }
     }
 

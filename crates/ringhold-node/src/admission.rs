@@ -4,8 +4,9 @@
 //! number and asks what they knew; a store that goes on from a clean end coordinates nothing until so
 //! many have confirmed it, or until it has taken a new incarnation because they did not within a few
 //! seconds. Reads and merges are served meanwhile, and puts go to other primaries. A store that has a
-//! new incarnation anyway (new, not closed, damaged) coordinates at once and tells all the same: what the
-//! others remember is what the *next* start is judged by.
+//! new incarnation anyway (not closed, damaged) coordinates at once and tells all the same: what the
+//! others remember is what the *next* start is judged by. A store that was created takes nothing at all until at
+//! least half of the others remember its start (see `rebuild`).
 //!
 //! The other side: a member that is told keeps it on disk before it answers.
 
@@ -38,6 +39,35 @@ const LONG_PAUSE_US: u64 = 5_000_000;
 /// The format of what is remembered.
 const ROW_VERSION: u8 = 1;
 const ROW_BYTES: usize = 1 + 8 + 16 + 1;
+
+/// What a start has to settle before it may name writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// A new store, which others must know of before anything is entrusted to it: should its disk be lost, they are the
+    /// ones who can tell the next empty store in its place from one that never had anything.
+    New,
+    /// A new incarnation, so nothing of an earlier name goes on.
+    NewName,
+    /// The name of before, if the others confirm it.
+    SameName,
+}
+
+impl Start {
+    fn of(report: &OpenReport) -> Self {
+        if report.created {
+            return Self::New;
+        }
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::AsksNoWitness) {
+            return Self::NewName;
+        }
+        if report.new_incarnation {
+            Self::NewName
+        } else {
+            Self::SameName
+        }
+    }
+}
 
 /// Where a node is with its own start, and what keeps two stories of one member apart.
 pub(crate) struct Admission {
@@ -79,11 +109,11 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenRepo
     }
     let others = others(&node);
     let mut inquiry = Inquiry::among(others.len());
-    let goes_on = !report.new_incarnation;
-    #[cfg(feature = "known-bad")]
-    let goes_on = goes_on && !known_bad::is(Variant::AsksNoWitness);
-    if !goes_on {
+    let start = Start::of(&report);
+    if start != Start::SameName {
         node.store().confirm_incarnation();
+    }
+    if start == Start::NewName {
         node.admission.admit();
     }
     let patience = Deadline::after(&*node.environment, PATIENCE_US);
@@ -94,8 +124,12 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenRepo
             if considered.is_err() {
                 return;
             }
-            if !node.admission.is_admitted() && !settle(&node, &inquiry, patience).await {
-                return;
+            if !node.admission.is_admitted() {
+                match start {
+                    Start::New if inquiry.is_known_to_half() => node.admission.admit(),
+                    Start::SameName if !settle(&node, &inquiry, patience).await => return,
+                    _ => {}
+                }
             }
             let Some((member, reply)) = calls.next().await else {
                 break;

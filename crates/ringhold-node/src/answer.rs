@@ -34,6 +34,9 @@ impl Node {
             },
             Request::Merge(request) => {
                 let kept = self.kept(&request.name);
+                if !self.takes_writes() {
+                    return Reply::Refused(Refusal::Starting);
+                }
                 match self.replica.merge(request, kept, deadline).await {
                     Ok(durable) => Reply::Merged { durable },
                     Err(refusal) => Reply::Refused(refusal),
@@ -65,6 +68,9 @@ impl Node {
                 .count_leaves(request, deadline)
                 .await
                 .map_or_else(Reply::Refused, Reply::Counted),
+            Request::Strays(request) => said(self.lacks(request).await),
+            Request::Vouch(request) => said(self.vouch(request).await),
+            Request::Reap(request) => said(self.reap(request).await),
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)
@@ -130,6 +136,10 @@ impl Node {
         request.seen = opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
         self.put(request, deadline).await
     }
+}
+
+fn said(answers: Result<Vec<bool>, Refusal>) -> Reply {
+    answers.map_or_else(Reply::Refused, Reply::Said)
 }
 
 /// A client's value and metadata may be as large as over HTTP, and no larger.

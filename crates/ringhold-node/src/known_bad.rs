@@ -4,10 +4,13 @@
 //! nearly made (the traps T1 to T30), built in at the one place of its rule and picked at run time, for one
 //! thread. The feature `known-bad` compiles them; no release does.
 
+use crate::node::Node;
+use bytes::Bytes;
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::ring::Partition;
-use ringhold_core::version::{Context, LiveEpoch, Object, Timestamp};
+use ringhold_core::version::{Content, Context, LiveEpoch, Object, Timestamp, Version};
 use ringhold_wire::message::peer::{MergeRequest, Request};
+use ringhold_wire::metadata::tag;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
@@ -82,6 +85,8 @@ pub enum Variant {
     EmptyStoreIsWhole,
     /// A store is known again when it was compared with one other home (T18).
     RebuildsFromOne,
+    /// A new store takes writes before others know of it (T18).
+    UnknownStoreTakesWrites,
     /// A store says that it is whole before it is (T18).
     WholeBeforeRebuilt,
     /// A store that lacks keys judges conditions by what it has (T18).
@@ -92,6 +97,20 @@ pub enum Variant {
     ConditionIgnored,
     /// A change of bucket properties takes the place of a later one (T14).
     LateChangeWins,
+    /// A primary that can't be reached is not asked whether a tombstone may go (T11).
+    ReapsWithPrimaryDown,
+    /// A member that can't be reached is taken to have nothing (T11).
+    ReapsWithAbsentMember,
+    /// What is removed is whatever is there by then (T11).
+    ReapsUnconditionally,
+    /// A tombstone goes however young it is (T11).
+    ReapsBeforeGrace,
+    /// One clock decides for all primaries (T11, T26).
+    ReapsOnOneClock,
+    /// What passed the first look is removed at once (T11).
+    ReapsAtFirstSight,
+    /// A value lives anew from each merge on (T11).
+    ExpiryRestartsOnMerge,
 }
 
 impl Variant {
@@ -130,11 +149,19 @@ impl Variant {
         Self::NeverProbes,
         Self::EmptyStoreIsWhole,
         Self::RebuildsFromOne,
+        Self::UnknownStoreTakesWrites,
         Self::WholeBeforeRebuilt,
         Self::RebuildingJudgesConditions,
         Self::BackgroundStarves,
         Self::ConditionIgnored,
         Self::LateChangeWins,
+        Self::ReapsWithPrimaryDown,
+        Self::ReapsWithAbsentMember,
+        Self::ReapsUnconditionally,
+        Self::ReapsBeforeGrace,
+        Self::ReapsOnOneClock,
+        Self::ReapsAtFirstSight,
+        Self::ExpiryRestartsOnMerge,
     ];
 }
 
@@ -159,6 +186,28 @@ pub(crate) fn merge(object: &mut Object, other: &Object) {
         let kept = object.versions()[..object.versions().len() - 1].to_vec();
         *object =
             Object::from_parts(object.context().clone(), kept).expect("a part of an object is one");
+    }
+    if is(Variant::ExpiryRestartsOnMerge) {
+        let mut versions = object.versions().to_vec();
+        versions.iter_mut().for_each(live_anew);
+        *object = Object::from_parts(object.context().clone(), versions)
+            .expect("dots and context are as they were");
+    }
+}
+
+/// Moves the end of a value by a second.
+fn live_anew(version: &mut Version) {
+    let Content::Value { metadata, .. } = &mut version.content else {
+        return;
+    };
+    let mut fields = metadata.iter_mut();
+    let Some(field) = fields.find(|field| field.tag == tag::EXPIRES_AT) else {
+        return;
+    };
+    if let Ok(end_us) = field.bytes[..].try_into().map(u64::from_be_bytes) {
+        let later_us = end_us.saturating_add(1_000_000);
+        field.bytes = Bytes::copy_from_slice(&later_us.to_be_bytes());
+        version.hash = version.content.hash();
     }
 }
 
@@ -230,4 +279,28 @@ pub(crate) fn one_each(
         .into_iter()
         .map(|(partition, others)| (partition, kept(others)))
         .collect()
+}
+
+/// Who is asked whether tombstones may go: primaries, and other members.
+pub(crate) fn asked(
+    node: &Node,
+    mut homes: Vec<NodeId>,
+    mut others: Vec<NodeId>,
+) -> (Vec<NodeId>, Vec<NodeId>) {
+    if is(Variant::ReapsWithPrimaryDown) {
+        homes.retain(|home| node.is_reachable(*home));
+    }
+    if is(Variant::ReapsWithAbsentMember) {
+        others.retain(|other| node.is_reachable(*other));
+    }
+    (homes, others)
+}
+
+/// Between two looks at what may be reaped.
+pub(crate) fn settle_us(settle_us: u64) -> u64 {
+    if is(Variant::ReapsAtFirstSight) {
+        0
+    } else {
+        settle_us
+    }
 }

@@ -116,6 +116,16 @@ pub struct Metrics {
     pub exchanges_refused: Counter,
     /// Leaves whose sum was not that of the objects there.
     pub leaves_set_right: Counter,
+    /// Records of the dead that this node's store has removed.
+    pub tombstones_reaped: Counter,
+    /// Candidates that were kept because a member could not be asked,
+    pub reaping_obstructed: Counter,
+    /// because a member that is no home had something of them or had just sent it home,
+    pub reaping_strays: Counter,
+    /// and because a primary had something else, or found them too young.
+    pub reaping_unlike: Counter,
+    /// Versions past their time that answers did not show.
+    pub versions_expired: Counter,
     pub read_repairs: Counter,
     pub read_repairs_dropped: Counter,
     pub hedged_reads: Counter,
@@ -125,7 +135,8 @@ pub struct Metrics {
     pub peers_gone_down: Counter,
     pub operations_repeated: Counter,
     pub epochs_restarted: Counter,
-    /// A client had seen more of this store's writes than the store remembers. Must stay 0.
+    /// A client had seen more of this store's writes than the store remembers. Must stay 0, but for writes whose
+    /// context is older than a tombstone that was reaped.
     pub own_dot_ahead: Counter,
     pub unreadable_records: Counter,
     pub requests_shed: Counter,

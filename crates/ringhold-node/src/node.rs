@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
+use crate::reaping::{self, Homecomings, Reaping, ReapingView};
 use crate::rebuild::{self, Rebuild};
 use crate::replica::writer::Row;
 use crate::replica::{ObjectLimits, Replica};
@@ -51,6 +52,8 @@ pub struct Tuning {
     pub anti_entropy: Pace,
     /// How much of the time work that nobody waits for may have.
     pub background: BackgroundSettings,
+    /// When tombstones may go.
+    pub reaping: Reaping,
     /// Properties of buckets that have no overrides.
     pub default_properties: Properties,
 }
@@ -67,6 +70,7 @@ impl Default for Tuning {
             hint_bytes_max: 1 << 30,
             anti_entropy: Pace::default(),
             background: BackgroundSettings::default(),
+            reaping: Reaping::default(),
             default_properties: Properties::default(),
         }
     }
@@ -133,6 +137,8 @@ pub struct Node {
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
     pub(crate) rebuild: Arc<Rebuild>,
+    pub(crate) homecomings: Homecomings,
+    pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
@@ -198,6 +204,7 @@ impl Node {
             Arc::clone(&metrics),
             tuning.background,
         );
+        let homecomings = Homecomings::since_start(ring.partition_count(), &*environment);
         let node = Arc::new(Self {
             id,
             ring,
@@ -212,6 +219,8 @@ impl Node {
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
             rebuild,
+            homecomings,
+            reaping: reaping::Views::default(),
             tree_key,
             tuning,
             token_key,
@@ -234,6 +243,9 @@ impl Node {
         let (node, environment) = around();
         let in_doubt = Arc::clone(&self.rebuild);
         spawn(Box::pin(rebuild::run(node, in_doubt, environment)));
+        let (node, environment) = around();
+        let pause_us = self.tuning.reaping.pause_us;
+        spawn(Box::pin(reaping::run(node, environment, pause_us)));
         let (node, environment) = around();
         spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
         let node = Arc::clone(self);
@@ -306,6 +318,12 @@ impl Node {
     #[must_use]
     pub fn peer_view(&self, node: NodeId) -> Option<PeerView> {
         self.health.view(node, self.environment.now_us())
+    }
+
+    /// How far this node has come with the tombstones that it is to reap.
+    #[must_use]
+    pub fn reaping_view(&self) -> ReapingView {
+        self.reaping.view()
     }
 
     /// How long a read waits for a replica before it asks another one as well, in microseconds.

@@ -128,6 +128,8 @@ pub struct Properties {
     /// Of a delete that names neither r nor w, both.
     pub rw: Count,
     pub durability: Durability,
+    /// How long a value is shown that does not say so itself; none for as long as nobody deletes it.
+    pub ttl_seconds: Option<u64>,
     pub reported: Reported,
 }
 
@@ -169,6 +171,7 @@ impl Default for Properties {
             },
             rw: Count::Quorum,
             durability: Durability::Flushed,
+            ttl_seconds: None,
             reported: Reported::default(),
         }
     }
@@ -231,6 +234,10 @@ impl Properties {
             },
             rw: count(Property::Rw, defaults.rw),
             durability: durability(defaults, overrides, reported.sync_on_write),
+            ttl_seconds: match overrides.number(Property::TtlSeconds) {
+                Some(0) => None,
+                other => other.or(defaults.ttl_seconds),
+            },
             reported,
         };
         assert!(

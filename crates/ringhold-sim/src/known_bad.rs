@@ -56,9 +56,19 @@ impl KnownBad {
                 N::EmptyStoreIsWhole
                 | N::RebuildsFromOne
                 | N::WholeBeforeRebuilt
+                | N::UnknownStoreTakesWrites
                 | N::RebuildingJudgesConditions,
             ) => "T18",
-            Self::Node(N::DeleteRemoves) => "T11",
+            Self::Node(
+                N::DeleteRemoves
+                | N::ReapsWithPrimaryDown
+                | N::ReapsWithAbsentMember
+                | N::ReapsUnconditionally
+                | N::ReapsBeforeGrace
+                | N::ReapsOnOneClock
+                | N::ReapsAtFirstSight
+                | N::ExpiryRestartsOnMerge,
+            ) => "T11",
             Self::Node(N::OldRingServed) => "T16",
             Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
             Self::Node(
@@ -94,6 +104,7 @@ impl KnownBad {
                 N::EmptyStoreIsWhole
                 | N::RebuildsFromOne
                 | N::WholeBeforeRebuilt
+                | N::UnknownStoreTakesWrites
                 | N::RebuildingJudgesConditions,
             ) => Profile::Rebuild,
             Self::Node(

@@ -13,6 +13,7 @@
 //! | 5 | a link | bucket, key, tag: likewise |
 //! | 6 | an index entry | field, value: likewise |
 //! | 7 | expiry | `u64`, microseconds since 1970 |
+//! | 8 | time to live | `u64`, microseconds from the version's timestamp on; without effect beside an expiry |
 //!
 //! The fields of one metadata always come in one order, by tag and then as the client gave them:
 //! equal metadata has equal bytes, and with it an equal content hash, at whichever node a retry
@@ -22,12 +23,16 @@
 //! client that reads with an older node and writes back what it got does not lose what a newer one
 //! said (T20). The layout of a tag never changes; what needs another layout gets another tag.
 //!
+//! An expiry is a moment and not a span, so it is the same wherever and whenever a copy arrives (T11). A bucket's
+//! time to live is kept as a span beside the version's timestamp, which never changes either: the moment itself
+//! would differ from one try of a put to the next, and make them two writes (T6). [`expires_at_us`] reads both.
+//!
 //! Not here: the vtag, which follows from a version's dot, and last-modified, which is its
 //! timestamp.
 
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, decode_whole, encode_alone};
 use bytes::Bytes;
-use ringhold_core::version::MetadataField;
+use ringhold_core::version::{Content, MetadataField, Version};
 
 /// The tags that this release gives out; see the module.
 pub mod tag {
@@ -38,6 +43,7 @@ pub mod tag {
     pub const LINK: u16 = 5;
     pub const INDEX: u16 = 6;
     pub const EXPIRES_AT: u16 = 7;
+    pub const TIME_TO_LIVE: u16 = 8;
 }
 
 /// A named value: what a user attached, or an entry in an index of that name.
@@ -66,6 +72,8 @@ pub struct Metadata {
     pub indexes: Vec<NamedValue>,
     /// Microseconds since 1970 from which on the value is hidden.
     pub expires_at_us: Option<u64>,
+    /// How long the value is shown, from its timestamp on, if it has no `expires_at_us`; microseconds.
+    pub time_to_live_us: Option<u64>,
     /// Fields with tags that this program does not know.
     pub unknown: Vec<MetadataField>,
 }
@@ -94,6 +102,10 @@ impl Metadata {
             tag::EXPIRES_AT => {
                 let time_us = decode_whole("expiry", bytes, |reader| reader.u64("expiry"))?;
                 return once("expiry", &mut self.expires_at_us, time_us);
+            }
+            tag::TIME_TO_LIVE => {
+                let time_us = decode_whole("time to live", bytes, |reader| reader.u64("time"))?;
+                return once("time to live", &mut self.time_to_live_us, time_us);
             }
             tag::USER => self
                 .user
@@ -133,9 +145,35 @@ impl Metadata {
             .map(|entry| field(tag::INDEX, named_bytes(entry)));
         let expiry = self.expires_at_us.map(u64::to_be_bytes);
         let expiry = expiry.map(|time| field(tag::EXPIRES_AT, Bytes::copy_from_slice(&time)));
-        let known = texts.chain(users).chain(links).chain(indexes).chain(expiry);
+        let life = self.time_to_live_us.map(time_to_live);
+        let known = texts.chain(users).chain(links).chain(indexes);
+        let known = known.chain(expiry).chain(life);
         known.chain(self.unknown.iter().cloned()).collect()
     }
+}
+
+/// The field that says how long a value is shown, in microseconds.
+#[must_use]
+pub fn time_to_live(time_us: u64) -> MetadataField {
+    MetadataField {
+        tag: tag::TIME_TO_LIVE,
+        bytes: Bytes::copy_from_slice(&time_us.to_be_bytes()),
+    }
+}
+
+/// From when on a version is hidden, in microseconds since 1970; none if it is not, or if what says so has another
+/// layout. The same on every node and at every time: it follows from what is in the version.
+#[must_use]
+pub fn expires_at_us(version: &Version) -> Option<u64> {
+    let Content::Value { metadata, .. } = &version.content else {
+        return None;
+    };
+    let time_us = |tag| {
+        let field = metadata.iter().find(|field| field.tag == tag)?;
+        Some(u64::from_be_bytes(field.bytes[..].try_into().ok()?))
+    };
+    let lives_us = || time_us(tag::TIME_TO_LIVE).map(|us| version.timestamp.0.saturating_add(us));
+    time_us(tag::EXPIRES_AT).or_else(lives_us)
 }
 
 /// Fills a place that may be filled once.

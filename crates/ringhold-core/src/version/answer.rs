@@ -5,10 +5,11 @@
 //! of versions with one operation and one content, the one with the greatest dot. The context
 //! covers both, so the next write replaces both (T6). Under last-write-wins the client gets one
 //! version in all; causality has removed what it could before, so the clock only settles real
-//! races, and a write never loses to what it replaced (T5).
+//! races, and a write never loses to what it replaced (T5). A value past its time is shown as a tombstone; inside
+//! it stays what it is, so that no clock has a say in how replicas merge (T11).
 
 use super::context::Context;
-use super::object::{Object, Version};
+use super::object::{Content, Object, Version};
 
 impl Object {
     /// The versions as the client sees them: retries shown once, tombstones included.
@@ -25,6 +26,17 @@ impl Object {
         }
         shown.reverse();
         shown
+    }
+
+    /// Shows values that are over as tombstones; returns how many.
+    pub fn hide(&mut self, is_over: impl Fn(&Version) -> bool) -> usize {
+        let versions = self.versions_mut().iter_mut();
+        let over = versions.filter(|version| !version.content.is_tombstone() && is_over(version));
+        over.map(|version| {
+            version.content = Content::Tombstone;
+            version.hash = version.content.hash();
+        })
+        .count()
     }
 
     /// What a new write replaces in a bucket that shows one version: what its writer had seen, and

@@ -183,6 +183,10 @@ impl Object {
         self.versions.insert(at, version);
     }
 
+    pub(super) fn versions_mut(&mut self) -> &mut [Version] {
+        &mut self.versions
+    }
+
     pub(super) fn context_mut(&mut self) -> &mut Context {
         &mut self.context
     }

@@ -293,6 +293,7 @@ impl fmt::Display for Refused {
             Refusal::Rebuilding => "rebuilding",
             Refusal::Malformed => "it is no primary of this partition, or speaks otherwise",
             Refusal::PlacementBehind => "it knows a newer placement",
+            Refusal::Starting => "it is starting",
             Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
         })
     }

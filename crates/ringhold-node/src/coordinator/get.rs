@@ -36,7 +36,10 @@ impl Node {
     ) -> Result<GetAnswer, GetError> {
         let started_us = self.environment.now_us();
         self.health.earn();
-        let answer = self.read(request, deadline).await;
+        let mut answer = self.read(request, deadline).await;
+        if let Ok(GetAnswer { object, .. }) = &mut answer {
+            *object = self.shown(std::mem::take(object));
+        }
         let elapsed_us = self.note_foreground(started_us);
         match &answer {
             Ok(_) => self.metrics.gets_answered.observe(elapsed_us),
@@ -107,7 +110,10 @@ impl Node {
         }
         let (object, stale) = reading.views.finish();
 
-        self.repair(&placement, &object, &stale);
+        // What was read long ago, by a process that stood still since, may have been reaped meanwhile (T11).
+        if !deadline.has_passed(&*self.environment) {
+            self.repair(&placement, &object, &stale);
+        }
         Ok(GetAnswer {
             object,
             explanation: notes.met(),

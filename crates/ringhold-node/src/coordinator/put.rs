@@ -44,12 +44,16 @@ impl Node {
     /// Each says what is known of the write; see [`PutError`].
     pub async fn put(
         self: &Arc<Self>,
-        request: PutRequest,
+        mut request: PutRequest,
         deadline: Deadline,
     ) -> Result<PutAnswer, PutError> {
         let started_us = self.environment.now_us();
         self.health.earn();
-        let answer = self.route(request, deadline).await;
+        self.limit_life(&mut request);
+        let mut answer = self.route(request, deadline).await;
+        if let Ok(PutAnswer { object, .. }) = &mut answer {
+            *object = object.take().map(|object| self.shown(object));
+        }
         let elapsed_us = self.note_foreground(started_us);
         match &answer {
             Ok(_) => self.metrics.puts_acknowledged.observe(elapsed_us),
@@ -474,6 +478,7 @@ fn not_started(refusal: Refusal) -> NotStarted {
     match refusal {
         Refusal::Overloaded => NotStarted::Overloaded,
         Refusal::Expired => NotStarted::TimedOut,
+        Refusal::Starting => NotStarted::Starting,
         Refusal::StoreFailed
         | Refusal::Unreadable
         | Refusal::Rebuilding

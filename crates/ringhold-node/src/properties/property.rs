@@ -74,6 +74,7 @@ properties! {
     Active = 32, "active", Shape::Refused(Reason::ActiveIsFixed);
     Claimant = 33, "claimant", Shape::Refused(Reason::ClaimantIsFixed);
     Name = 34, "name", Shape::Ignored;
+    TtlSeconds = 35, "ttl_seconds", Shape::Number;
 }
 
 /// Module and function that place keys, as Riak reports them.

@@ -127,6 +127,15 @@ impl Node {
         self.vouches_for_partition(partition)
     }
 
+    /// Whether anything may be entrusted to this store: not to a new one of which too few know.
+    pub(crate) fn takes_writes(&self) -> bool {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::UnknownStoreTakesWrites) {
+            return true;
+        }
+        self.admission.is_admitted() || !self.rebuild.in_doubt()
+    }
+
     /// Whether a condition on a key can be judged here.
     pub(crate) fn judges_conditions_of(&self, name: &ObjectName) -> bool {
         #[cfg(feature = "known-bad")]

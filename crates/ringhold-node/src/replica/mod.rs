@@ -10,6 +10,7 @@
 mod commit_latency;
 mod hint_rows;
 pub(crate) mod operations;
+mod removal;
 pub(crate) mod writer;
 
 use crate::env::{Deadline, Environment};
@@ -19,6 +20,7 @@ use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use commit_latency::CommitLatency;
+pub(crate) use removal::Removal;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::health::Reported;
 use ringhold_core::version::{Context, Dot, Object};
@@ -252,6 +254,24 @@ impl Replica {
     pub(crate) async fn keep_row(&self, row: Row) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(row.key, Job::KeepRow { row, reply })?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
+    /// Ends once all that this key's writer had taken in is committed and flushed.
+    pub(crate) async fn settle(&self, key: StorageKey) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(key, Job::Settle { reply })?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
+    /// Removes records of one partition, of which `key` is one key. For each, whether it is gone from the disk.
+    pub(crate) async fn remove(
+        &self,
+        key: StorageKey,
+        removals: Vec<Removal>,
+    ) -> Result<Vec<bool>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(key, Job::Remove { removals, reply })?;
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 

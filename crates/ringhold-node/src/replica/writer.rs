@@ -9,7 +9,7 @@
 
 use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
-use super::{CoordinateError, CoordinateJob, Coordinated, Kept, record_of};
+use super::{CoordinateError, CoordinateJob, Coordinated, Kept, Removal, record_of};
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
@@ -63,6 +63,14 @@ pub(crate) enum Job {
         row: Row,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Nothing but to have committed all jobs before it.
+    Settle {
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Remove {
+        removals: Vec<Removal>,
+        reply: oneshot::Sender<Result<Vec<bool>, Refusal>>,
+    },
 }
 
 /// What waits for the commit, and what it is told then.
@@ -72,11 +80,13 @@ enum Waiting {
         oneshot::Sender<Result<Coordinated, CoordinateError>>,
     ),
     Merged(oneshot::Sender<Result<bool, Refusal>>),
-    RowKept(oneshot::Sender<Result<(), Refusal>>),
+    /// A row of the node's own, or nothing at all, is on disk.
+    Settled(oneshot::Sender<Result<(), Refusal>>),
+    Removed(Vec<bool>, oneshot::Sender<Result<Vec<bool>, Refusal>>),
 }
 
 /// The bytes that a write replaces, for the sums of hash trees.
-enum Before {
+pub(super) enum Before {
     /// These, or none.
     Known(Option<Bytes>),
     /// They could not be read.
@@ -190,7 +200,16 @@ impl Writer {
                 let change = Change::Put { key, value };
                 self.group.stage(Write { keyspace, change });
                 batch.flushed = true;
-                batch.waiting.push(Waiting::RowKept(reply));
+                batch.waiting.push(Waiting::Settled(reply));
+            }
+            Job::Settle { reply } => {
+                batch.flushed = true;
+                batch.waiting.push(Waiting::Settled(reply));
+            }
+            Job::Remove { removals, reply } => {
+                batch.flushed = true;
+                let gone = self.remove(removals);
+                batch.waiting.push(Waiting::Removed(gone, reply));
             }
         }
     }
@@ -233,8 +252,10 @@ impl Writer {
                 Waiting::Coordinated(_, reply) => answer(reply, Err(CoordinateError::Unknown)),
                 Waiting::Merged(reply) if committed => answer(reply, Ok(batch.flushed)),
                 Waiting::Merged(reply) => answer(reply, Err(Refusal::StoreFailed)),
-                Waiting::RowKept(reply) if committed => answer(reply, Ok(())),
-                Waiting::RowKept(reply) => answer(reply, Err(Refusal::StoreFailed)),
+                Waiting::Settled(reply) if committed => answer(reply, Ok(())),
+                Waiting::Settled(reply) => answer(reply, Err(Refusal::StoreFailed)),
+                Waiting::Removed(gone, reply) if committed => answer(reply, Ok(gone)),
+                Waiting::Removed(_, reply) => answer(reply, Err(Refusal::StoreFailed)),
             }
         }
         if self.store.checkpoint_due() {
@@ -426,7 +447,11 @@ impl Writer {
                 change: Change::Remove { key },
             });
         }
-        let write = Write::put(Keyspace::Objects, key, value);
+        self.stage_over(Write::put(Keyspace::Objects, key, value), before);
+    }
+
+    /// Stages what takes the place of a record whose bytes are known, or not.
+    pub(super) fn stage_over(&mut self, write: Write, before: &Before) {
         match before {
             Before::Known(before) => self.group.stage_over(write, before.as_ref()),
             Before::Unknown => self.group.stage(write),

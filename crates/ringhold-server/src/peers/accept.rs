@@ -246,7 +246,10 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Leaves { .. }
         | Request::Objects(_)
         | Request::LeafKeys { .. }
-        | Request::Count(_) => is_member,
+        | Request::Count(_)
+        | Request::Strays(_)
+        | Request::Vouch(_)
+        | Request::Reap(_) => is_member,
     }
 }
 

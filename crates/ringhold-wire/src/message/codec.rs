@@ -17,6 +17,7 @@
 mod coordinate;
 mod explain;
 mod peer;
+mod reaping;
 mod trees;
 
 use super::peer::{Reply, Request};
@@ -101,6 +102,9 @@ impl Part for Request {
             }
             Self::Objects(page) => kind(writer, 20, page),
             Self::Count(request) => kind(writer, 13, request),
+            Self::Strays(request) => kind(writer, 16, request),
+            Self::Vouch(request) => kind(writer, 17, request),
+            Self::Reap(request) => kind(writer, 18, request),
         }
     }
 
@@ -128,6 +132,9 @@ impl Part for Request {
             },
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Count(Part::read(reader)?),
+            16 => Self::Strays(Part::read(reader)?),
+            17 => Self::Vouch(Part::read(reader)?),
+            18 => Self::Reap(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -150,6 +157,7 @@ impl Part for Reply {
             Self::LeafKeys(entries) => kind(writer, 12, entries),
             Self::Objects(page) => kind(writer, 20, page),
             Self::Counted(counted) => kind(writer, 13, counted),
+            Self::Said(answers) => kind(writer, 16, answers),
         }
     }
 
@@ -171,6 +179,7 @@ impl Part for Reply {
             12 => Self::LeafKeys(Part::read(reader)?),
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Counted(Part::read(reader)?),
+            16 => Self::Said(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

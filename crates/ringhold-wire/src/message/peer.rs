@@ -36,6 +36,12 @@ pub enum Request {
     Objects(PageRequest),
     /// Go through your objects of a partition and tell what is there.
     Count(CountRequest),
+    /// Of a member that is no home of these keys: is anything of them left with you?
+    Strays(StraysRequest),
+    /// Of a primary: may these go?
+    Vouch(ReapRequest),
+    /// Of a primary: all have vouched for these; remove them.
+    Reap(ReapRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -92,6 +98,22 @@ pub struct CountedLeaves {
     pub unreadable: u32,
     /// Leaves whose kept sum said something else.
     pub wrong_sums: u32,
+}
+
+/// About keys that may be reaped (T11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StraysRequest {
+    pub partition: u32,
+    /// Since how long the node must not have sent any of them home, in microseconds.
+    pub quiet_us: u64,
+    pub names: Vec<ObjectName>,
+}
+
+/// Keys that may be reaped, each with the digest of its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReapRequest {
+    pub partition: u32,
+    pub entries: Vec<LeafEntry>,
 }
 
 /// No bucket's encoded overrides are longer, in bytes.
@@ -173,6 +195,8 @@ pub enum Reply {
     LeafKeys(Vec<LeafEntry>),
     Objects(Page),
     Counted(CountedLeaves),
+    /// For each key of the question: yes or no.
+    Said(Vec<bool>),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
     /// The request was not carried out.
@@ -192,6 +216,8 @@ pub enum Refusal {
     Unreadable,
     /// The replica is rebuilding and doesn't know.
     Rebuilding,
+    /// Its store is new, and too few members know of it yet: nothing may be entrusted to it.
+    Starting,
     /// The request makes no sense to it.
     Malformed,
     /// The sender knows an older placement; it must fetch the ring first.

@@ -1,6 +1,7 @@
 //! One fixed value of each kind for the golden files, and strategies for arbitrary ones.
 
 pub(crate) mod messages;
+mod reaping;
 pub(crate) mod rings;
 
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub(crate) fn metadata() -> Metadata {
             value: text("20260131"),
         }],
         expires_at_us: Some(1_800_000_000_000_000),
+        time_to_live_us: None,
         unknown: vec![MetadataField {
             tag: 0x8001,
             bytes: text("from a later release"),
@@ -295,7 +297,7 @@ pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {
         0..3,
     );
     let unknown = vec(
-        (8..=u16::MAX, any_bytes(9)).prop_map(|(tag, bytes)| MetadataField { tag, bytes }),
+        (9..=u16::MAX, any_bytes(9)).prop_map(|(tag, bytes)| MetadataField { tag, bytes }),
         0..3,
     );
     let heads = (given(), given(), given());
@@ -304,7 +306,7 @@ pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {
         named(),
         links,
         named(),
-        any::<Option<u64>>(),
+        any::<(Option<u64>, Option<u64>)>(),
         unknown,
     )
         .prop_map(
@@ -313,7 +315,7 @@ pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {
                 user,
                 links,
                 indexes,
-                expires_at_us,
+                (expires_at_us, time_to_live_us),
                 unknown,
             )| Metadata {
                 content_type,
@@ -323,6 +325,7 @@ pub(crate) fn any_metadata() -> impl Strategy<Value = Metadata> {
                 links,
                 indexes,
                 expires_at_us,
+                time_to_live_us,
                 unknown,
             },
         )

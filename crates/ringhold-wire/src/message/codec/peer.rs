@@ -170,4 +170,5 @@ codes!("refusal", Refusal {
     Malformed = 6,
     PlacementBehind = 7,
     OtherBasis = 8,
+    Starting = 9,
 });

@@ -1,7 +1,8 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, object, text,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, object,
+    reaping, text,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -131,7 +132,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         changed_by: 3,
         overrides: text("n_val = 5"),
     };
-    vec![
+    let mut requests = vec![
         ("ping", Request::Ping),
         ("coordinate", Request::Coordinate(put_request())),
         ("merge", Request::Merge(merge)),
@@ -180,7 +181,9 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 set_right: true,
             }),
         ),
-    ]
+    ];
+    requests.extend(reaping::requests());
+    requests
 }
 
 const BASIS: TreeBasis = TreeBasis {
@@ -236,7 +239,7 @@ pub(crate) fn get_errors() -> Vec<GetError> {
     ]
 }
 
-const REFUSALS: [Refusal; 8] = [
+const REFUSALS: [Refusal; 9] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::StoreFailed,
@@ -245,6 +248,7 @@ const REFUSALS: [Refusal; 8] = [
     Refusal::Malformed,
     Refusal::PlacementBehind,
     Refusal::OtherBasis,
+    Refusal::Starting,
 ];
 
 /// One of each kind, and every reason why not.
@@ -314,6 +318,7 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
                 wrong_sums: 1,
             }),
         ),
+        ("said", reaping::reply()),
         ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),
         ("testimony: earlier", Reply::Testimony(Testimony::Earlier)),
         ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),

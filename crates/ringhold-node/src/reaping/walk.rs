@@ -1,0 +1,119 @@
+//! Where candidates come from: the slow walk of a first primary over its partitions.
+//!
+//! One page of one partition at each step. A partition's candidates are handed over when its end is
+//! reached or when there are many of them; the walk goes on behind them.
+
+use super::Candidates;
+use crate::node::Node;
+use bytes::Bytes;
+use ringhold_core::reaping::{dead_since_us, is_past_grace};
+use ringhold_core::ring::Partition;
+use ringhold_storage::{KeyRange, Keyspace, StorageKey};
+use ringhold_wire::message::peer::LeafEntry;
+use ringhold_wire::metadata::expires_at_us;
+use ringhold_wire::record::Record;
+
+/// Objects read in one step. They come with their values.
+const PAGE_ROWS: usize = 64;
+/// Keys that are proven together.
+const CANDIDATES_MAX: usize = 4_096;
+
+/// What came of one step.
+pub(super) enum Step {
+    Nothing,
+    Found(Candidates),
+    /// All partitions have been walked; the next step begins anew.
+    RoundEnded,
+}
+
+/// A place on the way.
+#[derive(Default)]
+pub(super) struct Walk {
+    /// The partition that the walk is in, or is to look at next.
+    partition: u32,
+    /// Where it goes on there; at its start if `None`.
+    at: Option<StorageKey>,
+    found: Vec<LeafEntry>,
+}
+
+impl Walk {
+    /// Reads a page.
+    pub(super) fn step(&mut self, node: &Node) -> Step {
+        let count = node.ring.partition_count().count();
+        let is_ours = |partition: &u32| node.reaps(Partition(*partition));
+        let Some(partition) = (self.partition..count).find(is_ours) else {
+            *self = Self::default();
+            return Step::RoundEnded;
+        };
+        let partition = Partition(partition);
+        self.partition = partition.0;
+        let arc = node.ring.partition_count().arc(partition);
+        let start = StorageKey::new(arc.start().0, 0);
+        let range = KeyRange {
+            start: self.at.unwrap_or(start),
+            end: arc
+                .end()
+                .0
+                .checked_add(1)
+                .map(|end| StorageKey::new(end, 0)),
+        };
+        let Ok(page) = node.store().range(Keyspace::Objects, &range, PAGE_ROWS) else {
+            // It may be readable the next time round; nothing goes for it.
+            return self.leave(partition);
+        };
+        let found = page
+            .iter()
+            .filter_map(|(_, row)| node.candidate(row.clone()));
+        self.found.extend(found);
+        let last = page.last().and_then(|(key, _)| key.successor());
+        match last.filter(|_| page.len() == PAGE_ROWS) {
+            Some(next) => {
+                self.at = Some(next);
+                if self.found.len() < CANDIDATES_MAX {
+                    return Step::Nothing;
+                }
+                self.hand_over(partition)
+            }
+            None => self.leave(partition),
+        }
+    }
+
+    fn leave(&mut self, partition: Partition) -> Step {
+        self.partition = partition.0 + 1;
+        self.at = None;
+        self.hand_over(partition)
+    }
+
+    fn hand_over(&mut self, partition: Partition) -> Step {
+        if self.found.is_empty() {
+            return Step::Nothing;
+        }
+        Step::Found(Candidates {
+            partition,
+            entries: std::mem::take(&mut self.found),
+        })
+    }
+}
+
+impl Node {
+    /// Whether this node is the one that reaps a partition: its first primary.
+    fn reaps(&self, partition: Partition) -> bool {
+        self.homes_of_partition(partition).first() == Some(&self.id)
+    }
+
+    /// A record as a candidate; none if it lives, is too young, can't be read, or has other homes than its partition.
+    fn candidate(&self, row: Bytes) -> Option<LeafEntry> {
+        let Record { name, object, .. } = Record::decode(row).ok()?;
+        let since_us = dead_since_us(&object, expires_at_us)?;
+        let wall_us = self.environment.wall_us();
+        if !is_past_grace(since_us, self.grace_us(), wall_us) {
+            return None;
+        }
+        let partition = self.ring.partition_of(name.position());
+        if self.homes(&name) != self.homes_of_partition(partition) {
+            return None;
+        }
+        let digest = self.object_digest(&name, &object)?;
+        Some(LeafEntry { name, digest })
+    }
+}
