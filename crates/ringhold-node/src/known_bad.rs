@@ -6,7 +6,9 @@
 
 use crate::node::Node;
 use bytes::Bytes;
+use ringhold_core::boot::Inquiry;
 use ringhold_core::id::{Incarnation, NodeId};
+use ringhold_core::rebuild::Newness;
 use ringhold_core::ring::Partition;
 use ringhold_core::version::{Content, Context, LiveEpoch, Object, Timestamp, Version};
 use ringhold_wire::message::peer::{MergeRequest, Request};
@@ -85,8 +87,8 @@ pub enum Variant {
     EmptyStoreIsWhole,
     /// A store is known again when it was compared with one other home (T18).
     RebuildsFromOne,
-    /// A new store takes writes before others know of it (T18).
-    UnknownStoreTakesWrites,
+    /// An empty store is taken for new because some have never heard of its node (T18).
+    FewMakeAStoreNew,
     /// A store says that it is whole before it is (T18).
     WholeBeforeRebuilt,
     /// A store that lacks keys judges conditions by what it has (T18).
@@ -149,7 +151,7 @@ impl Variant {
         Self::NeverProbes,
         Self::EmptyStoreIsWhole,
         Self::RebuildsFromOne,
-        Self::UnknownStoreTakesWrites,
+        Self::FewMakeAStoreNew,
         Self::WholeBeforeRebuilt,
         Self::RebuildingJudgesConditions,
         Self::BackgroundStarves,
@@ -302,5 +304,15 @@ pub(crate) fn settle_us(settle_us: u64) -> u64 {
         0
     } else {
         settle_us
+    }
+}
+
+/// What the others' words make of an empty store.
+pub(crate) fn newness(newness: Newness, inquiry: &Inquiry) -> Newness {
+    let is_known = inquiry.is_contradicted() || inquiry.confirming() > 0;
+    if is(Variant::FewMakeAStoreNew) && inquiry.ignorant() > 0 && !is_known {
+        Newness::New
+    } else {
+        newness
     }
 }

@@ -56,7 +56,7 @@ impl KnownBad {
                 N::EmptyStoreIsWhole
                 | N::RebuildsFromOne
                 | N::WholeBeforeRebuilt
-                | N::UnknownStoreTakesWrites
+                | N::FewMakeAStoreNew
                 | N::RebuildingJudgesConditions,
             ) => "T18",
             Self::Node(
@@ -104,7 +104,7 @@ impl KnownBad {
                 N::EmptyStoreIsWhole
                 | N::RebuildsFromOne
                 | N::WholeBeforeRebuilt
-                | N::UnknownStoreTakesWrites
+                | N::FewMakeAStoreNew
                 | N::RebuildingJudgesConditions,
             ) => Profile::Rebuild,
             Self::Node(

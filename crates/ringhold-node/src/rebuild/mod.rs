@@ -129,10 +129,6 @@ impl Node {
 
     /// Whether anything may be entrusted to this store: not to a new one of which too few know.
     pub(crate) fn takes_writes(&self) -> bool {
-        #[cfg(feature = "known-bad")]
-        if known_bad::is(Variant::UnknownStoreTakesWrites) {
-            return true;
-        }
         self.admission.is_admitted() || !self.rebuild.in_doubt()
     }
 
@@ -154,7 +150,10 @@ impl Node {
     pub(crate) async fn reconsider(&self, inquiry: &Inquiry, created: bool) -> Result<(), Refusal> {
         let rebuild = &self.rebuild;
         if rebuild.in_doubt() {
-            if created && newness(inquiry) == Newness::New {
+            let newness = newness(inquiry);
+            #[cfg(feature = "known-bad")]
+            let newness = known_bad::newness(newness, inquiry);
+            if created && newness == Newness::New {
                 self.replica
                     .keep_row(row::whole(self.store(), self.id))
                     .await?;
