@@ -52,7 +52,16 @@ impl KnownBad {
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
             Self::Node(N::LateChangeWins) => "T14",
-            Self::Node(N::DeleteRemoves) => "T11",
+            Self::Node(
+                N::DeleteRemoves
+                | N::ReapsWithPrimaryDown
+                | N::ReapsWithAbsentMember
+                | N::ReapsUnconditionally
+                | N::ReapsBeforeGrace
+                | N::ReapsOnOneClock
+                | N::ReapsAtFirstSight
+                | N::ExpiryRestartsOnMerge,
+            ) => "T11",
             Self::Node(N::OldRingServed) => "T16",
             Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
             Self::Node(
@@ -90,6 +99,15 @@ impl KnownBad {
                 | N::OneHomeIsEnough
                 | N::HintDroppedUnseen,
             ) => Profile::Handoff,
+            Self::Node(
+                N::ReapsWithPrimaryDown
+                | N::ReapsWithAbsentMember
+                | N::ReapsUnconditionally
+                | N::ReapsBeforeGrace
+                | N::ReapsOnOneClock
+                | N::ReapsAtFirstSight
+                | N::ExpiryRestartsOnMerge,
+            ) => Profile::Reaping,
             _ => Profile::All,
         }
     }
