@@ -12,7 +12,7 @@ use crate::clock::WALL_START_US;
 use crate::dots::{DotNumber, DotSet};
 use crate::value::operation_of;
 use ringhold_core::version::{Content, Object};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// No wall clock is off by more in a run that reaps.
 pub const SKEW_US: u64 = 5_000_000;
@@ -39,6 +39,8 @@ pub struct Graves {
     pub grace_us: Option<u64>,
     /// For each key, what was reaped and what that had seen.
     reaped: BTreeMap<usize, DotSet>,
+    /// The keys that nobody has written since.
+    empty: BTreeSet<usize>,
 }
 
 impl Books {
@@ -84,7 +86,9 @@ impl Books {
             let ends = |&dot: &DotNumber| {
                 dot == number || saw.is_some_and(|saw| saw.contains(dot)) || wins(dot)
             };
-            write.dots.iter().any(ends) && self.is_reapable(number, wall_us)
+            // And then it may never have shown its name.
+            let is_unnamed = self.rules.last_write_wins && write.dots.is_empty();
+            (is_unnamed || write.dots.iter().any(ends)) && self.is_reapable(number, wall_us)
         };
         self.graves.grace_us.is_some() && self.dots.of_key(key).iter().any(buries)
     }
@@ -99,12 +103,12 @@ impl Books {
             gone.join(&write.saw);
         }
         self.graves.reaped.entry(key).or_default().join(&gone);
+        self.graves.empty.insert(key);
     }
 
-    /// Whether something of a key was reaped.
-    #[must_use]
-    pub fn has_buried(&self, key: usize) -> bool {
-        self.graves.reaped.contains_key(&key)
+    /// Whether this is the first value that shows itself on a key since something of it was reaped.
+    pub fn rises_anew(&mut self, key: usize) -> bool {
+        self.graves.empty.remove(&key)
     }
 
     /// A version in an object that something had replaced which was reaped since.

@@ -239,7 +239,7 @@ impl Cluster {
             let before = own.insert(key, known).unwrap_or_default();
             let removed = t11_reaping::removed(&books, &before, &object);
             if removed.is_empty() {
-                if books.has_buried(key) && object.has_value() {
+                if object.has_value() && books.rises_anew(key) {
                     self.around().rare.hit(Rare::RecreatedAfterReaping);
                 }
                 continue;
