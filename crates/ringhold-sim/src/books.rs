@@ -8,6 +8,7 @@
 //! The books stop at the first violation: what comes after a broken promise proves nothing more.
 
 use crate::dots::{DotNumber, DotSet, DotTable, Named};
+use crate::graves::{Ending, Graves};
 use crate::invariants::{self, Violation};
 use crate::settings::Settings;
 use crate::value::operation_of;
@@ -80,6 +81,8 @@ pub struct Write {
     pub held_by: BTreeSet<usize>,
     /// What its coordinator's record may have seen, of a conditional put.
     pub condition: Option<Context>,
+    /// Of a value that is shown for a while only.
+    pub ending: Option<Ending>,
 }
 
 /// A loss on one node's disk.
@@ -124,6 +127,7 @@ pub struct Books {
     /// For each node and key, the operations that its disk held when it was replaced by an empty one.
     replaced: BTreeMap<(usize, usize), BTreeSet<usize>>,
     pub settings: Settings,
+    pub graves: Graves,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
     /// Whose store each incarnation is.

@@ -14,9 +14,10 @@ use crate::books::{Outcome, Replies};
 use crate::cluster::{Cluster, Presence};
 use crate::dots::DotSet;
 use crate::invariants::{
-    self, Violation, conditional, i15_read_after_write, i18_every_operation_ends, workloads,
+    self, Violation, conditional, i15_read_after_write, i18_every_operation_ends, t11_reaping,
+    workloads,
 };
-use crate::plan::{OperationClass, Plan};
+use crate::plan::{OperationClass, Plan, Profile};
 use crate::random::Random;
 use crate::rare::Rare;
 use crate::workload::{Action, Kind, Workload};
@@ -30,6 +31,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Tries of one put.
 const ATTEMPTS_MAX: u32 = 3;
+
+/// How long a key is in use at a time, in runs that are about reaping. It rests for twice as long.
+const PHASE_US: u64 = 25_000_000;
 
 /// What a client keeps of a read.
 #[derive(Clone)]
@@ -121,11 +125,18 @@ impl Client {
     fn choose_key(&mut self) -> usize {
         let keys = self.plan().keys;
         let hot = self.plan().does(OperationClass::HotKey);
-        if hot && self.random.chance(700_000) {
+        let key = if hot && self.random.chance(700_000) {
             0
         } else {
             self.random.index(keys)
+        };
+        if self.plan().profile != Profile::Reaping {
+            return key;
         }
+        // One key of three is in use at a time, so that what is dead has the time to be reaped.
+        let phase = self.cluster.around().executor.now_us() / PHASE_US;
+        let of_phase = key / 3 * 3 + usize::try_from(phase % 3).expect("below 3");
+        of_phase.min(keys - 1)
     }
 
     async fn act(&mut self, key: usize, workload: Workload, action: Action) {
@@ -229,15 +240,19 @@ impl Client {
             return None;
         };
         let object = answer.answer.object;
-        self.check_read(operation, &object);
+        self.check_read(operation, key, &object);
         self.remember(key, &name, &object, Some(answer.context));
         self.end(operation, Outcome::Read, node);
         Some(object)
     }
 
-    fn check_read(&self, operation: usize, object: &Object) {
+    fn check_read(&self, operation: usize, key: usize, object: &Object) {
         let mut books = self.cluster.around().books.lock();
-        if let Err(violation) = i15_read_after_write::check(&books, operation, object) {
+        books.now_us = self.cluster.around().executor.now_us();
+        let asked_us = books.operations[operation].called_us;
+        let verdict = i15_read_after_write::check(&books, operation, object)
+            .and_then(|()| t11_reaping::check_shown(&books, key, object, asked_us));
+        if let Err(violation) = verdict {
             books.fail(violation);
         }
     }
@@ -252,11 +267,13 @@ impl Client {
     /// Checks an object that was given to this client, and keeps its context.
     fn remember(&mut self, key: usize, name: &ObjectName, object: &Object, sealed: Option<Bytes>) {
         let mut books = self.cluster.around().books.lock();
-        books.saw_object(name, object);
-        if let Err(violation) = invariants::check_answer(&books, key, object) {
+        books.now_us = self.cluster.around().executor.now_us();
+        let held = books.revealed(object);
+        books.saw_object(name, &held);
+        if let Err(violation) = invariants::check_answer(&books, key, &held) {
             return books.fail(violation);
         }
-        let past = books.past_of(object);
+        let past = books.past_of(&held);
         drop(books);
         let rare = &self.cluster.around().rare;
         if object.siblings().len() > 1 {

@@ -10,7 +10,7 @@ use ringhold_node::env::{BoxFuture, Environment};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What an honest clock shows when a run begins: some day in 2026, in microseconds since 1970.
-const WALL_START_US: u64 = 1_790_000_000_000_000;
+pub(crate) const WALL_START_US: u64 = 1_790_000_000_000_000;
 
 /// One machine's wall clock. Clones are the same clock.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,8 @@
 
 mod life;
 
+pub(crate) use life::GRACE_US;
+
 use crate::books::SharedBooks;
 use crate::clock::WallClock;
 use crate::disk::{Disk, DiskImage};
@@ -27,6 +29,9 @@ use ringhold_wire::message::ObjectName;
 use ringhold_wire::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// No message is on its way for longer in a run that reaps.
+const LONGEST_DELAY_US: u64 = 2_000_000;
 
 /// The secret of the simulated cluster.
 pub(crate) const SECRET: [u8; 32] = [7; 32];
@@ -108,6 +113,9 @@ impl Cluster {
             plan.clients,
             document.placement.placement_number,
         );
+        if plan.reaping {
+            network.set_longest_delay(LONGEST_DELAY_US);
+        }
         let machine = |(node, id): (usize, &NodeId)| {
             let random = SharedRandom::new(Random::of(plan.seed, &format!("disk {node}")));
             let disk = Disk::new(
@@ -501,6 +509,10 @@ impl Cluster {
         rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());
         rare.add(Rare::EpochRestarted, metrics.epochs_restarted.count());
         rare.add(Rare::OwnDotAhead, metrics.own_dot_ahead.count());
+        rare.add(Rare::TombstoneReaped, metrics.tombstones_reaped.count());
+        rare.add(Rare::ReapingObstructed, metrics.reaping_obstructed.count());
+        rare.add(Rare::ReapingMetStray, metrics.reaping_strays.count());
+        rare.add(Rare::VersionExpired, metrics.versions_expired.count());
         rare.add(Rare::BootConfirmed, metrics.boots_confirmed.count());
         rare.add(Rare::BootDoubted, metrics.boots_doubted.count());
     }

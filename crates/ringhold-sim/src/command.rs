@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 /// How it is used.
 pub const USAGE: &str = "\
-usage: sim [--seed N | --seeds A..B] [--profile network|disk|clock|copies|handoff|rebuild|all]
+usage: sim [--seed N | --seeds A..B] [--profile network|disk|clock|copies|handoff|rebuild|reaping|all]
            [--trace] [--without CLASS,…] [--load-ms N]
 
   --seed N      one run

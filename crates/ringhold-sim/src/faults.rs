@@ -6,8 +6,9 @@
 
 use crate::cluster::Cluster;
 use crate::disk::{DiskFault, DiskImage, Room};
+use crate::graves::SKEW_US;
 use crate::network::Weather;
-use crate::plan::FaultClass;
+use crate::plan::{FaultClass, Profile};
 use crate::process::CrashPoint;
 use crate::random::Random;
 use crate::trace::Who;
@@ -16,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How long a fault that lasts does so, about, in microseconds.
 const LASTS_US: u64 = 2_500_000;
+/// The same where members have to be away for longer than tombstones are kept.
+const AWAY_US: u64 = 30_000_000;
 /// Enough for closing a store, on most disks.
 const CLOSING_US: u64 = 100_000;
 
@@ -63,6 +66,10 @@ impl Adversary {
             }
             executor.sleep(pause_us).await;
             let fault = *self.random.pick(&faults);
+            // In a run that reaps, clocks are wrong from the start and stay as they are.
+            if fault == FaultClass::Skew && self.cluster.plan().reaping {
+                continue;
+            }
             if self.commit(fault) {
                 *self.done.entry(fault).or_default() += 1;
             }
@@ -209,7 +216,12 @@ impl Adversary {
 
     fn strike(&mut self, fault: FaultClass) {
         let node = self.random.index(self.cluster.plan().nodes);
-        let back_us = *self.random.pick(&[50_000, 500_000, 4_000_000]);
+        let away_us = if self.cluster.plan().profile == Profile::Reaping {
+            AWAY_US
+        } else {
+            4_000_000
+        };
+        let back_us = *self.random.pick(&[50_000, 500_000, away_us]);
         self.say("strike", || format!("{fault} n{node}"));
         let cluster = self.cluster.clone();
         match fault {
@@ -400,8 +412,14 @@ impl Adversary {
             return;
         }
         for node in 0..self.cluster.plan().nodes {
-            let by_us = self.random.between(0, 7_200_000_000);
-            let by_us = i64::try_from(by_us).expect("two hours fit") - 3_600_000_000;
+            let most_us = if self.cluster.plan().reaping {
+                SKEW_US * 9 / 10
+            } else {
+                3_600_000_000
+            };
+            let by_us = self.random.between(0, 2 * most_us);
+            let by_us = i64::try_from(by_us).expect("two hours fit")
+                - i64::try_from(most_us).expect("an hour fits");
             let drift = i64::try_from(self.random.below(2_000)).expect("fits") - 1_000;
             self.cluster.clock(node).jump(by_us);
             self.cluster.clock(node).set_drift(drift);
@@ -425,7 +443,12 @@ impl Adversary {
     /// Does something when a fault has lasted long enough.
     fn later(&mut self, end: impl FnOnce(&Cluster) + Send + 'static) {
         let executor = &self.cluster.around().executor;
-        let at_us = executor.now_us() + self.random.around(LASTS_US);
+        let lasts_us = if self.cluster.plan().profile == Profile::Reaping {
+            *self.random.pick(&[LASTS_US, LASTS_US, AWAY_US])
+        } else {
+            LASTS_US
+        };
+        let at_us = executor.now_us() + self.random.around(lasts_us);
         let cluster = self.cluster.clone();
         executor.call_at(at_us, move || end(&cluster));
     }

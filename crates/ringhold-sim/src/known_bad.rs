@@ -114,6 +114,15 @@ impl KnownBad {
                 | N::HintDroppedUnseen
                 | N::BackgroundStarves,
             ) => Profile::Handoff,
+            Self::Node(
+                N::ReapsWithPrimaryDown
+                | N::ReapsWithAbsentMember
+                | N::ReapsUnconditionally
+                | N::ReapsBeforeGrace
+                | N::ReapsOnOneClock
+                | N::ReapsAtFirstSight
+                | N::ExpiryRestartsOnMerge,
+            ) => Profile::Reaping,
             _ => Profile::All,
         }
     }

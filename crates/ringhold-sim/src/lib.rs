@@ -36,6 +36,7 @@ pub mod disk;
 pub mod dots;
 pub mod executor;
 pub mod faults;
+pub mod graves;
 pub mod invariants;
 #[cfg(feature = "known-bad")]
 pub mod known_bad;

@@ -25,6 +25,8 @@ pub enum Profile {
     Handoff,
     /// Disks that are replaced, and nodes that are away when they are filled again.
     Rebuild,
+    /// Deletes whose tombstones go while members are away.
+    Reaping,
     All,
 }
 
@@ -34,7 +36,7 @@ pub struct UnknownProfile;
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff', 'rebuild' and 'all'")
+        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff', 'rebuild', 'reaping' and 'all'")
     }
 }
 
@@ -51,6 +53,7 @@ impl FromStr for Profile {
             "copies" => Ok(Self::Copies),
             "handoff" => Ok(Self::Handoff),
             "rebuild" => Ok(Self::Rebuild),
+            "reaping" => Ok(Self::Reaping),
             "all" => Ok(Self::All),
             _ => Err(UnknownProfile),
         }
@@ -66,6 +69,7 @@ impl fmt::Display for Profile {
             Self::Copies => "copies",
             Self::Handoff => "handoff",
             Self::Rebuild => "rebuild",
+            Self::Reaping => "reaping",
             Self::All => "all",
         })
     }
@@ -285,6 +289,26 @@ impl Profile {
                 F::Stop,
                 F::PowerCut,
             ],
+            Self::Reaping => vec![
+                F::Loss,
+                F::Duplication,
+                F::Reordering,
+                F::Spikes,
+                F::Isolation,
+                F::Partition,
+                F::Reset,
+                F::Pause,
+                F::Kill,
+                F::Stop,
+                F::PowerCut,
+                F::CrashPoint,
+                F::FailedFlush,
+                F::SlowDisk,
+                F::ReadError,
+                F::Wipe,
+                F::Forget,
+                F::Skew,
+            ],
             Self::All => FaultClass::ALL.to_vec(),
         }
     }
@@ -320,6 +344,10 @@ pub struct Plan {
     pub anti_entropy: bool,
     /// Clients' requests are always too slow for background work to have more than its least share.
     pub pressed: bool,
+    /// Tombstones go once they are old enough and nothing stands in the way.
+    pub reaping: bool,
+    /// Some values are written with an end.
+    pub expiry: bool,
     /// At the very end only as many nodes live as a put needs.
     pub liveness: bool,
 }
@@ -349,11 +377,12 @@ impl Plan {
         }
         let replicas = *random.pick(&[3, 3, 3, 2]);
         // Without a fallback there is no handoff.
-        let fewest = u64::from(replicas) + u64::from(profile == Profile::Handoff);
+        let has_fallback = matches!(profile, Profile::Handoff | Profile::Reaping);
+        let fewest = u64::from(replicas) + u64::from(has_fallback);
         let clients = random.between(2, 8);
         let think_us = *random.pick(&[5_000, 20_000, 60_000]);
         let actions = *random.pick(&[300, 1_000, 3_000]);
-        Self {
+        let plan = Self {
             seed,
             profile,
             nodes: usize::try_from(random.between(fewest, 6)).expect("a handful"),
@@ -383,9 +412,40 @@ impl Plan {
                 ),
             liveness: random.chance(200_000),
             pressed: random.chance(300_000),
+            reaping: false,
+            expiry: false,
             faults,
             operations,
+        };
+        plan.with_reaping(&mut Random::of(seed, "reaping"))
+    }
+
+    /// Reaping for some plans, drawn from a source of its own. What it cannot stand goes: a disk that is put back from
+    /// before the grace brings back what it holds, and where clocks jump nobody can say how old something is.
+    fn with_reaping(mut self, random: &mut Random) -> Self {
+        let is_about_it = self.profile == Profile::Reaping;
+        self.reaping = is_about_it || (self.profile == Profile::All && random.chance(200_000));
+        if !self.reaping {
+            return self;
         }
+        let excluded = [
+            FaultClass::RollBack,
+            FaultClass::Clone,
+            FaultClass::Swap,
+            FaultClass::Jump,
+            FaultClass::StoppedClock,
+        ];
+        self.faults.retain(|fault| !excluded.contains(fault));
+        self.expiry = random.chance(400_000);
+        if is_about_it {
+            self.operations.insert(OperationClass::Deletes);
+            self.anti_entropy = random.chance(800_000);
+            self.keys = *random.pick(&[3, 6, 12]);
+            self.load_us = random.between(90_000_000, 160_000_000);
+            self.think_us = *random.pick(&[100_000, 300_000]);
+            self.calm_us = *random.pick(&[1_000_000, 3_000_000, 8_000_000]);
+        }
+        self
     }
 
     #[must_use]
@@ -476,6 +536,14 @@ impl fmt::Display for Plan {
             },
             if self.pressed { ", pressed" } else { "" },
         )?;
+        if self.reaping {
+            let ends = if self.expiry {
+                ", and values with an end"
+            } else {
+                ""
+            };
+            writeln!(f, "  tombstones are reaped{ends}")?;
+        }
         writeln!(
             f,
             "  faults: {}",

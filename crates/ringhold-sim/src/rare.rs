@@ -47,6 +47,16 @@ rare_events! {
     KeyMended = "key mended by anti-entropy",
     /// The scrub found a sum that was not that of the objects.
     LeafSetRight = "leaf sum set right",
+    /// A primary removed a tombstone that all had vouched for.
+    TombstoneReaped = "tombstone reaped",
+    /// A member could not be asked about tombstones, and they stayed.
+    ReapingObstructed = "reaping stopped by an absent member",
+    /// A member that is no home had something of what was to be reaped, or had just sent it home.
+    ReapingMetStray = "reaping stopped by a stray",
+    /// A key from which something was reaped had a value again.
+    RecreatedAfterReaping = "value after reaping",
+    /// An answer hid a value that was over.
+    VersionExpired = "version expired",
     /// As few nodes were left as a put needs, and they had to do.
     QuorumAlone = "a quorum alone",
     /// The silent replica of a get was joined by another one.

@@ -5,19 +5,20 @@
 //! 3. Faults end, everybody is restarted, the last puts run out, damaged records are removed.
 //! 4. Hints come home, and anti-entropy makes the homes of every key equal, without anybody reading. Then every
 //!    key is read with R = N; in the runs without anti-entropy, that is what heals.
-//! 5. What must hold at the end is asked of the merge of all primaries; then each node has to take a put and
+//! 5. In a run that reaps, whatever is dead goes from all stores, as soon as it is old enough.
+//! 6. What must hold at the end is asked of the merge of all primaries; then each node has to take a put and
 //!    a get, and in some runs so have those that are left when all but a quorum die.
 //!
 //! A panic of the program under test is a violation as well: no input and no fault may cause one.
 
 use crate::books::{Rules, SharedBooks};
 use crate::client::{Client, workload_of};
-use crate::cluster::{Cluster, Surroundings};
+use crate::cluster::{Cluster, GRACE_US, Surroundings};
 use crate::executor::{Executor, Group};
 use crate::faults::Adversary;
 use crate::invariants::{
     self, Violation, i05_convergence, i08_placement, i09_hints, i10_founding, i17_liveness,
-    properties,
+    properties, t11_reaping,
 };
 use crate::plan::{FaultClass, Plan};
 use crate::probe::{self, ATTEMPTS_MAX};
@@ -27,9 +28,11 @@ use crate::settings::BUCKETS;
 use crate::trace::{Listener, Trace, Who};
 use bytes::Bytes;
 use ringhold_core::quorum::{Count, GetSpec};
+use ringhold_core::reaping::dead_since_us;
 use ringhold_core::version::Object;
 use ringhold_wire::message::peer::{Reply, Request};
 use ringhold_wire::message::{GetOptions, GetRequest, ObjectName};
+use ringhold_wire::metadata::expires_at_us;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -109,6 +112,7 @@ struct Stage {
 fn open_books(cluster: &Cluster) {
     let plan = cluster.plan();
     let mut books = cluster.around().books.lock();
+    books.graves.grace_us = plan.reaping.then_some(GRACE_US);
     books.rules = Rules {
         last_write_wins: plan.last_write_wins,
         buffered: plan.buffered,
@@ -130,7 +134,7 @@ fn open_books(cluster: &Cluster) {
 
 /// Event by event, until the run has ended or something is wrong.
 fn go_on(around: &Surroundings, stage: &Stage, plan: &Plan) -> Option<Violation> {
-    let limit_us = plan.load_us + 2 * HEALING_US;
+    let limit_us = plan.load_us + 3 * HEALING_US;
     let mut events = 0;
     while around.executor.step(limit_us) {
         events += 1;
@@ -189,6 +193,10 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
         converge(cluster).await?;
     }
     sweep(cluster).await?;
+    if cluster.plan().reaping {
+        bury(cluster).await?;
+        sweep(cluster).await?;
+    }
     check_end(cluster)?;
     check_properties(cluster)?;
     let everybody: Vec<usize> = (0..cluster.plan().nodes).collect();
@@ -306,6 +314,32 @@ async fn converge(cluster: &Cluster) -> Result<(), Violation> {
     }
 }
 
+/// Waits until nothing dead is left anywhere (T11). Nobody is away any more, and nobody writes.
+async fn bury(cluster: &Cluster) -> Result<(), Violation> {
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + HEALING_US;
+    loop {
+        let mut dead = None;
+        for key in 0..cluster.plan().keys {
+            let copies = copies(cluster, key)?;
+            let is_dead = |object: &Object| dead_since_us(object, expires_at_us).is_some();
+            let home = copies.iter().find(|(_, object)| is_dead(object));
+            dead = dead.or(home.map(|(node, _)| (*node, key)));
+            // Where some have removed it and others not, somebody has to notice.
+            if home.is_some() && !cluster.plan().anti_entropy {
+                read_everywhere(cluster, key).await?;
+            }
+        }
+        match dead {
+            None => return Ok(()),
+            Some((node, key)) if executor.now_us() >= until_us => {
+                return Err(t11_reaping::stays(node, key, HEALING_US / 1_000_000));
+            }
+            Some(_) => executor.sleep(2_000_000).await,
+        }
+    }
+}
+
 /// Every key is at its homes and nowhere else (I8).
 fn check_placement(cluster: &Cluster) -> Result<(), Violation> {
     for key in 0..cluster.plan().keys {
@@ -374,8 +408,10 @@ async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation>
     match probe::persist(cluster, node, &request, answered).await {
         Some(Reply::Got(Ok(answer))) => {
             let mut books = cluster.around().books.lock();
-            books.saw_object(&name, &answer.answer.object);
-            invariants::check_answer(&books, key, &answer.answer.object)
+            books.now_us = cluster.around().executor.now_us();
+            let held = books.revealed(&answer.answer.object);
+            books.saw_object(&name, &held);
+            invariants::check_answer(&books, key, &held)
         }
         _ => Err(i17_liveness::silent("a get", node, key, ATTEMPTS_MAX)),
     }
@@ -398,6 +434,7 @@ fn check_end(cluster: &Cluster) -> Result<(), Violation> {
     for key in 0..cluster.plan().keys {
         let copies = copies(cluster, key)?;
         let mut books = cluster.around().books.lock();
+        books.now_us = cluster.around().executor.now_us();
         let name = books.names[key].clone();
         let mut merged = Object::new();
         for (_, object) in &copies {

@@ -3,8 +3,10 @@
 //! Everything that a request says is drawn here, so that what is written into the books and what is sent
 //! are made of the same.
 
-use super::{Client, Draft};
+use super::{Client, Draft, workload_of};
 use crate::books::{Operation, Outcome, Write};
+use crate::clock::WALL_START_US;
+use crate::graves::{End, Ending};
 use crate::plan::OperationClass;
 use crate::rare::Rare;
 use crate::trace::Who;
@@ -14,6 +16,7 @@ use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use ringhold_core::version::{Content, Context, ContextToken};
 use ringhold_wire::message::peer::ClientPut;
 use ringhold_wire::message::{GetOptions, PutOptions, PutRequest};
+use ringhold_wire::metadata::Metadata;
 use std::collections::BTreeSet;
 
 impl Client {
@@ -30,7 +33,11 @@ impl Client {
         let condition = self.condition(draft);
         let operation = self.cluster.around().books.lock().operations.len();
         let own = u64::try_from(operation).expect("counts fit");
-        let content = self.content(key, operation, draft);
+        let (content, ending) = self.content(key, operation, draft);
+        let ending = ending.map(|end| Ending {
+            end,
+            content: content.clone(),
+        });
         let resolved = options
             .quorum
             .resolve(n, &PutSpec::default())
@@ -52,6 +59,7 @@ impl Client {
             n,
             held_by: BTreeSet::new(),
             condition: condition.clone(),
+            ending,
         };
         let begun = self.begin(key, workload, draft.kind, node, Some(write));
         assert_eq!(
@@ -89,9 +97,9 @@ impl Client {
         Some(seen.map(|seen| seen.context.clone()).unwrap_or_default())
     }
 
-    fn content(&mut self, key: usize, operation: usize, draft: &Draft) -> Content {
+    fn content(&mut self, key: usize, operation: usize, draft: &Draft) -> (Content, Option<End>) {
         if draft.kind == Kind::Delete {
-            return Content::Tombstone;
+            return (Content::Tombstone, None);
         }
         let large = self.plan().does(OperationClass::LargeValues) && self.random.chance(100_000);
         let filler_bytes = if large {
@@ -110,10 +118,38 @@ impl Client {
             items,
             filler_bytes,
         };
-        Content::Value {
+        let end = self.end_of_value(key);
+        let metadata = Metadata {
+            expires_at_us: end.and_then(|end| match end {
+                End::At(us) => Some(us),
+                End::After(_) => None,
+            }),
+            time_to_live_us: end.and_then(|end| match end {
+                End::At(_) => None,
+                End::After(us) => Some(us),
+            }),
+            ..Metadata::default()
+        };
+        let content = Content::Value {
             bytes: value.encode(),
-            metadata: Vec::new(),
+            metadata: metadata.to_fields(),
+        };
+        (content, end)
+    }
+
+    /// Until when a value is to be shown, if not for ever. Sets and the like would miss what is over.
+    fn end_of_value(&mut self, key: usize) -> Option<End> {
+        let keeps_items = workload_of(key, self.plan()).keeps_items();
+        if !self.plan().expiry || keeps_items || !self.random.chance(400_000) {
+            return None;
         }
+        let us = self.random.between(100_000, 8_000_000);
+        let wall_us = WALL_START_US + self.cluster.around().executor.now_us();
+        Some(if self.random.chance(500_000) {
+            End::At(wall_us + us)
+        } else {
+            End::After(us)
+        })
     }
 
     pub(super) fn begin(

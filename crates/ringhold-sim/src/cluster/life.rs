@@ -4,7 +4,9 @@ use super::{Cluster, SECRET, Surroundings, read_record};
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
-use crate::invariants::{Violation, i09_hints, i16_bounded, i20_recovery, t12_leaf_sums};
+use crate::invariants::{
+    Violation, i09_hints, i16_bounded, i20_recovery, t11_reaping, t12_leaf_sums,
+};
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::plan::Plan;
 use crate::process::Trips;
@@ -17,7 +19,7 @@ use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, Pace, Parts, RingRefused, StartError, Tuning};
+use ringhold_node::{Node, Pace, Parts, Reaping, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +27,12 @@ use std::sync::Arc;
 /// How often a process is looked at from outside.
 const WATCH_US: u64 = 100_000;
 
-/// The operations that a node keeps of each key of which it is no home.
+/// How long the dead are kept in a run that reaps.
+pub(crate) const GRACE_US: u64 = 12_000_000;
+/// How long the replicas of a put are waited for in such a run.
+const PUT_TAIL_US: u64 = 4_000_000;
+
+/// The operations of each key that a node was seen to have on its disk.
 type Kept = BTreeMap<usize, BTreeSet<usize>>;
 
 impl Cluster {
@@ -123,10 +130,14 @@ impl Cluster {
             books,
             rare,
         } = self.around();
-        let (mut kept, mut turns) = (Kept::new(), Turns::default());
+        let (mut kept, mut own) = (Kept::new(), Kept::new());
+        let mut turns = Turns::default();
         loop {
             executor.sleep(WATCH_US).await;
             self.check_hints(node, store, &mut kept);
+            if self.0.plan.reaping {
+                self.check_reaping(node, store, &mut own);
+            }
             let figures = store.figures();
             let bounded = i16_bounded::check_process(
                 node,
@@ -213,6 +224,49 @@ impl Cluster {
         }
     }
 
+    /// Looks for what has disappeared from a home since the last look, and asks whether it might.
+    fn check_reaping(&self, node: usize, store: &Store, own: &mut Kept) {
+        let now_us = self.around().executor.now_us();
+        let mut books = self.around().books.lock();
+        books.now_us = now_us;
+        for key in 0..books.names.len() {
+            let name = books.names[key].clone();
+            // What can't be read may still be there.
+            let Ok(object) = read_record(store, &name) else {
+                own.remove(&key);
+                continue;
+            };
+            if let Err(violation) = t11_reaping::check_risen(&books, key, &object) {
+                return books.fail(violation);
+            }
+            let homes = self.primaries(&name);
+            if !homes.contains(&node) {
+                continue;
+            }
+            let known = t11_reaping::known(&books, books.durable(node, key), &object);
+            let before = own.insert(key, known).unwrap_or_default();
+            let removed = t11_reaping::removed(&books, &before, &object);
+            if removed.is_empty() {
+                if object.has_value() && books.rises_anew(key) {
+                    self.around().rare.hit(Rare::RecreatedAfterReaping);
+                }
+                continue;
+            }
+            let lost = books.has_lost(node, key, now_us.saturating_sub(2 * WATCH_US));
+            let clocks = homes.iter().map(|home| self.clock(*home).shows_us(now_us));
+            let earliest_us = clocks.min().unwrap_or(0);
+            let verdict = t11_reaping::check_removed(&books, node, key, &removed, earliest_us);
+            match verdict {
+                Err(violation) if !lost => return books.fail(violation),
+                Err(_) => {}
+                Ok(()) => {
+                    books.dropped(node, key, &removed.iter().copied().collect());
+                    books.bury(key, &removed);
+                }
+            }
+        }
+    }
+
     fn did_not_open(&self, node: usize, error: &OpenError) {
         self.0
             .around
@@ -259,6 +313,7 @@ impl Cluster {
 
     pub(super) fn check_recovery(&self, node: usize, store: &Store) {
         let mut books = self.around().books.lock();
+        books.now_us = self.around().executor.now_us();
         for key in 0..books.names.len() {
             // What can't be read is not known to be lost.
             let name = books.names[key].clone();
@@ -310,9 +365,16 @@ impl Cluster {
             },
             ..Properties::default()
         };
+        let put_tail_us = if plan.reaping {
+            PUT_TAIL_US
+        } else {
+            Tuning::default().put_tail_us
+        };
         Tuning {
             anti_entropy: pace_of(plan),
             background: background_of(plan),
+            reaping: reaping_of(plan),
+            put_tail_us,
             default_properties,
             ..Tuning::default()
         }
@@ -329,6 +391,16 @@ fn background_of(plan: &Plan) -> Settings {
     Settings {
         target,
         ..Settings::default()
+    }
+}
+
+/// Longer than a message can live that goes out at the end of a get or a put, and is worked on for as long as it says:
+/// a get, a repair, the way there.
+fn reaping_of(plan: &Plan) -> Reaping {
+    Reaping {
+        grace_us: GRACE_US,
+        settle_us: 14_000_000,
+        pause_us: if plan.reaping { 20_000 } else { 0 },
     }
 }
 

@@ -49,7 +49,8 @@ pub fn check_dot(books: &Books, operation: usize, dot: Dot) -> Result<(), Violat
             let mut dots = write.dots.iter().map(|&dot| books.dots.named(dot).dot);
             write.dots.is_empty() || dots.any(|dot| condition.covers(dot))
         };
-        *other != operation && !books.write(*other).is_none_or(known)
+        let is_gone = || books.may_be_gone(*other, books.latest_us());
+        *other != operation && !books.write(*other).is_none_or(known) && !is_gone()
     };
     let promised = books
         .promised_before_replacement(node, key)
@@ -132,6 +133,7 @@ mod tests {
             n: 3,
             held_by: BTreeSet::new(),
             condition,
+            ending: None,
         };
         for (called_us, condition) in [(0, None), (100, condition)] {
             books.begin(Operation {

@@ -1,7 +1,7 @@
 //! I1: for every acknowledged put p, its dot is alive at the end, or covered and replaced by a write that had
 //! seen it; nothing else erases a version.
 //!
-//! Required unless as many disks as the put asked acknowledgements of lost it before the end. Under
+//! Required unless it may have been reaped, or as many disks as the put asked acknowledgements of lost it before the end. Under
 //! last-write-wins the erasing write need not have seen it, only have a greater timestamp.
 //!
 //! Half of it is asked of every object that a client is given: each dot that the object's context covers
@@ -65,6 +65,7 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
         if let Some(Outcome::Acknowledged(dot)) = operation.outcome
             && !merged.context().covers(dot)
             && !is_excused(books, key, operation.called_us, write.w)
+            && !books.may_be_gone(number, books.latest_us())
         {
             return Err(Violation::new(
                 NAME,
@@ -76,8 +77,9 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
             .iter()
             .any(|&dot| merged.context().covers(books.dots.named(dot).dot));
         let holder = (0..books.nodes()).find(|&node| books.is_durable(node, key, number));
-        if let Some(node) =
-            holder.filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins)
+        if let Some(node) = holder
+            .filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins)
+            .filter(|_| !books.may_be_gone(number, books.latest_us()))
         {
             return Err(Violation::new(
                 NAME,

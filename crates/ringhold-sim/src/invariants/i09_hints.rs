@@ -32,7 +32,8 @@ pub fn check_dropped(
             let holds = |dot: &DotNumber| books.holds_durably(**home, *dot);
             !write.dots.iter().any(holds) && !books.has_lost(**home, key, 0)
         };
-        if let Some(home) = homes.iter().find(lacks) {
+        let is_gone = books.may_be_gone(operation, books.latest_us());
+        if let Some(home) = homes.iter().find(lacks).filter(|_| !is_gone) {
             return Err(Violation::new(
                 "I9",
                 format!(

@@ -24,7 +24,9 @@ pub fn check_replica(
             && !books.holds_durably(node, number)
         {
             let Named { operation, key, .. } = *books.dots.named(number);
-            if books.has_lost(node, key, asked_us) {
+            if books.has_lost(node, key, asked_us)
+                || books.may_be_gone(operation, books.latest_us())
+            {
                 continue;
             }
             return Err(Violation::new(

@@ -1,6 +1,6 @@
 //! I15: where primaries alone take part and R + W > N, a get that begins after a put was acknowledged knows of
-//! it; unless a disk has lost the key since, or as many disks
-//! were replaced as had acknowledged it. A sloppy quorum promises no such thing (T8). Where the two are for
+//! it; unless a disk has lost the key since, as many disks were replaced as had acknowledged it, or it may have been
+//! reaped. A sloppy quorum promises no such thing (T8). Where the two are for
 //! different numbers of replicas, N is the greater: both ask among the first so many primaries, so R and W of
 //! those have one in common.
 
@@ -35,6 +35,7 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
             && r.required + w > r.n.max(n)
             && !object.context().covers(dot)
             && !is_excused(books, asked.key, operation.called_us, w)
+            && !books.may_be_gone(number, books.latest_us())
         {
             let text = format!(
                 "key {}: operation {number} was acknowledged before operation {read} asked {} replicas, and is not in the answer",

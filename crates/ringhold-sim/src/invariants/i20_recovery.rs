@@ -21,7 +21,8 @@ pub fn check(books: &Books, node: usize, key: usize, object: &Object) -> Result<
             .dots
             .iter()
             .any(|&dot| object.context().covers(books.dots.named(dot).dot));
-        if !known && !write.dots.is_empty() {
+        let is_gone = || books.may_be_gone(operation, books.latest_us());
+        if !known && !write.dots.is_empty() && !is_gone() {
             return Err(Violation::new(
                 "I20",
                 format!(

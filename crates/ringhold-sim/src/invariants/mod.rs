@@ -26,6 +26,7 @@
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
 //! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
 //! | [`t12_leaf_sums`] | the sums under the hash trees are those of the objects | at each start, end |
+//! | [`t11_reaping`] | what is reaped was dead for the grace, and what it had replaced stays away | always, end |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
@@ -51,6 +52,7 @@ pub mod i18_every_operation_ends;
 pub mod i20_recovery;
 pub mod properties;
 pub mod t05_timestamps;
+pub mod t11_reaping;
 pub mod t12_leaf_sums;
 pub mod t24_expired;
 pub mod workloads;
@@ -95,6 +97,7 @@ pub fn check_answer(books: &Books, key: usize, object: &Object) -> Result<(), Vi
     i14_causal_read::check(books, key, object)?;
     i07_sibling_bound::check(books, key, object)?;
     i01_durability::check_erased(books, key, object)?;
+    t11_reaping::check_risen(books, key, object)?;
     i16_bounded::check_object(key, object)
 }
 

@@ -116,6 +116,7 @@ struct State {
     weather: Weather,
     last_call: u64,
     messages: u64,
+    longest_delay_us: u64,
 }
 
 impl Network {
@@ -141,6 +142,7 @@ impl Network {
             weather: Weather::default(),
             last_call: 0,
             messages: 0,
+            longest_delay_us: DELAY_US_MAX,
         };
         let Surroundings {
             executor,
@@ -173,6 +175,11 @@ impl Network {
 
     pub fn set_weather(&self, weather: Weather) {
         self.lock().weather = weather;
+    }
+
+    /// No message is on its way for longer from now on.
+    pub fn set_longest_delay(&self, us: u64) {
+        self.lock().longest_delay_us = us;
     }
 
     pub fn set_blocked(&self, from: usize, to: usize, blocked: bool) {
@@ -258,7 +265,7 @@ impl Network {
         let mut random = self.0.random.lock();
         let mut state = self.lock();
         state.messages += 1;
-        let weather = state.weather;
+        let (weather, longest_delay_us) = (state.weather, state.longest_delay_us);
         // Misfortune is for nodes; a client's way is only as long as it is.
         let between_nodes = from.max(to) < self.0.ids.len();
         let way = &mut state.ways[source][target];
@@ -276,7 +283,7 @@ impl Network {
             if between_nodes && random.chance(weather.spikes) {
                 delay_us *= random.between(10, SPIKE_FACTOR);
             }
-            let mut at_us = now_us + delay_us.min(DELAY_US_MAX);
+            let mut at_us = now_us + delay_us.min(longest_delay_us);
             if !weather.reordering {
                 at_us = at_us.max(way.last_arrival_us + 1);
                 way.last_arrival_us = at_us;

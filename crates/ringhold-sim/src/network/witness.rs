@@ -94,7 +94,9 @@ impl Network {
                 Ok(())
             }
             (Asked::Name(name), Reply::Got(Ok(got))) => {
-                books.saw_object(name, &got.answer.object);
+                books.now_us = self.0.executor.now_us();
+                let held = books.revealed(&got.answer.object);
+                books.saw_object(name, &held);
                 Ok(())
             }
             (Asked::Properties(numbers), Reply::PropertiesKept) => {
