@@ -53,6 +53,8 @@ pub enum Variant {
     IgnoresDifferingDigests,
     /// Replicas that are behind are left so (T10).
     NeverRepairs,
+    /// A get is answered although too few replicas hold what it says, where its bucket wants them to (T8).
+    RepairDoesNotBlock,
     /// A request whose time is over is carried out (T24).
     ExecutesExpired,
     /// A context is good for any key (T3).
@@ -134,6 +136,7 @@ impl Variant {
         Self::AcknowledgesBeforeCommit,
         Self::IgnoresDifferingDigests,
         Self::NeverRepairs,
+        Self::RepairDoesNotBlock,
         Self::ExecutesExpired,
         Self::ContextOfAnyKey,
         Self::BlindWriteReplaces,

@@ -6,8 +6,9 @@
 //! bucket that never disagreed with it; [`Properties::resolve`] lays the one over the other.
 //!
 //! Names, value ranges and the reasons of refusals are those of Riak's bucket properties (the edges
-//! show them to its clients), and `durability` is our own: whether an acknowledgement waits for the
-//! flush that covers the write (Dynamo §6.1 trades one for the other). Riak's `sync_on_write` asks
+//! show them to its clients). Our own are `durability`: whether an acknowledgement waits for the
+//! flush that covers the write (Dynamo §6.1 trades one for the other); `blocking_repair`: whether a get waits until the replicas
+//! that it counts hold its answer; and `ttl_seconds`. Riak's `sync_on_write` asks
 //! for the same in other words; `one` and `all` both get the flush on every counted replica, which
 //! is what `all` asks for and more than `one` does.
 //!
@@ -128,6 +129,8 @@ pub struct Properties {
     /// Of a delete that names neither r nor w, both.
     pub rw: Count,
     pub durability: Durability,
+    /// A get is answered once the replicas that it counts hold what the answer says.
+    pub blocking_repair: bool,
     /// How long a value is shown that does not say so itself; none for as long as nobody deletes it.
     pub ttl_seconds: Option<u64>,
     pub reported: Reported,
@@ -171,6 +174,7 @@ impl Default for Properties {
             },
             rw: Count::Quorum,
             durability: Durability::Flushed,
+            blocking_repair: false,
             ttl_seconds: None,
             reported: Reported::default(),
         }
@@ -234,6 +238,9 @@ impl Properties {
             },
             rw: count(Property::Rw, defaults.rw),
             durability: durability(defaults, overrides, reported.sync_on_write),
+            blocking_repair: overrides
+                .boolean(Property::BlockingRepair)
+                .unwrap_or(defaults.blocking_repair),
             ttl_seconds: match overrides.number(Property::TtlSeconds) {
                 Some(0) => None,
                 other => other.or(defaults.ttl_seconds),

@@ -49,6 +49,8 @@ pub struct Operation {
     pub write: Option<Write>,
     /// Of a get: how many replicas' knowledge has to be in its answer.
     pub r: Option<Replies>,
+    /// Of a get: the versions that it was answered with.
+    pub shown: Vec<Dot>,
 }
 
 /// How much a get asks for.
@@ -109,6 +111,8 @@ pub struct Rules {
     pub duplication: bool,
     /// Requests refuse fallbacks.
     pub primaries_only: bool,
+    /// Gets repair before they are answered.
+    pub blocking_repair: bool,
 }
 
 #[derive(Default)]

@@ -251,7 +251,13 @@ impl Client {
         books.now_us = self.cluster.around().executor.now_us();
         let asked_us = books.operations[operation].called_us;
         let verdict = i15_read_after_write::check(&books, operation, object)
+            .and_then(|()| i15_read_after_write::check_monotone(&books, operation, object))
             .and_then(|()| t11_reaping::check_shown(&books, key, object, asked_us));
+        books.operations[operation].shown = object
+            .versions()
+            .iter()
+            .map(|version| version.dot)
+            .collect();
         if let Err(violation) = verdict {
             books.fail(violation);
         }

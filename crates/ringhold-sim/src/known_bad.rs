@@ -36,7 +36,12 @@ impl KnownBad {
         use node::Variant as N;
         match self {
             Self::Node(N::MergeOverwrites | N::MergeDropsVersion | N::NeverRepairs) => "T10",
-            Self::Node(N::CountsNodeTwice | N::QuorumOfOne | N::IgnoresDifferingDigests) => "T8",
+            Self::Node(
+                N::CountsNodeTwice
+                | N::QuorumOfOne
+                | N::IgnoresDifferingDigests
+                | N::RepairDoesNotBlock,
+            ) => "T8",
             Self::Node(N::MemoryCountsAsDurable | N::AcknowledgesBeforeCommit) => "T21",
             Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => {
                 "T6"

@@ -340,6 +340,8 @@ pub struct Plan {
     pub buffered: bool,
     /// Requests refuse fallbacks.
     pub primaries_only: bool,
+    /// Gets are answered once enough replicas hold what they say.
+    pub blocking_repair: bool,
     /// Replicas compare what they have, and stores what they have with their sums.
     pub anti_entropy: bool,
     /// Clients' requests are always too slow for background work to have more than its least share.
@@ -412,6 +414,7 @@ impl Plan {
                 ),
             liveness: random.chance(200_000),
             pressed: random.chance(300_000),
+            blocking_repair: random.chance(300_000),
             reaping: false,
             expiry: false,
             faults,
@@ -536,6 +539,9 @@ impl fmt::Display for Plan {
             },
             if self.pressed { ", pressed" } else { "" },
         )?;
+        if self.blocking_repair {
+            writeln!(f, "  reads repair before they are answered")?;
+        }
         if self.reaping {
             let ends = if self.expiry {
                 ", and values with an end"

@@ -118,6 +118,7 @@ fn open_books(cluster: &Cluster) {
         buffered: plan.buffered,
         duplication: plan.has(FaultClass::Duplication),
         primaries_only: plan.primaries_only,
+        blocking_repair: plan.blocking_repair,
     };
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {

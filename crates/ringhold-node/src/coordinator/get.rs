@@ -5,7 +5,8 @@
 //! replaced by the next one at once, one that is silent for longer than nearly all answers take is joined by it, as far
 //! as the retry budget goes. Then
 //! replicas whose digests differ send their objects, everything is merged, the client gets all
-//! versions that nothing has overwritten, and the replicas that lacked some get them by merge.
+//! versions that nothing has overwritten, and the replicas that lacked some get them by merge; before the answer, where the
+//! bucket asks for it.
 
 use super::explain::Notes;
 use super::plan::Placement;
@@ -15,6 +16,7 @@ use crate::gather::{Arrival, Gather};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use crate::read_repair::Behind;
 use ringhold_core::quorum::{
     FailureKind, GetOutcome, GetReply, GetTally, Shortfall, Status, Target,
 };
@@ -108,10 +110,19 @@ impl Node {
             // Who said that it differs and then did not send its object counts as one that failed.
             reading.withdraw(&silent);
         }
+        let counted = reading.views.count();
         let (object, stale) = reading.views.finish();
 
-        // What was read long ago, by a process that stood still since, may have been reaped meanwhile (T11).
-        if !deadline.has_passed(&*self.environment) {
+        if properties.blocking_repair {
+            let behind = Behind {
+                counted,
+                required: quorum.replies_required(),
+                stale: &stale,
+            };
+            self.repair_first(&placement, &object, behind, deadline)
+                .await?;
+        } else if !deadline.has_passed(&*self.environment) {
+            // What was read long ago, by a process that stood still since, may have been reaped meanwhile (T11).
             self.repair(&placement, &object, &stale);
         }
         Ok(GetAnswer {

@@ -48,6 +48,11 @@ impl Views {
         outcome
     }
 
+    /// Replicas that have said something that counts.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.views.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether any replica has sent its object. Digests alone are no answer.
     pub(crate) fn has_whole(&self) -> bool {
         self.has_whole

@@ -75,6 +75,7 @@ properties! {
     Claimant = 33, "claimant", Shape::Refused(Reason::ClaimantIsFixed);
     Name = 34, "name", Shape::Ignored;
     TtlSeconds = 35, "ttl_seconds", Shape::Number;
+    BlockingRepair = 36, "blocking_repair", Shape::Boolean;
 }
 
 /// Module and function that place keys, as Riak reports them.

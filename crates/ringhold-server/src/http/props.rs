@@ -176,6 +176,7 @@ fn describe(properties: &Properties, bucket: &BucketName) -> Json {
         "allow_mult": properties.allow_mult,
         "basic_quorum": get.basic_quorum.unwrap_or(false),
         "big_vclock": reported.big_vclock,
+        "blocking_repair": properties.blocking_repair,
         "chash_keyfun": function(CHASH_KEYFUN),
         "durability": properties.durability.to_string(),
         "dvv_enabled": reported.dvv_enabled,

@@ -174,6 +174,7 @@ impl Client {
             outcome: None,
             write,
             r: None,
+            shown: Vec::new(),
         });
         drop(books);
         around.trace.event(Who::Client(self.number), "begin", || {

@@ -363,6 +363,7 @@ impl Cluster {
             } else {
                 Durability::Flushed
             },
+            blocking_repair: plan.blocking_repair,
             ..Properties::default()
         };
         let put_tail_us = if plan.reaping {

@@ -146,6 +146,7 @@ mod tests {
                 outcome: Some(Outcome::Unknown),
                 write: Some(write(condition)),
                 r: None,
+                shown: Vec::new(),
             });
         }
         let named = Named {

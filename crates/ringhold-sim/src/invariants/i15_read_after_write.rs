@@ -2,11 +2,12 @@
 //! it; unless a disk has lost the key since, as many disks were replaced as had acknowledged it, or it may have been
 //! reaped. A sloppy quorum promises no such thing (T8). Where the two are for
 //! different numbers of replicas, N is the greater: both ask among the first so many primaries, so R and W of
-//! those have one in common.
+//! those have one in common. Where gets repair before they are answered, the same holds of a get after a get: what was shown
+//! once is shown again, or what replaced it.
 
 use super::Violation;
 use crate::books::{Books, Loss, Outcome};
-use ringhold_core::version::Object;
+use ringhold_core::version::{Dot, Object};
 use std::collections::BTreeSet;
 
 /// # Errors
@@ -40,6 +41,47 @@ pub fn check(books: &Books, read: usize, object: &Object) -> Result<(), Violatio
             let text = format!(
                 "key {}: operation {number} was acknowledged before operation {read} asked {} replicas, and is not in the answer",
                 asked.key, r.required
+            );
+            return Err(Violation::new("I15", text));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// If an answer lacks what an earlier one had shown, where gets repair before they are answered.
+pub fn check_monotone(books: &Books, read: usize, object: &Object) -> Result<(), Violation> {
+    let asked = &books.operations[read];
+    let strict = books.rules.primaries_only && books.rules.blocking_repair;
+    let Some(r) = asked.r.filter(|_| strict) else {
+        return Ok(());
+    };
+    for (number, earlier) in books.operations[..read].iter().enumerate() {
+        let before = earlier
+            .returned_us
+            .is_some_and(|returned_us| returned_us <= asked.called_us);
+        let Some(earlier_r) = earlier.r.filter(|_| before && earlier.key == asked.key) else {
+            continue;
+        };
+        let meet = r.required + earlier_r.required > r.n.max(earlier_r.n);
+        let is_lacking = |dot: &&Dot| {
+            let may_be_gone = || {
+                let number = books.dots.number(**dot);
+                number.is_none_or(|number| {
+                    let named = books.dots.named(number).operation;
+                    books.may_be_gone(named, books.latest_us())
+                })
+            };
+            !object.context().covers(**dot) && !may_be_gone()
+        };
+        let excused = || is_excused(books, asked.key, earlier.called_us, earlier_r.required);
+        if let Some(dot) = earlier.shown.iter().find(is_lacking)
+            && meet
+            && !excused()
+        {
+            let text = format!(
+                "key {}: operation {number} showed {dot}, and operation {read}, which came after it, knows nothing of it",
+                asked.key
             );
             return Err(Violation::new("I15", text));
         }
