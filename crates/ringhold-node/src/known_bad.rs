@@ -72,6 +72,8 @@ pub enum Variant {
     HintDroppedUnseen,
     /// Replicas never compare what they have (T12).
     NeverExchanges,
+    /// Who is no home of a partition is compared with as well (T13).
+    ExchangeWithFallback,
     /// Nobody looks whether the sums are those of the objects (T12).
     NeverScrubs,
     /// A peer that was down stays so, whatever it answers (T25).
@@ -123,6 +125,7 @@ impl Variant {
         Self::OneHomeIsEnough,
         Self::HintDroppedUnseen,
         Self::NeverExchanges,
+        Self::ExchangeWithFallback,
         Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
@@ -227,4 +230,16 @@ pub(crate) fn one_each(
         .into_iter()
         .map(|(partition, others)| (partition, kept(others)))
         .collect()
+}
+
+/// Whom to compare with: the homes, and whoever is next on the preference list.
+pub(crate) fn homes_and_a_fallback(
+    homes: Vec<NodeId>,
+    preference_list: impl FnOnce() -> Vec<NodeId>,
+) -> Vec<NodeId> {
+    if is(Variant::ExchangeWithFallback) {
+        let n = homes.len() + 1;
+        return preference_list().into_iter().take(n).collect();
+    }
+    homes
 }

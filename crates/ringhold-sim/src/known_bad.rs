@@ -61,6 +61,7 @@ impl KnownBad {
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
             Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
+            Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
                 N::StrayIsNoHint
                 | N::HintSentIsDelivered
@@ -100,7 +101,8 @@ impl KnownBad {
                 N::HintSentIsDelivered
                 | N::ReceiptFromMemory
                 | N::OneHomeIsEnough
-                | N::HintDroppedUnseen,
+                | N::HintDroppedUnseen
+                | N::ExchangeWithFallback,
             ) => Profile::Handoff,
             _ => Profile::All,
         }

@@ -37,11 +37,7 @@ impl Pull {
 
     /// True once everything that the home had when this began is here, on disk.
     pub(super) async fn run(self) -> bool {
-        let exchange = Exchange {
-            node: &self.node,
-            partition: self.partition,
-            peer: self.home,
-        };
+        let exchange = Exchange::new(&self.node, self.partition, self.home);
         let Some(leaves) = exchange.differing_leaves().await else {
             return false;
         };

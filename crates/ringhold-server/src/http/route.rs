@@ -172,6 +172,7 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
         ["ringhold", "v1", "status"] => (Route::Status, READ),
         ["ringhold", "v1", "ring"] => (Route::Ring, READ),
         ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
+        ["ringhold", "v1", "repair"] => (Route::Job(JobName::Repair), JOB),
         ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
             (names.explain(None, b, k)?, READ)
         }

@@ -15,6 +15,7 @@ mod hints;
 mod job;
 mod load;
 mod put;
+mod repair;
 mod serve;
 mod sim;
 mod verify;

@@ -7,5 +7,6 @@ mod http;
 mod kills;
 mod native;
 mod properties;
+mod repair;
 mod siblings;
 mod verify;
