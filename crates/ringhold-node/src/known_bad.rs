@@ -6,7 +6,9 @@
 
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::ring::Partition;
+use ringhold_core::tree::LeafSum;
 use ringhold_core::version::{Context, LiveEpoch, Object, Timestamp};
+use ringhold_storage::Recount;
 use ringhold_wire::message::peer::{MergeRequest, Request};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -74,6 +76,8 @@ pub enum Variant {
     NeverExchanges,
     /// Who is no home of a partition is compared with as well (T13).
     ExchangeWithFallback,
+    /// Who is asked to count its objects answers with the sums that it keeps (T12).
+    VerifyTrustsSums,
     /// Nobody looks whether the sums are those of the objects (T12).
     NeverScrubs,
     /// A peer that was down stays so, whatever it answers (T25).
@@ -126,6 +130,7 @@ impl Variant {
         Self::HintDroppedUnseen,
         Self::NeverExchanges,
         Self::ExchangeWithFallback,
+        Self::VerifyTrustsSums,
         Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
@@ -242,4 +247,15 @@ pub(crate) fn homes_and_a_fallback(
         return preference_list().into_iter().take(n).collect();
     }
     homes
+}
+
+/// What is kept of the sums, in place of what was counted.
+pub(crate) fn recount(counted: Recount, kept: impl FnOnce() -> Vec<LeafSum>) -> Recount {
+    if is(Variant::VerifyTrustsSums) {
+        return Recount {
+            counted: kept(),
+            ..Recount::default()
+        };
+    }
+    counted
 }

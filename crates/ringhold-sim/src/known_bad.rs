@@ -60,7 +60,7 @@ impl KnownBad {
             ) => "T18",
             Self::Node(N::DeleteRemoves) => "T11",
             Self::Node(N::OldRingServed) => "T16",
-            Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
+            Self::Node(N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums) => "T12",
             Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
                 N::StrayIsNoHint
@@ -101,8 +101,7 @@ impl KnownBad {
                 N::HintSentIsDelivered
                 | N::ReceiptFromMemory
                 | N::OneHomeIsEnough
-                | N::HintDroppedUnseen
-                | N::ExchangeWithFallback,
+                | N::HintDroppedUnseen,
             ) => Profile::Handoff,
             _ => Profile::All,
         }

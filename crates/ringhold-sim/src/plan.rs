@@ -320,6 +320,8 @@ pub struct Plan {
     pub anti_entropy: bool,
     /// At the very end only as many nodes live as a put needs.
     pub liveness: bool,
+    /// Somebody repairs in the middle of it all, and when everything has healed.
+    pub administrator: bool,
 }
 
 impl Plan {
@@ -380,6 +382,7 @@ impl Plan {
                     Profile::Copies | Profile::Handoff | Profile::Rebuild
                 ),
             liveness: random.chance(200_000),
+            administrator: random.chance(300_000),
             faults,
             operations,
         }
@@ -450,7 +453,7 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}",
+            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}{}",
             self.partitions,
             self.writer_groups,
             self.segment_bytes,
@@ -471,6 +474,7 @@ impl fmt::Display for Plan {
             } else {
                 ""
             },
+            if self.administrator { ", repairs" } else { "" },
         )?;
         writeln!(
             f,

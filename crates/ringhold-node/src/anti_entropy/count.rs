@@ -11,6 +11,8 @@
 use super::answers::Refused;
 use crate::env::{CallError, Deadline};
 use crate::gather::breath;
+#[cfg(feature = "known-bad")]
+use crate::known_bad;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
@@ -153,6 +155,9 @@ impl Node {
                 .across_the_ring(partition);
             let recount = self.store().recount(number..number + 1, on_difference);
             let recount = recount.map_err(|_| Refusal::Unreadable)?;
+            #[cfg(feature = "known-bad")]
+            let recount =
+                known_bad::recount(recount, || self.store().leaf_sums(number..number + 1));
             counted.sums.extend(recount.counted);
             let fault = LeafFault {
                 leaf,
