@@ -52,17 +52,31 @@ impl Node {
                 Ok(()) => Reply::PropertiesKept,
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Branches { partition } => self
-                .branches(partition)
+            Request::Branches { basis, partition } => self
+                .branches(basis, partition)
                 .map_or_else(Reply::Refused, |branches| {
                     Reply::Branches(Box::new(branches))
                 }),
-            Request::Leaves { partition, branch } => self
-                .leaves(partition, branch)
-                .map_or_else(Reply::Refused, |leaves| Reply::Leaves(Box::new(leaves))),
-            Request::LeafKeys { partition, leaf } => self
-                .listed_leaf(partition, leaf)
+            Request::Leaves {
+                basis,
+                partition,
+                branches,
+            } => self
+                .leaves(basis, partition, branches)
+                .map_or_else(Reply::Refused, Reply::Leaves),
+            Request::LeafKeys(request) => self
+                .listed_leaves(request)
+                .await
                 .map_or_else(Reply::Refused, Reply::LeafKeys),
+            Request::FetchMany(names) => Reply::FetchedMany(self.fetch_many(&names)),
+            Request::MergeMany(_) if !self.takes_writes() => Reply::Refused(Refusal::Starting),
+            Request::MergeMany(objects) => {
+                Reply::MergedMany(self.merge_many(objects, deadline).await)
+            }
+            Request::Mend(request) => self
+                .mend_with(request, deadline)
+                .await
+                .map_or_else(Reply::Refused, Reply::Mended),
             Request::Objects(page) => self.page(&page).map_or_else(Reply::Refused, Reply::Objects),
             Request::Count(request) => self
                 .count_leaves(request, deadline)

@@ -10,7 +10,9 @@ use ringhold_core::boot::Inquiry;
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::rebuild::Newness;
 use ringhold_core::ring::Partition;
+use ringhold_core::tree::LeafSum;
 use ringhold_core::version::{Content, Context, LiveEpoch, Object, Timestamp, Version};
+use ringhold_storage::Recount;
 use ringhold_wire::message::peer::{MergeRequest, Request};
 use ringhold_wire::metadata::tag;
 use std::cell::Cell;
@@ -79,6 +81,10 @@ pub enum Variant {
     HintDroppedUnseen,
     /// Replicas never compare what they have (T12).
     NeverExchanges,
+    /// Who is no home of a partition is compared with as well (T13).
+    ExchangeWithFallback,
+    /// Who is asked to count its objects answers with the sums that it keeps (T12).
+    VerifyTrustsSums,
     /// Nobody looks whether the sums are those of the objects (T12).
     NeverScrubs,
     /// A peer that was down stays so, whatever it answers (T25).
@@ -149,6 +155,8 @@ impl Variant {
         Self::OneHomeIsEnough,
         Self::HintDroppedUnseen,
         Self::NeverExchanges,
+        Self::ExchangeWithFallback,
+        Self::VerifyTrustsSums,
         Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,
@@ -318,4 +326,27 @@ pub(crate) fn newness(newness: Newness, inquiry: &Inquiry) -> Newness {
     } else {
         newness
     }
+}
+
+/// Whom to compare with: the homes, and whoever is next on the preference list.
+pub(crate) fn homes_and_a_fallback(
+    homes: Vec<NodeId>,
+    preference_list: impl FnOnce() -> Vec<NodeId>,
+) -> Vec<NodeId> {
+    if is(Variant::ExchangeWithFallback) {
+        let n = homes.len() + 1;
+        return preference_list().into_iter().take(n).collect();
+    }
+    homes
+}
+
+/// What is kept of the sums, in place of what was counted.
+pub(crate) fn recount(counted: Recount, kept: impl FnOnce() -> Vec<LeafSum>) -> Recount {
+    if is(Variant::VerifyTrustsSums) {
+        return Recount {
+            counted: kept(),
+            ..Recount::default()
+        };
+    }
+    counted
 }

@@ -31,7 +31,9 @@ mod ring_memory;
 mod scrub;
 pub mod trees;
 
-pub use anti_entropy::{Agreement, Holds, NotCounted, Pace, Verdict, VerifyEvent};
+pub use anti_entropy::{
+    Agreement, Holds, NotCounted, Pace, RepairEvent, Repaired, Verdict, VerifyEvent,
+};
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use node::{Node, Parts, StartError, Tuning};

@@ -112,6 +112,9 @@ pub struct Metrics {
     pub reads_in_doubt: Counter,
     /// How often this store was compared with every other home, and then known again.
     pub stores_rebuilt: Counter,
+    /// Encoded requests of comparisons and replies to them, in bytes.
+    pub exchange_bytes_sent: Counter,
+    pub exchange_bytes_received: Counter,
     /// Comparisons refused because the other end's trees are made otherwise, or for other nodes.
     pub exchanges_refused: Counter,
     /// Leaves whose sum was not that of the objects there.

@@ -6,7 +6,7 @@ use crate::http::door::{Job, JobRefused};
 use crate::status::node_name;
 use bytes::Bytes;
 use ringhold_core::ring::Partition;
-use ringhold_node::{Agreement, Node, Verdict, VerifyEvent};
+use ringhold_node::{Agreement, Node, RepairEvent, Repaired, Verdict, VerifyEvent};
 use ringhold_wire::message::ObjectName;
 use serde_json::{Value, json};
 use std::pin::pin;
@@ -28,6 +28,11 @@ pub(crate) fn start(node: &Arc<Node>, job: Job) -> Result<mpsc::Receiver<Bytes>,
             let partitions = partitions(node, partition)?;
             let verify = verify(running, partitions, Lines(lines));
             node.environment().spawn(Box::pin(verify));
+        }
+        Job::Repair { partition } => {
+            let partitions = partitions(node, partition)?;
+            let repair = repair(running, partitions, Lines(lines));
+            node.environment().spawn(Box::pin(repair));
         }
     }
     Ok(reader)
@@ -72,7 +77,7 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
     }
     let (events, mut told) = mpsc::channel(LINES_MAX);
     let verifying = Arc::clone(&node);
-    let verify = async move { verifying.verify(partitions, events).await };
+    let verify = async move { verifying.verify_partitions(partitions, events).await };
     node.environment().spawn(Box::pin(verify));
     let (mut agreeing, mut differing, mut not_verified, mut keys) = (0, 0, 0, 0);
     while let Some(event) = lines.alive_until(told.recv()).await {
@@ -86,11 +91,7 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
                 } += 1;
                 verdict_line(&node, &verdict)
             }
-            VerifyEvent::Waiting { partitions, us } => json!({
-                "type": "waiting",
-                "partitions": partitions,
-                "seconds": us as f64 / 1e6,
-            }),
+            VerifyEvent::Waiting { partitions, us } => waiting_line(partitions, us),
         };
         if !lines.say(&line).await {
             return;
@@ -106,6 +107,97 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
     });
     // The last word: whether it is heard or not, the job is over.
     lines.say(&end).await;
+}
+
+async fn repair(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
+    let start = json!({ "type": "start", "partitions": partitions.len() });
+    if !lines.say(&start).await {
+        return;
+    }
+    let (events, mut told) = mpsc::channel(LINES_MAX);
+    let repairing = Arc::clone(&node);
+    let repair = async move { repairing.repair_partitions(partitions, events).await };
+    node.environment().spawn(Box::pin(repair));
+    let mut sum = RepairSum::default();
+    while let Some(event) = lines.alive_until(told.recv()).await {
+        let line = match event {
+            RepairEvent::Repaired(repaired) => {
+                sum.add(&repaired);
+                repaired_line(&node, &repaired)
+            }
+            RepairEvent::Waiting { partitions, us } => waiting_line(partitions, us),
+        };
+        if !lines.say(&line).await {
+            return;
+        }
+    }
+    // The last word: whether it is heard or not, the job is over.
+    lines.say(&sum.line()).await;
+}
+
+/// All partitions of a repair together.
+#[derive(Default)]
+struct RepairSum {
+    partitions: u64,
+    incomplete: u64,
+    exchanges: u64,
+    keys: u64,
+    failed: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    sums_set_right: u64,
+    unreadable: u64,
+}
+
+impl RepairSum {
+    fn add(&mut self, repaired: &Repaired) {
+        self.partitions += 1;
+        self.incomplete += u64::from(!repaired.is_complete());
+        self.exchanges += repaired.exchanges;
+        self.keys += repaired.keys;
+        self.failed += repaired.failed;
+        self.bytes_sent += repaired.bytes_sent;
+        self.bytes_received += repaired.bytes_received;
+        self.sums_set_right += repaired.sums_set_right;
+        self.unreadable += repaired.unreadable;
+    }
+
+    fn line(&self) -> Value {
+        json!({
+            "type": "end",
+            "partitions": self.partitions,
+            "incomplete": self.incomplete,
+            "exchanges": self.exchanges,
+            "keys_mended": self.keys,
+            "keys_failed": self.failed,
+            "bytes_sent": self.bytes_sent,
+            "bytes_received": self.bytes_received,
+            "sums_set_right": self.sums_set_right,
+            "unreadable": self.unreadable,
+        })
+    }
+}
+
+fn repaired_line(node: &Node, repaired: &Repaired) -> Value {
+    let left_out = repaired.left_out.iter();
+    let left_out = left_out
+        .map(|(id, reason)| json!({ "node": node_name(node, *id), "why": reason.to_string() }));
+    json!({
+        "type": "partition",
+        "partition": repaired.partition.0,
+        "exchanges": repaired.exchanges,
+        "keys_mended": repaired.keys,
+        "keys_failed": repaired.failed,
+        "bytes_sent": repaired.bytes_sent,
+        "bytes_received": repaired.bytes_received,
+        "sums_set_right": repaired.sums_set_right,
+        "unreadable": repaired.unreadable,
+        "left_out": left_out.collect::<Vec<_>>(),
+    })
+}
+
+fn waiting_line(partitions: usize, us: u64) -> Value {
+    json!({ "type": "waiting", "partitions": partitions, "seconds": us as f64 / 1e6 })
 }
 
 fn verdict_line(node: &Node, verdict: &Verdict) -> Value {

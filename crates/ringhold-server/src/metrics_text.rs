@@ -163,6 +163,19 @@ fn replication(page: &mut Page, node: &Node) {
         "Partitions whose keys this node may have lost and is fetching from the others.",
     );
     page.value("ringhold_partitions_in_doubt", "", in_doubt);
+    page.head(
+        "ringhold_exchange_bytes_total",
+        "counter",
+        "Encoded requests of comparisons that this node began, and the replies to them.",
+    );
+    let directions = [
+        ("sent", &metrics.exchange_bytes_sent),
+        ("received", &metrics.exchange_bytes_received),
+    ];
+    for (direction, bytes) in directions {
+        let labels = format!("direction=\"{direction}\"");
+        page.value("ringhold_exchange_bytes_total", &labels, bytes.count());
+    }
     let (rows, bytes) = node.hints_kept();
     page.head(
         "ringhold_hints_kept",

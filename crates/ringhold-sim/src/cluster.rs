@@ -20,7 +20,9 @@ use crate::rare::{Rare, RareCounts};
 use crate::trace::{Trace, Who};
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::id::{ClusterId, NodeId};
-use ringhold_core::ring::{Addresses, Member, MemberState, PartitionCount, Ring, RingDocument};
+use ringhold_core::ring::{
+    Addresses, Member, MemberState, Partition, PartitionCount, Ring, RingDocument,
+};
 use ringhold_core::version::{Object, TokenKey};
 use ringhold_node::Node;
 use ringhold_storage::{Keyspace, StorageKey, Store};
@@ -193,6 +195,13 @@ impl Cluster {
             .min(list.len());
         let number = |id: &NodeId| self.0.machines.iter().position(|machine| machine.id == *id);
         list[..n].iter().filter_map(number).collect()
+    }
+
+    /// The partition that a key lies in.
+    #[must_use]
+    pub fn partition_of(&self, key: usize) -> Partition {
+        let position = self.0.around.books.lock().names[key].position();
+        self.0.ring.partition_count().partition_of(position)
     }
 
     #[must_use]

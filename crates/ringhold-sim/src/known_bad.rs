@@ -75,7 +75,8 @@ impl KnownBad {
                 | N::ExpiryRestartsOnMerge,
             ) => "T11",
             Self::Node(N::OldRingServed) => "T16",
-            Self::Node(N::NeverExchanges | N::NeverScrubs) => "T12",
+            Self::Node(N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums) => "T12",
+            Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
                 N::StrayIsNoHint
                 | N::HintSentIsDelivered

@@ -13,6 +13,7 @@
 //! | [`clock`] | clocks on walls, and a node's way to its machine |
 //! | [`network`] | messages and what becomes of them |
 //! | [`disk`] | files, the engine's rows, and power cuts |
+//! | [`administrator`] | `cluster verify` and `cluster repair` |
 //! | [`probe`] | does a cluster answer? |
 //! | [`process`], [`cluster`] | processes that come and go on machines that stay |
 //! | [`plan`], [`faults`] | what a seed decides; the adversary |
@@ -26,6 +27,7 @@
 //! Rejected: simulating sockets (turmoil) or replacing the runtime under the node (madsim). The node takes its
 //! environment as an argument, so nothing has to be replaced, and messages are what its protocol is about.
 
+pub mod administrator;
 pub mod books;
 pub mod campaign;
 pub mod client;

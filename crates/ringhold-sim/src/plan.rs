@@ -352,6 +352,8 @@ pub struct Plan {
     pub expiry: bool,
     /// At the very end only as many nodes live as a put needs.
     pub liveness: bool,
+    /// Somebody repairs in the middle of it all, and when everything has healed.
+    pub administrator: bool,
 }
 
 impl Plan {
@@ -417,6 +419,7 @@ impl Plan {
             blocking_repair: random.chance(300_000),
             reaping: false,
             expiry: false,
+            administrator: random.chance(300_000),
             faults,
             operations,
         };
@@ -516,7 +519,7 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}{}",
+            "  {} partitions, {} writer groups, {} bytes a log segment, epochs leased by {}{}{}{}{}{}{}",
             self.partitions,
             self.writer_groups,
             self.segment_bytes,
@@ -538,6 +541,7 @@ impl fmt::Display for Plan {
                 ""
             },
             if self.pressed { ", pressed" } else { "" },
+            if self.administrator { ", repairs" } else { "" },
         )?;
         if self.blocking_repair {
             writeln!(f, "  reads repair before they are answered")?;

@@ -45,6 +45,8 @@ rare_events! {
     AskedInDoubt = "replica in doubt asked",
     /// Anti-entropy found keys that differed, and merged them.
     KeyMended = "key mended by anti-entropy",
+    /// An administrator had everything repaired.
+    Repaired = "repaired by an administrator",
     /// The scrub found a sum that was not that of the objects.
     LeafSetRight = "leaf sum set right",
     /// A primary removed a tombstone that all had vouched for.

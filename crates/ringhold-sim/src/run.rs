@@ -11,6 +11,7 @@
 //!
 //! A panic of the program under test is a violation as well: no input and no fault may cause one.
 
+use crate::administrator;
 use crate::books::{Rules, SharedBooks};
 use crate::client::{Client, workload_of};
 use crate::cluster::{Cluster, GRACE_US, Surroundings};
@@ -177,6 +178,9 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
 
     let until_us = executor.now_us() + cluster.plan().load_us;
     let working = send_clients(cluster, until_us);
+    if cluster.plan().administrator {
+        administrator::repair_some_time(cluster, until_us);
+    }
     let mut adversary = Adversary::new(cluster.clone()).rage(until_us).await;
     *stage.faults.lock().expect("no holder of this lock panics") = adversary.done().clone();
     adversary.heal();
@@ -190,6 +194,9 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     drain_hints(cluster).await?;
     all_whole(cluster).await?;
     check_placement(cluster)?;
+    if cluster.plan().administrator {
+        administrator::repair_everything(cluster).await?;
+    }
     if cluster.plan().anti_entropy {
         converge(cluster).await?;
     }
@@ -199,6 +206,8 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
         sweep(cluster).await?;
     }
     check_end(cluster)?;
+    // Nobody wrote since the hints came home, so nothing may have strayed again.
+    check_placement(cluster)?;
     check_properties(cluster)?;
     let everybody: Vec<usize> = (0..cluster.plan().nodes).collect();
     probe::answers(cluster, &everybody, Count::All).await?;
@@ -419,7 +428,7 @@ async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation>
 }
 
 /// What each primary of a key holds.
-fn copies(cluster: &Cluster, key: usize) -> Result<Vec<(usize, Object)>, Violation> {
+pub(crate) fn copies(cluster: &Cluster, key: usize) -> Result<Vec<(usize, Object)>, Violation> {
     let name = cluster.around().books.lock().names[key].clone();
     let held = |node: usize| match cluster.held(node, &name) {
         Ok(object) => Ok((node, object)),

@@ -341,6 +341,8 @@ pub(crate) enum ClusterCommand {
     Hints(NodeArgs),
     /// Count what every primary really has, and say whether all agree.
     Verify(PartitionArgs),
+    /// Make all primaries equal now, without waiting for anti-entropy's turn.
+    Repair(PartitionArgs),
     /// Where a key lives, and what each replica holds.
     Explain {
         #[command(flatten)]

@@ -8,15 +8,20 @@
 //! requester waits, and at least one; who wants more asks again. Between leaves the task steps back, so that
 //! others get their turn on its thread.
 
-use super::Refused;
+use super::answers::Refused;
 use crate::env::{CallError, Deadline};
 use crate::gather::breath;
+#[cfg(feature = "known-bad")]
+use crate::known_bad;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::{LEAVES, Leaf, LeafSum};
 use ringhold_storage::OnDifference;
-use ringhold_wire::message::peer::{CountRequest, CountedLeaves, Refusal, Reply, Request};
+use ringhold_wire::message::peer::{
+    CountRequest, CountedLeaves, LeafFault, Refusal, Reply, Request,
+};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,8 +35,22 @@ const WORK_US: u64 = 1_000_000;
 pub(super) struct Counted {
     /// Of each leaf that was asked for, in order.
     pub(super) sums: Vec<LeafSum>,
-    pub(super) unreadable: u64,
-    pub(super) wrong_sums: u64,
+    /// What is wrong with a leaf by itself.
+    pub(super) faults: BTreeMap<u16, LeafFault>,
+}
+
+impl Counted {
+    /// Records that can't be read.
+    pub(super) fn unreadable(&self) -> u64 {
+        let faults = self.faults.values();
+        faults.map(|fault| u64::from(fault.unreadable)).sum()
+    }
+
+    /// Leaves whose kept sum said something else than the objects.
+    pub(super) fn wrong_sums(&self) -> u64 {
+        let faults = self.faults.values();
+        faults.map(|fault| u64::from(fault.wrong_sum)).sum()
+    }
 }
 
 /// Why a primary's objects were not counted. What it has is not known.
@@ -100,8 +119,10 @@ impl Node {
                 return Err(NotCounted::Malformed);
             }
             counted.sums.extend(page.sums);
-            counted.unreadable += u64::from(page.unreadable);
-            counted.wrong_sums += u64::from(page.wrong_sums);
+            let faults = page.faults.into_iter();
+            counted
+                .faults
+                .extend(faults.map(|fault| (fault.leaf, fault)));
         }
         Ok(counted)
     }
@@ -126,23 +147,28 @@ impl Node {
         let work = Deadline::after(&*self.environment, WORK_US.min(left_us / 2));
         let mut counted = CountedLeaves {
             sums: Vec::with_capacity(request.leaves.len().min(LEAVES)),
-            unreadable: 0,
-            wrong_sums: 0,
+            faults: Vec::new(),
         };
         for leaf in request.leaves {
-            let leaf = Leaf::new(leaf).ok_or(Refusal::Malformed)?;
-            let number = leaf.across_the_ring(partition);
+            let number = Leaf::new(leaf)
+                .ok_or(Refusal::Malformed)?
+                .across_the_ring(partition);
             let recount = self.store().recount(number..number + 1, on_difference);
             let recount = recount.map_err(|_| Refusal::Unreadable)?;
+            #[cfg(feature = "known-bad")]
+            let recount =
+                known_bad::recount(recount, || self.store().leaf_sums(number..number + 1));
             counted.sums.extend(recount.counted);
-            let unreadable = u32::try_from(recount.unreadable.len()).unwrap_or(u32::MAX);
-            counted.unreadable = counted.unreadable.saturating_add(unreadable);
-            if !recount.differences.is_empty() {
-                counted.wrong_sums += 1;
-                self.metrics
-                    .leaves_set_right
-                    .add(u64::from(request.set_right));
+            let fault = LeafFault {
+                leaf,
+                unreadable: u32::try_from(recount.unreadable.len()).unwrap_or(u32::MAX),
+                wrong_sum: !recount.differences.is_empty(),
+            };
+            if fault.unreadable > 0 || fault.wrong_sum {
+                counted.faults.push(fault);
             }
+            let set_right = fault.wrong_sum && request.set_right;
+            self.metrics.leaves_set_right.add(u64::from(set_right));
             if self.environment.now_us() >= work.at_us {
                 break;
             }

@@ -11,6 +11,7 @@ use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::LeafSum;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -46,11 +47,19 @@ impl Look {
             .collect()
     }
 
+    /// The leaves to look at again, in order: those that differ, and those in which a primary found something wrong.
+    pub(super) fn suspicious(&self) -> Vec<u16> {
+        let mut leaves: BTreeSet<u16> = self.differing().into_iter().collect();
+        for (_, counted) in &self.primaries {
+            leaves.extend(counted.iter().flat_map(|counted| counted.faults.keys()));
+        }
+        leaves.into_iter().collect()
+    }
+
     /// Takes what a later look at some of the leaves found in place of what was found before.
     pub(super) fn update(&mut self, later: Look) {
-        let places: Vec<usize> = later
-            .place
-            .leaves
+        let leaves = later.place.leaves;
+        let places: Vec<usize> = leaves
             .iter()
             .map(|leaf| self.place.leaves.binary_search(leaf))
             .map(|at| at.expect("a later look is at a part"))
@@ -61,6 +70,10 @@ impl Look {
                     for (at, sum) in places.iter().zip(found.sums) {
                         known.sums[*at] = sum;
                     }
+                    known
+                        .faults
+                        .retain(|leaf, _| leaves.binary_search(leaf).is_err());
+                    known.faults.extend(found.faults);
                 }
                 (known @ Ok(_), Err(reason)) => *known = Err(reason),
                 // Not asked again for what it did not tell the first time.
@@ -125,6 +138,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringhold_wire::message::peer::LeafFault;
 
     fn sum(number: u128) -> LeafSum {
         LeafSum {
@@ -163,10 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_by_itself_is_looked_at_again() {
+        let fault = |leaf| LeafFault {
+            leaf,
+            unreadable: 1,
+            wrong_sum: false,
+        };
+        let mut first = look(&[3, 5, 6], &[Some(&[1, 2, 3]), Some(&[1, 2, 3])]);
+        let counted = first.primaries[1].1.as_mut().expect("it counted");
+        counted.faults.insert(5, fault(5));
+        counted.faults.insert(6, fault(6));
+        assert!(first.differing().is_empty());
+        assert_eq!(first.suspicious(), [5, 6]);
+        first.update(look(&[5], &[Some(&[2]), Some(&[2])]));
+        assert_eq!(first.suspicious(), [6]);
+    }
+
+    #[test]
     fn a_later_look_counts() {
         let mut first = look(&[3, 5, 6], &[Some(&[1, 2, 3]), Some(&[1, 9, 3]), None]);
         first.update(look(&[5], &[Some(&[4]), Some(&[4]), Some(&[8])]));
-        assert!(first.differing().is_empty());
+        assert!(first.suspicious().is_empty());
         assert_eq!(
             first.primaries[2].1.as_ref().err(),
             Some(&NotCounted::Unreachable)

@@ -14,7 +14,7 @@ use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::{NodeHash, Tree};
 use ringhold_wire::message::ObjectName;
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::message::peer::{LeavesRequest, Reply, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -106,7 +106,7 @@ pub enum VerifyEvent {
 impl Node {
     /// Compares what the primaries of these partitions hold, and tells each verdict as soon as it is known. Ends
     /// early if nobody listens.
-    pub async fn verify(
+    pub async fn verify_partitions(
         self: &Arc<Self>,
         partitions: Vec<Partition>,
         events: mpsc::Sender<VerifyEvent>,
@@ -120,7 +120,7 @@ impl Node {
         let mut open = BTreeMap::new();
         let mut looks = self.look_at(places, false);
         while let Some(look) = looks.recv().await {
-            if look.differing().is_empty() {
+            if look.suspicious().is_empty() {
                 if events
                     .send(VerifyEvent::Verdict(verdict(&look)))
                     .await
@@ -162,14 +162,14 @@ impl Node {
         self.environment.sleep_until(until_us).await;
         let places = open.values().map(|look| Place {
             partition: look.place.partition,
-            leaves: look.differing(),
+            leaves: look.suspicious(),
         });
         let mut looks = self.look_at(places.collect(), false);
         while let Some(later) = looks.recv().await {
             let partition = later.place.partition;
             let look = open.get_mut(&partition).expect("it was looked at before");
             look.update(later);
-            if look.differing().is_empty() {
+            if look.suspicious().is_empty() {
                 events.send(VerifyEvent::Verdict(verdict(look))).await?;
                 open.remove(&partition);
             }
@@ -187,16 +187,17 @@ impl Node {
                 if counted.is_err() {
                     continue;
                 }
-                let request = Request::LeafKeys {
+                let request = Request::LeafKeys(LeavesRequest {
+                    basis: self.tree_basis(look.place.partition),
                     partition: look.place.partition.0,
-                    leaf,
-                };
+                    leaves: vec![leaf],
+                });
                 let deadline = Deadline::after(&*self.environment, PATIENCE_US);
-                let Ok(Reply::LeafKeys(entries)) = self.call(*home, request, deadline).await else {
+                let Ok(Reply::LeafKeys(keys)) = self.call(*home, request, deadline).await else {
                     continue;
                 };
                 lists += 1;
-                for entry in entries {
+                for entry in keys.entries {
                     digests.entry(entry.name).or_default().push(entry.digest);
                 }
             }
@@ -213,8 +214,8 @@ impl Node {
 fn verdict(look: &Look) -> Verdict {
     let held = |counted: &super::count::Counted| Holds {
         keys: counted.sums.iter().map(|sum| sum.keys).sum(),
-        unreadable: counted.unreadable,
-        wrong_sums: counted.wrong_sums,
+        unreadable: counted.unreadable(),
+        wrong_sums: counted.wrong_sums(),
         root: Tree::new(counted.sums.clone()).root(),
     };
     let primaries = look.primaries.iter();

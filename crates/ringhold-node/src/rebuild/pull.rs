@@ -2,16 +2,14 @@
 
 use crate::anti_entropy::Exchange;
 use crate::env::Deadline;
-use crate::gather::Gather;
 use crate::node::Node;
-use crate::replica::Kept;
 use ringhold_core::health::admission::Work;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::Leaf;
 use ringhold_core::version::Object;
 use ringhold_wire::message::ObjectName;
-use ringhold_wire::message::peer::{MergeRequest, PageRequest, Refusal, Reply, Request};
+use ringhold_wire::message::peer::{PageRequest, Refusal, Reply, Request};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -38,11 +36,7 @@ impl Pull {
 
     /// True once everything that the home had when this began is here, on disk.
     pub(super) async fn run(self) -> bool {
-        let exchange = Exchange {
-            node: &self.node,
-            partition: self.partition,
-            peer: self.home,
-        };
+        let exchange = Exchange::new(&self.node, self.partition, self.home);
         let Some(leaves) = exchange.differing_leaves().await else {
             return false;
         };
@@ -85,29 +79,18 @@ impl Pull {
         let node = &self.node;
         let mut left = objects;
         left.retain(|(name, object)| !node.replica.has_all_of(name, object));
-        let deadline = Deadline::after(&*node.environment, PATIENCE_US);
+        let until = Deadline::after(&*node.environment, PATIENCE_US);
         while !left.is_empty() {
-            let mut merges = Gather::until(Arc::clone(&node.environment), deadline);
-            for (name, object) in left.drain(..) {
-                let request = MergeRequest {
-                    name: name.clone(),
-                    object: object.clone(),
-                    flushed: true,
-                };
-                let replica = Arc::clone(&node.replica);
-                let merge = async move { replica.merge(request, Kept::AsHome, deadline).await };
-                merges.ask((name, object), Box::pin(merge));
-            }
-            while let Some(((name, object), merged)) = merges.next().await {
+            let merged = node.merge_many(left.clone(), until).await;
+            let mut refused = Vec::new();
+            for ((name, object), merged) in left.into_iter().zip(merged) {
                 match merged {
-                    Ok(_) => self.note(&object),
-                    Err(Refusal::Overloaded) => left.push((name, object)),
+                    Ok(()) => self.note(&object),
+                    Err(Refusal::Overloaded) => refused.push((name, object)),
                     Err(_) => return false,
                 }
             }
-            if merges.outstanding().next().is_some() {
-                return false;
-            }
+            left = refused;
             if !left.is_empty() {
                 let now_us = node.environment.now_us();
                 node.environment

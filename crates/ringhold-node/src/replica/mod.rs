@@ -235,19 +235,47 @@ impl Replica {
         kept: Kept,
         deadline: Deadline,
     ) -> Result<bool, Refusal> {
+        let answer = self.enqueue_merge(request, kept, deadline)?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
+    /// The same for several at once, in their order: they wait for one commit or a few.
+    pub(crate) async fn merge_all(
+        &self,
+        requests: Vec<(MergeRequest, Kept)>,
+        deadline: Deadline,
+    ) -> Vec<Result<bool, Refusal>> {
+        let queued: Vec<_> = requests
+            .into_iter()
+            .map(|(request, kept)| self.enqueue_merge(request, kept, deadline))
+            .collect();
+        let mut outcomes = Vec::with_capacity(queued.len());
+        for answer in queued {
+            outcomes.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(Refusal::StoreFailed)),
+                Err(refusal) => Err(refusal),
+            });
+        }
+        outcomes
+    }
+
+    fn enqueue_merge(
+        &self,
+        request: MergeRequest,
+        kept: Kept,
+        deadline: Deadline,
+    ) -> Result<oneshot::Receiver<Result<bool, Refusal>>, Refusal> {
         let key = self.key_of(&request.name);
         let (reply, answer) = oneshot::channel();
-        self.enqueue(
+        let job = Job::Merge {
             key,
-            Job::Merge {
-                key,
-                request,
-                kept,
-                deadline,
-                reply,
-            },
-        )?;
-        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+            request,
+            kept,
+            deadline,
+            reply,
+        };
+        self.enqueue(key, job)?;
+        Ok(answer)
     }
 
     /// Keeps a record of the node's own. Its flush is behind it when this returns.

@@ -24,6 +24,8 @@ use tokio::sync::mpsc;
 pub enum Job {
     /// Compare what the primaries of a partition hold, or of all.
     Verify { partition: Option<u32> },
+    /// Make the primaries of a partition equal, or of all.
+    Repair { partition: Option<u32> },
 }
 
 /// Why a job was not started.

@@ -33,6 +33,7 @@ const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobName {
     Verify,
+    Repair,
 }
 
 /// Starts a job; its answer follows it.
@@ -49,6 +50,7 @@ pub(super) fn start(
     };
     let job = match name {
         JobName::Verify => Job::Verify { partition },
+        JobName::Repair => Job::Repair { partition },
     };
     let lines = door.start(job).map_err(|refused| match refused {
         JobRefused::NoSuchPartition { .. } => {

@@ -181,6 +181,7 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             (Route::RebuildWithout(member), ACT)
         }
         ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
+        ["ringhold", "v1", "repair"] => (Route::Job(JobName::Repair), JOB),
         ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
             (names.explain(None, b, k)?, READ)
         }

@@ -245,7 +245,10 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Branches { .. }
         | Request::Leaves { .. }
         | Request::Objects(_)
-        | Request::LeafKeys { .. }
+        | Request::LeafKeys(_)
+        | Request::FetchMany(_)
+        | Request::MergeMany(_)
+        | Request::Mend(_)
         | Request::Count(_)
         | Request::Strays(_)
         | Request::Vouch(_)

@@ -291,7 +291,7 @@ impl Door for FakeDoor {
     }
 
     fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {
-        let Job::Verify { partition } = job;
+        let (Job::Verify { partition } | Job::Repair { partition }) = job;
         if let Some(partition @ 64..) = partition {
             let count = 64;
             return Err(JobRefused::NoSuchPartition { partition, count });

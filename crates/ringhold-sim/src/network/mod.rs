@@ -243,7 +243,7 @@ impl Network {
             .expect("simulated values are far smaller than a frame");
         self.witness_request(from, request);
         self.send(from, to, generation, &bytes.freeze(), Direction::There);
-        if matches!(request, Request::Merge(_)) {
+        if matches!(request, Request::Merge(_) | Request::MergeMany(_)) {
             self.trip(from, CrashPoint::AfterSend);
         }
         Ok(Call::new(

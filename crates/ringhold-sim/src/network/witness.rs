@@ -21,7 +21,13 @@ pub(super) enum Asked {
         object: Object,
         asked_us: u64,
     },
+    /// Several at once.
+    Replicas {
+        objects: Vec<(ObjectName, Object)>,
+        asked_us: u64,
+    },
     Name(ObjectName),
+    Names(Vec<ObjectName>),
     Put {
         operation: usize,
     },
@@ -38,7 +44,12 @@ impl Asked {
                 object: merge.object.clone(),
                 asked_us: now_us,
             },
+            Request::MergeMany(objects) => Self::Replicas {
+                objects: objects.clone(),
+                asked_us: now_us,
+            },
             Request::Fetch(name) => Self::Name(name.clone()),
+            Request::FetchMany(names) => Self::Names(names.clone()),
             Request::Get(get) => Self::Name(get.name.clone()),
             Request::Properties(changes) => {
                 let numbers = changes.iter();
@@ -60,6 +71,11 @@ impl Network {
         let mut books = self.0.books.lock();
         match request {
             Request::Merge(merge) => books.saw_object(&merge.name, &merge.object),
+            Request::MergeMany(objects) => {
+                for (name, object) in objects {
+                    books.saw_object(name, object);
+                }
+            }
             Request::Properties(changes) => {
                 for change in changes {
                     let is_same = books.settings.sent(from, change);
@@ -88,6 +104,22 @@ impl Network {
             ) => {
                 books.saw_object(name, object);
                 i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
+            }
+            (Asked::Replicas { objects, asked_us }, Reply::MergedMany(outcomes)) => {
+                let merged = objects.iter().zip(outcomes);
+                let mut merged = merged.filter(|(_, outcome)| outcome.is_ok());
+                merged.try_for_each(|((name, object), _)| {
+                    books.saw_object(name, object);
+                    i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
+                })
+            }
+            (Asked::Names(names), Reply::FetchedMany(objects)) => {
+                for (name, object) in names.iter().zip(objects) {
+                    if let Ok(object) = object {
+                        books.saw_object(name, object);
+                    }
+                }
+                Ok(())
             }
             (Asked::Name(name), Reply::Fetched(object)) => {
                 books.saw_object(name, object);

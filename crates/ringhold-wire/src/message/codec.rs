@@ -91,18 +91,26 @@ impl Part for Request {
             Self::Get(get) => kind(writer, 7, get),
             Self::Put(put) => kind(writer, 8, put),
             Self::Testify(boot) => kind(writer, 9, boot),
-            Self::Branches { partition } => kind(writer, 10, partition),
-            Self::Leaves { partition, branch } => {
-                kind(writer, 11, partition);
-                writer.u8(*branch);
+            Self::Branches { basis, partition } => {
+                kind(writer, 10, basis);
+                writer.u32(*partition);
             }
-            Self::LeafKeys { partition, leaf } => {
-                kind(writer, 12, partition);
-                writer.u16(*leaf);
+            Self::Leaves {
+                basis,
+                partition,
+                branches,
+            } => {
+                kind(writer, 11, basis);
+                writer.u32(*partition);
+                writer.u32(*branches);
             }
+            Self::LeafKeys(request) => kind(writer, 12, request),
+            Self::FetchMany(names) => kind(writer, 14, names),
+            Self::MergeMany(objects) => kind(writer, 15, objects),
+            Self::Mend(request) => kind(writer, 16, request),
             Self::Objects(page) => kind(writer, 20, page),
             Self::Count(request) => kind(writer, 13, request),
-            Self::Strays(request) => kind(writer, 16, request),
+            Self::Strays(request) => kind(writer, 21, request),
             Self::Vouch(request) => kind(writer, 17, request),
             Self::Reap(request) => kind(writer, 18, request),
         }
@@ -120,19 +128,21 @@ impl Part for Request {
             8 => Self::Put(Part::read(reader)?),
             9 => Self::Testify(Part::read(reader)?),
             10 => Self::Branches {
-                partition: Part::read(reader)?,
+                basis: Part::read(reader)?,
+                partition: reader.u32("partition")?,
             },
             11 => Self::Leaves {
-                partition: Part::read(reader)?,
-                branch: reader.u8("branch")?,
+                basis: Part::read(reader)?,
+                partition: reader.u32("partition")?,
+                branches: reader.u32("branches")?,
             },
-            12 => Self::LeafKeys {
-                partition: Part::read(reader)?,
-                leaf: reader.u16("leaf")?,
-            },
+            12 => Self::LeafKeys(Part::read(reader)?),
+            14 => Self::FetchMany(Part::read(reader)?),
+            15 => Self::MergeMany(Part::read(reader)?),
+            16 => Self::Mend(Part::read(reader)?),
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Count(Part::read(reader)?),
-            16 => Self::Strays(Part::read(reader)?),
+            21 => Self::Strays(Part::read(reader)?),
             17 => Self::Vouch(Part::read(reader)?),
             18 => Self::Reap(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
@@ -154,10 +164,13 @@ impl Part for Reply {
             Self::Testimony(testimony) => kind(writer, 9, testimony),
             Self::Branches(branches) => kind(writer, 10, branches),
             Self::Leaves(leaves) => kind(writer, 11, leaves),
-            Self::LeafKeys(entries) => kind(writer, 12, entries),
+            Self::LeafKeys(keys) => kind(writer, 12, keys),
+            Self::FetchedMany(objects) => kind(writer, 14, objects),
+            Self::MergedMany(outcomes) => kind(writer, 15, outcomes),
+            Self::Mended(mended) => kind(writer, 16, mended),
             Self::Objects(page) => kind(writer, 20, page),
             Self::Counted(counted) => kind(writer, 13, counted),
-            Self::Said(answers) => kind(writer, 16, answers),
+            Self::Said(answers) => kind(writer, 21, answers),
         }
     }
 
@@ -177,9 +190,12 @@ impl Part for Reply {
             10 => Self::Branches(Part::read(reader)?),
             11 => Self::Leaves(Part::read(reader)?),
             12 => Self::LeafKeys(Part::read(reader)?),
+            14 => Self::FetchedMany(Part::read(reader)?),
+            15 => Self::MergedMany(Part::read(reader)?),
+            16 => Self::Mended(Part::read(reader)?),
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Counted(Part::read(reader)?),
-            16 => Self::Said(Part::read(reader)?),
+            21 => Self::Said(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

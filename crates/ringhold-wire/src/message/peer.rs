@@ -4,6 +4,7 @@ use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, Pu
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
+use ringhold_core::id::NodeId;
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
@@ -27,11 +28,21 @@ pub enum Request {
     /// Of a native client: a put; forwarded once if this node is no replica of the key.
     Put(ClientPut),
     /// The branches of a partition's hash tree.
-    Branches { partition: u32 },
-    /// The leaves under one branch of it.
-    Leaves { partition: u32, branch: u8 },
-    /// The keys of one leaf with their digests.
-    LeafKeys { partition: u32, leaf: u16 },
+    Branches { basis: TreeBasis, partition: u32 },
+    /// The leaves under some branches of it, a bit for each branch.
+    Leaves {
+        basis: TreeBasis,
+        partition: u32,
+        branches: u32,
+    },
+    /// The keys of some leaves with their digests.
+    LeafKeys(LeavesRequest),
+    /// The whole objects of several keys as your replica holds them.
+    FetchMany(Vec<ObjectName>),
+    /// Merge these objects into your replica, and answer when they are on disk.
+    MergeMany(Vec<(ObjectName, Object)>),
+    /// Mend what differs between you and another home in some leaves.
+    Mend(MendRequest),
     /// A page of the objects of some leaves.
     Objects(PageRequest),
     /// Go through your objects of a partition and tell what is there.
@@ -78,6 +89,44 @@ pub struct LeafEntry {
     pub digest: u128,
 }
 
+/// Some leaves of a partition's hash tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeavesRequest {
+    pub basis: TreeBasis,
+    pub partition: u32,
+    /// In ascending order.
+    pub leaves: Vec<u16>,
+}
+
+/// The keys of the first of the leaves that were asked for: as many leaves as fit, and at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafKeys {
+    /// How many leaves were listed.
+    pub leaves: u16,
+    pub entries: Vec<LeafEntry>,
+}
+
+/// See [`Request::Mend`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MendRequest {
+    pub with: NodeId,
+    pub at: LeavesRequest,
+}
+
+/// What was mended in the first of the leaves: as many as there was time for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// How many leaves are done.
+    pub leaves: u16,
+    /// Keys that differed and are equal now.
+    pub keys: u64,
+    /// Keys that differ still: an end refused them, or did not answer.
+    pub failed: u64,
+    /// Encoded requests to the other home and replies from it, in bytes.
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
 /// Leaves of a partition of which the objects themselves are to be counted, not what is kept of their sums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountRequest {
@@ -94,10 +143,18 @@ pub struct CountRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedLeaves {
     pub sums: Vec<LeafSum>,
-    /// Records that can't be read. They are not in the sums.
+    /// Those among them that are not as they should be.
+    pub faults: Vec<LeafFault>,
+}
+
+/// What is wrong with a leaf, whatever other replicas say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafFault {
+    pub leaf: u16,
+    /// Records that can't be read. They are not in the sum.
     pub unreadable: u32,
-    /// Leaves whose kept sum said something else.
-    pub wrong_sums: u32,
+    /// Whether the kept sum said something else than the objects, or was in doubt.
+    pub wrong_sum: bool,
 }
 
 /// About keys that may be reaped (T11).
@@ -191,8 +248,14 @@ pub enum Reply {
     PropertiesKept,
     Got(Result<ClientGot, GetError>),
     Branches(Box<[NodeHash; FANOUT]>),
-    Leaves(Box<[LeafSum; FANOUT]>),
-    LeafKeys(Vec<LeafEntry>),
+    /// Of each branch that was asked for, in order.
+    Leaves(Vec<[LeafSum; FANOUT]>),
+    LeafKeys(LeafKeys),
+    /// Of the first of the names: as many as fit, and at least one.
+    FetchedMany(Vec<Result<Object, Refusal>>),
+    /// Of each object in turn.
+    MergedMany(Vec<Result<(), Refusal>>),
+    Mended(Mended),
     Objects(Page),
     Counted(CountedLeaves),
     /// For each key of the question: yes or no.

@@ -7,7 +7,7 @@ use ringhold_server::founding::{Draft, DraftMember};
 use serde_json::{Value, json};
 
 use crate::cli::{ClusterCommand, NodeArgs, ObjectArgs};
-use crate::commands::{hints, on_runtime, rebuild, verify, view};
+use crate::commands::{hints, on_runtime, rebuild, repair, verify, view};
 use crate::output::{Failure, Format, Table, print, print_json};
 use crate::random;
 
@@ -28,6 +28,7 @@ pub(super) fn run(command: ClusterCommand, format: Format) -> Result<(), Failure
         }
         ClusterCommand::Hints(node) => on_runtime(hints::run(node, format)),
         ClusterCommand::Verify(arguments) => on_runtime(verify::run(arguments, format)),
+        ClusterCommand::Repair(arguments) => on_runtime(repair::run(arguments, format)),
         ClusterCommand::Explain { object, node } => {
             on_runtime(show(explain_path(&object), node, format, view::readable))
         }

@@ -17,6 +17,7 @@ mod job;
 mod load;
 mod put;
 mod rebuild;
+mod repair;
 mod serve;
 mod sim;
 mod verify;

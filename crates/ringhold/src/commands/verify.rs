@@ -24,7 +24,7 @@ pub(super) async fn run(arguments: PartitionArgs, format: Format) -> Result<(), 
                     wrong.push(line);
                 }
             }
-            Some("waiting") => bar.suspend(|| say(waiting(&line))),
+            Some("waiting") => bar.suspend(|| say(waiting(&line, "looked at again"))),
             Some("end") => summary = line,
             _ => {}
         }
@@ -39,9 +39,10 @@ pub(super) async fn run(arguments: PartitionArgs, format: Format) -> Result<(), 
     judge(&summary)
 }
 
-fn waiting(line: &Value) -> String {
+/// What is done with those that differ, once all that was on its way has arrived.
+pub(super) fn waiting(line: &Value, done: &str) -> String {
     format!(
-        "{} partitions differ; they are looked at again in {} s, when what was on its way has arrived",
+        "partitions that differ: {}; they are {done} in {} s, when what was on its way has arrived",
         cell(&line["partitions"]),
         line["seconds"].as_f64().unwrap_or(0.0)
     )

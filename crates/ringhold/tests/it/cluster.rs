@@ -3,7 +3,8 @@
 use crate::http::{self, Answer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -74,6 +75,25 @@ impl Cluster {
         // Its last threads may still be closing files.
         self.wait("its directory is empty", move |_| {
             std::fs::remove_dir_all(&data).is_ok()
+        });
+    }
+
+    /// Where a node keeps everything.
+    pub(crate) fn data_dir(&self, member: &Member) -> PathBuf {
+        let text = fs::read_to_string(self.directory.path().join("cluster.json"));
+        let json: Value = serde_json::from_str(&text.expect("dev wrote it")).expect("it is JSON");
+        let nodes = json["nodes"].as_array().expect("a list");
+        let node = nodes.iter().find(|node| node["name"] == *member.name);
+        let path = node.and_then(|node| node["data_dir"].as_str());
+        PathBuf::from(path.expect("each node has a directory"))
+    }
+
+    /// Waits until a node's process that was told to stop is gone.
+    pub(crate) fn wait_for_exit(&mut self, member: &Member) {
+        let process = PathBuf::from(format!("/proc/{}/stat", member.pid));
+        self.wait("the process has ended", |_| {
+            // A zombie has ended too: its parent takes note of it when it likes.
+            fs::read_to_string(&process).map_or(true, |stat| stat.contains(") Z "))
         });
     }
 

@@ -8,5 +8,6 @@ mod kills;
 mod native;
 mod properties;
 mod rebuild;
+mod repair;
 mod siblings;
 mod verify;

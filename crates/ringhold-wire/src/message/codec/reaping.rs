@@ -6,6 +6,8 @@ use crate::bytes_io::{DecodeError, Reader, Writer};
 
 /// Three empty names.
 const NAME_BYTES_MIN: usize = 3 * 4;
+/// A name and a digest.
+const ENTRY_BYTES_MIN: usize = NAME_BYTES_MIN + 16;
 
 impl Part for StraysRequest {
     fn write(&self, writer: &mut Writer<'_>) {
@@ -26,13 +28,13 @@ impl Part for StraysRequest {
 impl Part for ReapRequest {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u32(self.partition);
-        self.entries.write(writer);
+        writer.list(&self.entries, |writer, entry| entry.write(writer));
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             partition: reader.u32("partition")?,
-            entries: Part::read(reader)?,
+            entries: reader.list::<_, ENTRY_BYTES_MIN>("entries", Part::read)?,
         })
     }
 }

@@ -1,16 +1,24 @@
 //! The parts of messages about hash trees.
 
 use super::super::peer::{
-    CURSOR_BYTES_MAX, CountRequest, CountedLeaves, LeafEntry, Page, PageRequest,
+    CURSOR_BYTES_MAX, CountRequest, CountedLeaves, LeafEntry, LeafFault, LeafKeys, LeavesRequest,
+    MendRequest, Mended, Page, PageRequest, Refusal,
 };
 use super::{ObjectName, Part};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis, TreeTag};
+use ringhold_core::version::Object;
 
 /// Three empty names and a digest.
-const ENTRY_BYTES_MIN: usize = 3 * 4 + 16;
+const ENTRY_BYTES_MIN: usize = NAME_BYTES_MIN + 16;
+/// Three empty names.
+const NAME_BYTES_MIN: usize = 3 * 4;
+/// A code, and an empty object.
+const FOUND_BYTES_MIN: usize = 1 + 1 + 4 + 4;
 /// A sum and a count.
 const SUM_BYTES: usize = 16 + 8;
+/// A leaf, a count, a flag.
+const FAULT_BYTES: usize = 2 + 4 + 1;
 
 impl Part for NodeHash {
     fn write(&self, writer: &mut Writer<'_>) {
@@ -66,13 +74,158 @@ impl Part for LeafEntry {
     }
 }
 
-impl Part for Vec<LeafEntry> {
+impl Part for LeafKeys {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.list(self, |writer, entry| entry.write(writer));
+        writer.u16(self.leaves);
+        writer.list(&self.entries, |writer, entry| entry.write(writer));
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
-        reader.list::<_, ENTRY_BYTES_MIN>("leaf entries", Part::read)
+        Ok(Self {
+            leaves: reader.u16("listed leaves")?,
+            entries: reader.list::<_, ENTRY_BYTES_MIN>("leaf entries", Part::read)?,
+        })
+    }
+}
+
+impl Part for LeavesRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.basis.write(writer);
+        writer.u32(self.partition);
+        self.leaves.write(writer);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            basis: Part::read(reader)?,
+            partition: reader.u32("partition")?,
+            leaves: Part::read(reader)?,
+        })
+    }
+}
+
+impl Part for MendRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.with.write(writer);
+        self.at.write(writer);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            with: Part::read(reader)?,
+            at: Part::read(reader)?,
+        })
+    }
+}
+
+impl Part for Mended {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u16(self.leaves);
+        writer.u64(self.keys);
+        writer.u64(self.failed);
+        writer.u64(self.bytes_sent);
+        writer.u64(self.bytes_received);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            leaves: reader.u16("mended leaves")?,
+            keys: reader.u64("mended keys")?,
+            failed: reader.u64("failed keys")?,
+            bytes_sent: reader.u64("bytes sent")?,
+            bytes_received: reader.u64("bytes received")?,
+        })
+    }
+}
+
+/// The leaves of some branches.
+impl Part for Vec<[LeafSum; FANOUT]> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, leaves| leaves.write(writer));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, { FANOUT * SUM_BYTES }>("leaves", Part::read)
+    }
+}
+
+impl Part for Vec<ObjectName> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, name| name.write(writer));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, NAME_BYTES_MIN>("names", Part::read)
+    }
+}
+
+/// Objects with their names.
+impl Part for Vec<(ObjectName, Object)> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, (name, object)| {
+            name.write(writer);
+            object.write(writer);
+        });
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, OBJECT_BYTES_MIN>("objects", |reader| {
+            Ok((Part::read(reader)?, Part::read(reader)?))
+        })
+    }
+}
+
+/// A code each, and the object; an empty one after a refusal.
+impl Part for Vec<Result<Object, Refusal>> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, found| {
+            write_outcome(
+                writer,
+                found.as_ref().map(|_| ()).map_err(|refusal| *refusal),
+            );
+            match found {
+                Ok(object) => object.write(writer),
+                Err(_) => Object::new().write(writer),
+            }
+        });
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, FOUND_BYTES_MIN>("fetched objects", |reader| {
+            let (what, offset) = ("refused object", reader.offset());
+            let outcome = read_outcome(reader)?;
+            let object = Object::read(reader)?;
+            if outcome.is_err() && !object.is_absent() {
+                return Err(DecodeError::Malformed { what, offset });
+            }
+            Ok(outcome.map(|()| object))
+        })
+    }
+}
+
+/// One byte: 0, or the code of the refusal.
+fn write_outcome(writer: &mut Writer<'_>, outcome: Result<(), Refusal>) {
+    match outcome {
+        Ok(()) => writer.u8(0),
+        Err(refusal) => refusal.write(writer),
+    }
+}
+
+fn read_outcome(reader: &mut Reader) -> Result<Result<(), Refusal>, DecodeError> {
+    if reader.rest().first() == Some(&0) {
+        reader.u8("outcome")?;
+        return Ok(Ok(()));
+    }
+    Refusal::read(reader).map(Err)
+}
+
+impl Part for Vec<Result<(), Refusal>> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.list(self, |writer, merged| write_outcome(writer, *merged));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.list::<_, 1>("merged objects", read_outcome)
     }
 }
 
@@ -99,18 +252,13 @@ impl Part for PageRequest {
 
 impl Part for Page {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.list(&self.objects, |writer, (name, object)| {
-            name.write(writer);
-            object.write(writer);
-        });
+        self.objects.write(writer);
         writer.bytes_within("cursor", &self.cursor, CURSOR_BYTES_MAX);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            objects: reader.list::<_, OBJECT_BYTES_MIN>("objects", |reader| {
-                Ok((Part::read(reader)?, Part::read(reader)?))
-            })?,
+            objects: Part::read(reader)?,
             cursor: reader.bytes("cursor", CURSOR_BYTES_MAX)?,
         })
     }
@@ -162,15 +310,23 @@ impl Part for CountRequest {
 impl Part for CountedLeaves {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.list(&self.sums, |writer, sum| sum.write(writer));
-        writer.u32(self.unreadable);
-        writer.u32(self.wrong_sums);
+        writer.list(&self.faults, |writer, fault| {
+            writer.u16(fault.leaf);
+            writer.u32(fault.unreadable);
+            writer.flag(fault.wrong_sum);
+        });
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             sums: reader.list::<_, SUM_BYTES>("leaf sums", Part::read)?,
-            unreadable: reader.u32("unreadable records")?,
-            wrong_sums: reader.u32("wrong sums")?,
+            faults: reader.list::<_, FAULT_BYTES>("leaf faults", |reader| {
+                Ok(LeafFault {
+                    leaf: reader.u16("leaf")?,
+                    unreadable: reader.u32("unreadable records")?,
+                    wrong_sum: reader.flag("wrong sum")?,
+                })
+            })?,
         })
     }
 }

@@ -17,8 +17,9 @@ use ringhold_core::tree::{LeafSum, NodeHash, TreeBasis, TreeTag};
 use ringhold_core::version::{ContextToken, Dot, Timestamp};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::peer::{
-    BucketProperties, ClientGot, ClientPut, CountRequest, CountedLeaves, LeafEntry, MergeRequest,
-    ObjectDigest, Page, PageRequest, Refusal, Reply, Request,
+    BucketProperties, ClientGot, ClientPut, CountRequest, CountedLeaves, LeafEntry, LeafFault,
+    LeafKeys, LeavesRequest, MendRequest, Mended, MergeRequest, ObjectDigest, Page, PageRequest,
+    Refusal, Reply, Request,
 };
 use ringhold_wire::message::{
     GetAnswer, GetError, GetOptions, GetRequest, NotStarted, PutAnswer, PutError, PutOptions,
@@ -148,20 +149,33 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             }),
         ),
         ("testify", Request::Testify(BOOT)),
-        ("branches", Request::Branches { partition: 255 }),
         (
-            "leaves",
-            Request::Leaves {
+            "branches",
+            Request::Branches {
+                basis: BASIS,
                 partition: 255,
-                branch: 31,
             },
         ),
         (
-            "leaf keys",
-            Request::LeafKeys {
+            "leaves",
+            Request::Leaves {
+                basis: BASIS,
                 partition: 255,
-                leaf: 1_023,
+                branches: 1 << 31 | 1,
             },
+        ),
+        ("leaf keys", Request::LeafKeys(some_leaves())),
+        ("fetch many", Request::FetchMany(vec![name(), name()])),
+        (
+            "merge many",
+            Request::MergeMany(vec![(name(), super::object())]),
+        ),
+        (
+            "mend",
+            Request::Mend(MendRequest {
+                with: NodeId(3),
+                at: some_leaves(),
+            }),
         ),
         (
             "objects",
@@ -184,6 +198,14 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     ];
     requests.extend(reaping::requests());
     requests
+}
+
+fn some_leaves() -> LeavesRequest {
+    LeavesRequest {
+        basis: BASIS,
+        partition: 255,
+        leaves: vec![1, 1_023],
+    }
 }
 
 const BASIS: TreeBasis = TreeBasis {
@@ -291,17 +313,38 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
         ),
         (
             "leaves",
-            Reply::Leaves(Box::new(std::array::from_fn(|at| LeafSum {
+            Reply::Leaves(vec![std::array::from_fn(|at| LeafSum {
                 sum: at as u128,
                 keys: 1,
-            }))),
+            })]),
         ),
         (
             "leaf keys",
-            Reply::LeafKeys(vec![LeafEntry {
-                name: name(),
-                digest: 0xd16e57,
-            }]),
+            Reply::LeafKeys(LeafKeys {
+                leaves: 2,
+                entries: vec![LeafEntry {
+                    name: name(),
+                    digest: 0xd16e57,
+                }],
+            }),
+        ),
+        (
+            "fetched many",
+            Reply::FetchedMany(vec![Ok(super::object()), Err(Refusal::Unreadable)]),
+        ),
+        (
+            "merged many",
+            Reply::MergedMany(vec![Ok(()), Err(Refusal::Overloaded)]),
+        ),
+        (
+            "mended",
+            Reply::Mended(Mended {
+                leaves: 2,
+                keys: 3,
+                failed: 1,
+                bytes_sent: 400,
+                bytes_received: 500,
+            }),
         ),
         (
             "objects",
@@ -314,8 +357,11 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
             "counted",
             Reply::Counted(CountedLeaves {
                 sums: vec![LeafSum { sum: 5, keys: 1 }, LeafSum::ZERO],
-                unreadable: 2,
-                wrong_sums: 1,
+                faults: vec![LeafFault {
+                    leaf: 7,
+                    unreadable: 2,
+                    wrong_sum: true,
+                }],
             }),
         ),
         ("said", reaping::reply()),

@@ -1,0 +1,153 @@
+//! What an administrator does in some runs: `cluster verify` and `cluster repair`.
+//!
+//! Somewhere in the middle of the load a node is asked to repair everything, whatever state the cluster is in; that must do
+//! no harm, and nothing more is asked of it. When all has healed, the administrator verifies, repairs and verifies again:
+//!
+//! - a partition that `verify` says agrees does: all its keys are equal on all their homes (T12);
+//! - after one repair in which all took part, all homes of every key are equal at once, also in runs
+//!   without anti-entropy (I5);
+//! - and then `verify` says so, of all partitions.
+
+use crate::cluster::Cluster;
+use crate::executor::Group;
+use crate::invariants::{Violation, i05_convergence};
+use crate::random::Random;
+use crate::rare::Rare;
+use crate::run::copies;
+use crate::trace::Who;
+use ringhold_core::ring::Partition;
+use ringhold_node::{Agreement, Node, RepairEvent, Verdict, VerifyEvent};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Repairs at the end, until all took part in one: peers that were down are asked again only after a while.
+const REPAIRS_MAX: u32 = 5;
+/// Between two of them.
+const PAUSE_US: u64 = 10_000_000;
+
+/// Has any node that runs repair everything at some moment before `until_us`, and waits for nothing.
+pub fn repair_some_time(cluster: &Cluster, until_us: u64) {
+    let mut random = Random::of(cluster.plan().seed, "administrator");
+    let (cluster, executor) = (cluster.clone(), cluster.around().executor.clone());
+    let wait_us = random.below(until_us.saturating_sub(executor.now_us()).max(1));
+    let first = random.index(cluster.plan().nodes);
+    let sleeper = executor.clone();
+    let task = async move {
+        sleeper.sleep(wait_us).await;
+        let nodes = cluster.plan().nodes;
+        let mut nodes = (first..first + nodes).map(|node| node % nodes);
+        if let Some((number, node)) = nodes.find_map(|number| Some((number, cluster.node(number)?)))
+        {
+            let trace = &cluster.around().trace;
+            trace.event(Who::Node(number), "repair", String::new);
+            repair(&cluster, node).await;
+        }
+    };
+    executor.spawn(Group::WORLD, Box::pin(task));
+}
+
+/// Verifies, repairs, verifies; see the module. To be called when all nodes run and all hints are home.
+pub async fn repair_everything(cluster: &Cluster) -> Result<(), Violation> {
+    let node = cluster.node(0).ok_or_else(|| {
+        Violation::new("I17", "n0 does not run although all has healed".to_owned())
+    })?;
+    check_verdicts(cluster, &verify(cluster, Arc::clone(&node)).await)?;
+    let executor = &cluster.around().executor;
+    let mut complete = false;
+    for _ in 0..REPAIRS_MAX {
+        complete = repair(cluster, Arc::clone(&node)).await;
+        if complete {
+            break;
+        }
+        executor.sleep(PAUSE_US).await;
+    }
+    if !complete {
+        let text = format!("{REPAIRS_MAX} repairs of a cluster without faults left something out");
+        return Err(Violation::new("I17", text));
+    }
+    cluster.around().rare.hit(Rare::Repaired);
+    for key in 0..cluster.plan().keys {
+        i05_convergence::check(key, &copies(cluster, key)?)?;
+    }
+    let verdicts = verify(cluster, node).await;
+    check_verdicts(cluster, &verdicts)?;
+    match verdicts
+        .iter()
+        .find(|(_, verdict)| verdict.agreement() != Agreement::Agrees)
+    {
+        None => Ok(()),
+        Some((partition, verdict)) => Err(Violation::new(
+            "I5",
+            format!(
+                "partition {}: after a repair, verify says {verdict:?}",
+                partition.0
+            ),
+        )),
+    }
+}
+
+fn partitions(cluster: &Cluster) -> Vec<Partition> {
+    (0..cluster.plan().partitions).map(Partition).collect()
+}
+
+/// Whether a repair of everything was complete.
+async fn repair(cluster: &Cluster, node: Arc<Node>) -> bool {
+    let (events, mut told) = mpsc::channel(8);
+    let all = partitions(cluster);
+    let mut open = all.len();
+    let task = async move { node.repair_partitions(all, events).await };
+    cluster
+        .around()
+        .executor
+        .spawn(Group::WORLD, Box::pin(task));
+    let mut complete = true;
+    while let Some(event) = told.recv().await {
+        if let RepairEvent::Repaired(repaired) = event {
+            open -= 1;
+            complete &= repaired.is_complete();
+        }
+    }
+    complete && open == 0
+}
+
+async fn verify(cluster: &Cluster, node: Arc<Node>) -> BTreeMap<Partition, Verdict> {
+    let (events, mut told) = mpsc::channel(8);
+    let all = partitions(cluster);
+    let task = async move { node.verify_partitions(all, events).await };
+    cluster
+        .around()
+        .executor
+        .spawn(Group::WORLD, Box::pin(task));
+    let mut verdicts = BTreeMap::new();
+    while let Some(event) = told.recv().await {
+        if let VerifyEvent::Verdict(verdict) = event {
+            verdicts.insert(verdict.partition, verdict);
+        }
+    }
+    verdicts
+}
+
+/// Nothing is said to agree that does not. Nobody writes meanwhile; anti-entropy can only have made more agree.
+fn check_verdicts(
+    cluster: &Cluster,
+    verdicts: &BTreeMap<Partition, Verdict>,
+) -> Result<(), Violation> {
+    if verdicts.len() != partitions(cluster).len() {
+        let text = format!("verify gave {} verdicts", verdicts.len());
+        return Err(Violation::new("I17", text));
+    }
+    for key in 0..cluster.plan().keys {
+        let partition = cluster.partition_of(key);
+        let verdict = &verdicts[&partition];
+        if verdict.agreement() != Agreement::Agrees {
+            continue;
+        }
+        let agree = copies(cluster, key).and_then(|copies| i05_convergence::check(key, &copies));
+        agree.map_err(|violation| {
+            let text = format!("partition {} was said to agree; {violation}", partition.0);
+            Violation::new("T12", text)
+        })?;
+    }
+    Ok(())
+}
