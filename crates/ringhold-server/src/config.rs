@@ -54,6 +54,7 @@ pub struct Config {
     pub storage: Storage,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub reaping: Reaping,
     pub default_bucket: DefaultBucket,
 }
 
@@ -69,6 +70,7 @@ impl Default for Config {
             storage: Storage::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            reaping: Reaping::default(),
             default_bucket: DefaultBucket::default(),
         }
     }
@@ -223,6 +225,28 @@ impl Default for Timeouts {
             header_ms: 5_000,
             idle_ms: 60_000,
             shutdown_ms: 5_000,
+        }
+    }
+}
+
+/// When tombstones, and values past their time, are removed for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reaping {
+    /// They are kept for so long at least.
+    pub grace_s: u64,
+    /// Longer than any request lives, its replication and its repairs included.
+    pub settle_s: u64,
+    /// Between two steps of looking for them, of 64 objects each; 0 if this node is not to look.
+    pub pause_ms: u64,
+}
+
+impl Default for Reaping {
+    fn default() -> Self {
+        Self {
+            grace_s: 10 * 86_400,
+            settle_s: 300,
+            pause_ms: 100,
         }
     }
 }

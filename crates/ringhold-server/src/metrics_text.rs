@@ -14,6 +14,7 @@ pub(crate) fn render(node: &Node) -> String {
     requests(&mut page, node);
     replication(&mut page, node);
     anti_entropy(&mut page, node);
+    reaping(&mut page, node);
     storage(&mut page, node);
     peers(&mut page, node);
     page.0
@@ -192,6 +193,34 @@ fn anti_entropy(page: &mut Page, node: &Node) {
     ];
     for (name, help, count) in rows {
         page.counter(name, help, count);
+    }
+}
+
+fn reaping(page: &mut Page, node: &Node) {
+    let metrics = node.metrics();
+    page.counter(
+        "ringhold_tombstones_reaped_total",
+        "Tombstones and expired values that this node's store has removed.",
+        metrics.tombstones_reaped.count(),
+    );
+    page.counter(
+        "ringhold_versions_expired_total",
+        "Values past their time that answers did not show.",
+        metrics.versions_expired.count(),
+    );
+    page.head(
+        "ringhold_reaping_kept_total",
+        "counter",
+        "Candidates for reaping that were kept, each time they were looked at.",
+    );
+    let rows = [
+        ("a member could not be asked", &metrics.reaping_obstructed),
+        ("a member has a stray", &metrics.reaping_strays),
+        ("a primary has something else", &metrics.reaping_unlike),
+    ];
+    for (why, count) in rows {
+        let label = format!("why=\"{why}\"");
+        page.value("ringhold_reaping_kept_total", &label, count.count());
     }
 }
 

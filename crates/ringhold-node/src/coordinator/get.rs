@@ -36,9 +36,10 @@ impl Node {
     ) -> Result<GetAnswer, GetError> {
         let started_us = self.environment.now_us();
         self.health.earn();
+        let name = request.name.clone();
         let mut answer = self.read(request, deadline).await;
         if let Ok(GetAnswer { object, .. }) = &mut answer {
-            *object = self.shown(std::mem::take(object));
+            *object = self.shown(&name, std::mem::take(object));
         }
         let elapsed_us = self.environment.now_us().saturating_sub(started_us);
         match &answer {

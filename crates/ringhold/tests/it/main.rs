@@ -7,4 +7,5 @@ mod http;
 mod kills;
 mod native;
 mod properties;
+mod reaping;
 mod siblings;
