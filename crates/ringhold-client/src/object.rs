@@ -112,6 +112,8 @@ pub struct Value {
     pub content_type: String,
     /// Names without their prefix, and values.
     pub metadata: Vec<(String, String)>,
+    /// From when on nobody is shown it: seconds since 1970, or an HTTP date. Never, if none.
+    pub expires_at: Option<String>,
     pub body: Bytes,
 }
 
@@ -121,6 +123,7 @@ impl Value {
         Self {
             content_type: content_type.to_owned(),
             metadata: Vec::new(),
+            expires_at: None,
             body: body.into(),
         }
     }
@@ -212,6 +215,9 @@ impl HttpPool {
     ) -> Result<Stored, ClientError> {
         let mut request = write_request(Method::PUT, name, options)?;
         request = request.header("content-type", &value.content_type)?;
+        if let Some(end) = &value.expires_at {
+            request = request.header("x-ringhold-expires-at", end)?;
+        }
         for (key, value) in &value.metadata {
             let name: HeaderName =
                 format!("{METADATA}{key}")

@@ -2,7 +2,8 @@
 //!
 //! A put may say until when its value is good, or its bucket may say for how long all values are. Either stands in the
 //! version, and means the same moment wherever a copy comes to (T11). When it has passed by the wall clock of the
-//! node that answers, the value is shown as a tombstone: "not found", with a context to write over it.
+//! node that answers, the value is left out; where nothing else lives, the answer is that of a tombstone: "not
+//! found", with a context to write over it.
 //!
 //! That is all. It hides, it removes nothing, and replicas merge as if nobody had a clock. What has been dead for longer than
 //! the grace is reaped like a tombstone, where each primary asks its own clock, so that the earliest decides.
@@ -12,15 +13,18 @@
 
 use crate::node::Node;
 use ringhold_core::version::{Content, MetadataField, Object};
-use ringhold_wire::message::PutRequest;
+use ringhold_wire::message::{ObjectName, PutRequest};
 use ringhold_wire::metadata::{expires_at_us, tag, time_to_live};
 
 impl Node {
     /// An object as it is shown to clients now.
-    pub(crate) fn shown(&self, mut object: Object) -> Object {
+    pub(crate) fn shown(&self, name: &ObjectName, mut object: Object) -> Object {
         let wall_us = self.environment.wall_us();
-        let hidden =
-            object.hide(|version| expires_at_us(version).is_some_and(|end_us| end_us <= wall_us));
+        let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        let shows_one = properties.is_some_and(|own| own.shows_last_write());
+        let hidden = object.hide(shows_one, |version| {
+            expires_at_us(version).is_some_and(|end_us| end_us <= wall_us)
+        });
         self.metrics.versions_expired.add(hidden as u64);
         object
     }

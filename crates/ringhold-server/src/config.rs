@@ -55,6 +55,7 @@ pub struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub background: Background,
+    pub reaping: Reaping,
     pub default_bucket: DefaultBucket,
 }
 
@@ -71,6 +72,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             background: Background::default(),
+            reaping: Reaping::default(),
             default_bucket: DefaultBucket::default(),
         }
     }
@@ -252,6 +254,28 @@ impl Default for Background {
         Self {
             controller: Switch::On,
             p99_target_ms: 0,
+        }
+    }
+}
+
+/// When tombstones, and values past their time, are removed for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reaping {
+    /// They are kept for so long at least.
+    pub grace_s: u64,
+    /// Longer than any request lives, its replication and its repairs included.
+    pub settle_s: u64,
+    /// Between two steps of looking for them, of 64 objects each; 0 if this node is not to look.
+    pub pause_ms: u64,
+}
+
+impl Default for Reaping {
+    fn default() -> Self {
+        Self {
+            grace_s: 10 * 86_400,
+            settle_s: 300,
+            pause_ms: 100,
         }
     }
 }

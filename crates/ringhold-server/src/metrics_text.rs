@@ -15,6 +15,7 @@ pub(crate) fn render(node: &Node) -> String {
     replication(&mut page, node);
     anti_entropy(&mut page, node);
     background(&mut page, node);
+    reaping(&mut page, node);
     storage(&mut page, node);
     peers(&mut page, node);
     page.0
@@ -293,6 +294,34 @@ fn background(page: &mut Page, node: &Node) {
 
 fn labels_of(work: Work) -> String {
     format!("work=\"{}\"", format!("{work:?}").to_lowercase())
+}
+
+fn reaping(page: &mut Page, node: &Node) {
+    let metrics = node.metrics();
+    page.counter(
+        "ringhold_tombstones_reaped_total",
+        "Tombstones and expired values that this node's store has removed.",
+        metrics.tombstones_reaped.count(),
+    );
+    page.counter(
+        "ringhold_versions_expired_total",
+        "Values past their time that answers did not show.",
+        metrics.versions_expired.count(),
+    );
+    page.head(
+        "ringhold_reaping_kept_total",
+        "counter",
+        "Candidates for reaping that were kept, each time they were looked at.",
+    );
+    let rows = [
+        ("a member could not be asked", &metrics.reaping_obstructed),
+        ("a member has a stray", &metrics.reaping_strays),
+        ("a primary has something else", &metrics.reaping_unlike),
+    ];
+    for (why, count) in rows {
+        let label = format!("why=\"{why}\"");
+        page.value("ringhold_reaping_kept_total", &label, count.count());
+    }
 }
 
 fn storage(page: &mut Page, node: &Node) {

@@ -20,7 +20,7 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, ObjectLimits, Parts, StartError, Tuning};
+use ringhold_node::{Node, ObjectLimits, Parts, Reaping, StartError, Tuning};
 use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
@@ -285,6 +285,11 @@ fn tuning_of(config: &Config) -> Tuning {
         },
         hint_bytes_max: config.limits.hint_bytes,
         background: background_of(&config.background),
+        reaping: Reaping {
+            grace_us: config.reaping.grace_s.saturating_mul(1_000_000),
+            settle_us: config.reaping.settle_s.saturating_mul(1_000_000),
+            pause_us: config.reaping.pause_ms.saturating_mul(1_000),
+        },
         default_properties,
         ..Tuning::default()
     }

@@ -29,6 +29,7 @@ pub(crate) fn status(node: &Node) -> Value {
         "hedge_us": node.hedge_us(),
         "hints": hints(node),
         "rebuild": rebuild(node),
+        "reaping": reaping(node),
         "storage": {
             "incarnation": identity.incarnation.to_string(),
             "boot_number": identity.boot_number,
@@ -80,6 +81,30 @@ fn hints(node: &Node) -> Value {
         })
         .collect();
     json!({ "rows": rows, "bytes": bytes, "owed": owed })
+}
+
+/// How far this node has come with the tombstones of the partitions of which it is the first primary.
+fn reaping(node: &Node) -> Value {
+    let view = node.reaping_view();
+    let waits_for: Vec<Value> = view
+        .waits_for
+        .iter()
+        .map(|(obstacle, partitions)| {
+            let name = node_name(node, obstacle.member);
+            json!({
+                "node": name,
+                "why": format!("{name} {}", obstacle.why),
+                "partitions": partitions,
+            })
+        })
+        .collect();
+    let now_us = node.environment().wall_us();
+    let ago_s = |us: u64| now_us.saturating_sub(us) / 1_000_000;
+    json!({
+        "last_pass_s_ago": view.last_walk_us.map(ago_s),
+        "reaped": node.metrics().tombstones_reaped.count(),
+        "waits_for": waits_for,
+    })
 }
 
 /// How requests to each other member fare, by this node's own experience.

@@ -274,7 +274,7 @@ impl Client {
     fn remember(&mut self, key: usize, name: &ObjectName, object: &Object, sealed: Option<Bytes>) {
         let mut books = self.cluster.around().books.lock();
         books.now_us = self.cluster.around().executor.now_us();
-        let held = books.revealed(object);
+        let held = books.revealed(key, object);
         books.saw_object(name, &held);
         if let Err(violation) = invariants::check_answer(&books, key, &held) {
             return books.fail(violation);

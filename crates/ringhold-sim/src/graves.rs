@@ -10,8 +10,9 @@
 use crate::books::Books;
 use crate::clock::WALL_START_US;
 use crate::dots::{DotNumber, DotSet};
-use crate::value::operation_of;
-use ringhold_core::version::{Content, Object};
+use crate::value::{operation_id, operation_of};
+use ringhold_core::id::OperationId;
+use ringhold_core::version::{Content, Object, Timestamp, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// No wall clock is off by more in a run that reaps.
@@ -123,28 +124,53 @@ impl Books {
     }
 
     /// An answer as replicas hold it: what was hidden because its time is over is shown. What was hidden too soon
-    /// stays so, and is then a content that nobody wrote.
+    /// stays so, and is then a content that nobody wrote, or missing.
     #[must_use]
-    pub fn revealed(&self, object: &Object) -> Object {
+    pub fn revealed(&self, key: usize, object: &Object) -> Object {
         let mut versions = object.versions().to_vec();
-        for version in versions
-            .iter_mut()
-            .filter(|version| version.content.is_tombstone())
-        {
-            let write = operation_of(version.operation).and_then(|number| self.write(number));
-            let Some(ending) = write.and_then(|write| write.ending.as_ref()) else {
-                continue;
-            };
-            let end_us = match ending.end {
-                End::At(end_us) => end_us,
-                End::After(us) => version.timestamp.0 + us,
-            };
-            if end_us <= self.latest_us() {
+        for version in &mut versions {
+            let ending = self.ended(version.operation, version.timestamp);
+            if let Some(ending) = ending.filter(|_| version.content.is_tombstone()) {
                 version.content = ending.content.clone();
                 version.hash = version.content.hash();
             }
         }
-        Object::from_parts(object.context().clone(), versions).expect("the same dots")
+        let mut past = self.past_of(object);
+        let covered: Vec<DotNumber> = self.dots.covered(key, object.context()).collect();
+        // The later first: what they had seen was not hidden but replaced.
+        for number in covered.into_iter().rev() {
+            let named = *self.dots.named(number);
+            let operation = operation_id(named.operation);
+            let Some(ending) = self.ended(operation, named.timestamp) else {
+                continue;
+            };
+            if past.contains(number) {
+                continue;
+            }
+            versions.push(Version {
+                dot: named.dot,
+                timestamp: named.timestamp,
+                operation,
+                hash: named.hash,
+                content: ending.content.clone(),
+            });
+            past.insert(number);
+            if let Some(write) = self.write(named.operation) {
+                past.join(&write.saw);
+            }
+        }
+        versions.sort_by_key(|version| version.dot);
+        Object::from_parts(object.context().clone(), versions).expect("covered dots, each once")
+    }
+
+    /// The end of a value of this operation and timestamp, if some clock may have passed it.
+    fn ended(&self, operation: OperationId, timestamp: Timestamp) -> Option<&Ending> {
+        let ending = self.write(operation_of(operation)?)?.ending.as_ref()?;
+        let end_us = match ending.end {
+            End::At(end_us) => end_us,
+            End::After(us) => timestamp.0 + us,
+        };
+        (end_us <= self.latest_us()).then_some(ending)
     }
 
     /// A value in an answer that was over, by every clock, when it was asked for.

@@ -419,7 +419,7 @@ async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation>
         Some(Reply::Got(Ok(answer))) => {
             let mut books = cluster.around().books.lock();
             books.now_us = cluster.around().executor.now_us();
-            let held = books.revealed(&answer.answer.object);
+            let held = books.revealed(key, &answer.answer.object);
             books.saw_object(&name, &held);
             invariants::check_answer(&books, key, &held)
         }

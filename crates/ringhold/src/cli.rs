@@ -305,6 +305,12 @@ pub(crate) struct PutArgs {
     pub(crate) value: Option<String>,
     #[arg(long, value_name = "TYPE", default_value = "text/plain; charset=utf-8")]
     pub(crate) content_type: String,
+    /// From when on nobody is shown it: seconds since 1970, or an HTTP date.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires_at: Option<String>,
+    /// The same from now on, such as 90s, 30m or 12h, by this machine's clock.
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "expires_at")]
+    pub(crate) ttl: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

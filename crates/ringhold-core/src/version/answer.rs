@@ -5,8 +5,7 @@
 //! of versions with one operation and one content, the one with the greatest dot. The context
 //! covers both, so the next write replaces both (T6). Under last-write-wins the client gets one
 //! version in all; causality has removed what it could before, so the clock only settles real
-//! races, and a write never loses to what it replaced (T5). A value past its time is shown as a tombstone; inside
-//! it stays what it is, so that no clock has a say in how replicas merge (T11).
+//! races, and a write never loses to what it replaced (T5). A value past its time is not shown; inside it stays what it is, so that no clock has a say in how replicas merge (T11).
 
 use super::context::Context;
 use super::object::{Content, Object, Version};
@@ -28,10 +27,18 @@ impl Object {
         shown
     }
 
-    /// Shows values that are over as tombstones; returns how many.
-    pub fn hide(&mut self, is_over: impl Fn(&Version) -> bool) -> usize {
-        let versions = self.versions_mut().iter_mut();
-        let over = versions.filter(|version| !version.content.is_tombstone() && is_over(version));
+    /// Hides values that are over; returns how many. Beside others they are left out. Where nothing else lives, or only
+    /// one version is shown, they are shown as tombstones, or an older version would take their place.
+    pub fn hide(&mut self, shows_one: bool, is_over: impl Fn(&Version) -> bool) -> usize {
+        let is_over = |version: &Version| !version.content.is_tombstone() && is_over(version);
+        let before = self.versions().len();
+        let lives = |version: &Version| !version.content.is_tombstone() && !is_over(version);
+        if !shows_one && self.versions().iter().any(lives) {
+            self.versions_mut().retain(|version| !is_over(version));
+            return before - self.versions().len();
+        }
+        let over = self.versions_mut().iter_mut();
+        let over = over.filter(|version| is_over(version));
         over.map(|version| {
             version.content = Content::Tombstone;
             version.hash = version.content.hash();

@@ -183,7 +183,7 @@ impl Object {
         self.versions.insert(at, version);
     }
 
-    pub(super) fn versions_mut(&mut self) -> &mut [Version] {
+    pub(super) fn versions_mut(&mut self) -> &mut Vec<Version> {
         &mut self.versions
     }
 

@@ -38,9 +38,10 @@ impl Node {
     ) -> Result<GetAnswer, GetError> {
         let started_us = self.environment.now_us();
         self.health.earn();
+        let name = request.name.clone();
         let mut answer = self.read(request, deadline).await;
         if let Ok(GetAnswer { object, .. }) = &mut answer {
-            *object = self.shown(std::mem::take(object));
+            *object = self.shown(&name, std::mem::take(object));
         }
         let elapsed_us = self.note_foreground(started_us);
         match &answer {

@@ -50,9 +50,10 @@ impl Node {
         let started_us = self.environment.now_us();
         self.health.earn();
         self.limit_life(&mut request);
+        let name = request.name.clone();
         let mut answer = self.route(request, deadline).await;
         if let Ok(PutAnswer { object, .. }) = &mut answer {
-            *object = object.take().map(|object| self.shown(object));
+            *object = object.take().map(|object| self.shown(&name, object));
         }
         let elapsed_us = self.note_foreground(started_us);
         match &answer {

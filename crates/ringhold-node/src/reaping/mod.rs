@@ -32,8 +32,8 @@
 //! on counting was in the record (T2), so a tombstone that turns up all the same is a hidden sibling of
 //! that write and never its end ("doomstone").
 //!
-//! Deliberately not here: refusing what is old; disks put back from a copy that is older than the grace, which
-//! bring back what they hold (`docs/operations` has more to say); a list of tombstones, for which the walk stands.
+//! Deliberately not here: a disk that is put back from a copy older than the grace brings back what it holds, as does a
+//! machine whose clock that never jumps stood still while it was asleep; and a list of tombstones, for which the walk stands.
 //!
 //! | module | |
 //! | --- | --- |

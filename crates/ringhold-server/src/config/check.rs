@@ -18,6 +18,8 @@ const GROUPS_MAX: u64 = 64;
 const NAME_BYTES_MAX: u64 = u16::MAX as u64;
 /// A value is held in memory a few times over while it is replicated.
 const VALUE_BYTES_MAX: u64 = 50 * MIB;
+/// A century.
+const GRACE_S_MAX: u64 = 100 * 366 * 86_400;
 /// 49 days: longer timeouts are typing errors.
 const TIMEOUT_MS_MAX: u64 = u32::MAX as u64;
 
@@ -95,6 +97,7 @@ impl Config {
             limits,
             storage,
             default_bucket,
+            reaping,
             ..
         } = self;
         let any = 1..=u64::MAX;
@@ -114,6 +117,9 @@ impl Config {
             ("storage.segment_bytes", storage.segment_bytes, segment, "smaller ones mean a checkpoint for almost every write, larger ones a slow start"),
             ("storage.map_size_bytes", storage.map_size_bytes, map, "it reserves address space, not disk: give it what the node may ever hold"),
             ("storage.groups", storage.groups.into(), 0..=GROUPS_MAX, "0 chooses by the number of cores"),
+            ("reaping.settle_s", reaping.settle_s, 1..=reaping.grace_s.max(1), "it is longer than any request lives, and no longer than the grace"),
+            ("reaping.grace_s", reaping.grace_s, 1..=GRACE_S_MAX, "days are usual, seconds are for trying it out"),
+            ("reaping.pause_ms", reaping.pause_ms, 0..=TIMEOUT_MS_MAX, "0 for no reaping by this node"),
             ("default_bucket.n_val", default_bucket.n_val.into(), 1..=16, "the paper's, and nearly everybody's, is 3"),
         ];
         for (key, value, allowed, remedy) in sizes {

@@ -9,6 +9,8 @@
 //! that they are stored under, and one link `rel="up"` to the own bucket is tolerated, because it is in every
 //! answer that a client might send back.
 //!
+//! `X-Ringhold-Expires-At` says until when a value is shown, in seconds since 1970 or as a date; an answer has it in seconds.
+//!
 //! Not here: what carries no meaning for the value itself (context, conditions, options).
 
 use super::problem::Problem;
@@ -17,11 +19,14 @@ use super::text::{escape, header_name, header_value, unescape};
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 use hyper::{HeaderMap, StatusCode};
-use ringhold_wire::metadata::{Link, Metadata, NamedValue};
+use ringhold_core::version::Version;
+use ringhold_wire::metadata::{self, Link, Metadata, NamedValue};
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 const USER_PREFIX: &str = "x-riak-meta-";
 const INDEX_PREFIX: &str = "x-riak-index-";
+const EXPIRES_AT: HeaderName = HeaderName::from_static("x-ringhold-expires-at");
 const OCTETS: &[u8] = b"application/octet-stream";
 
 /// Headers that say something impossible of a value.
@@ -32,6 +37,7 @@ pub(super) enum BadMetadata {
     Link { form: Form },
     IndexField { field: String },
     IndexValue { field: String, value: String },
+    ExpiresAt { given: String },
 }
 
 impl fmt::Display for BadMetadata {
@@ -59,6 +65,10 @@ impl fmt::Display for BadMetadata {
             Self::IndexValue { field, value } => {
                 writeln!(f, "Could not parse field '{field}', value '{value}'.")
             }
+            Self::ExpiresAt { given } => writeln!(
+                f,
+                "X-Ringhold-Expires-At takes whole seconds since 1970 or an HTTP date, not '{given}'."
+            ),
         }
     }
 }
@@ -86,8 +96,33 @@ pub(super) fn read(headers: &HeaderMap, bucket: &BucketName) -> Result<Metadata,
         user: user(headers),
         links: links(headers, bucket)?,
         indexes: indexes(headers)?,
+        expires_at_us: expires_at_us(headers)?,
         ..Metadata::default()
     })
+}
+
+/// Until when the value is to be shown, in microseconds since 1970.
+fn expires_at_us(headers: &HeaderMap) -> Result<Option<u64>, BadMetadata> {
+    let Some(given) = headers.get(EXPIRES_AT) else {
+        return Ok(None);
+    };
+    let text = lossy(given.as_bytes());
+    let date = || {
+        let time = httpdate::parse_http_date(&text).ok()?;
+        Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
+    };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = if is_number { text.parse().ok() } else { date() };
+    match seconds.and_then(|seconds: u64| seconds.checked_mul(1_000_000)) {
+        Some(time_us) => Ok(Some(time_us)),
+        None => Err(BadMetadata::ExpiresAt { given: text }),
+    }
+}
+
+/// The same, for the answer: whole seconds, none of them too few.
+pub(super) fn expiry_of(version: &Version) -> Option<(HeaderName, HeaderValue)> {
+    let seconds = metadata::expires_at_us(version)?.div_ceil(1_000_000);
+    Some((EXPIRES_AT, HeaderValue::from(seconds)))
 }
 
 fn bytes_of(value: &HeaderValue) -> Bytes {
@@ -392,6 +427,25 @@ mod tests {
                 .map(|(name, value)| format!("{name}: {}", text(value))),
         );
         lines
+    }
+
+    #[test]
+    fn an_end_is_a_number_or_a_date() {
+        let end = |value| with_type("x-ringhold-expires-at", value).map(|read| read.expires_at_us);
+        let us = 1_420_156_800_000_000;
+        assert_eq!(end("1420156800"), Ok(Some(us)));
+        assert_eq!(end("Fri, 02 Jan 2015 00:00:00 GMT"), Ok(Some(us)));
+        for wrong in [
+            "",
+            "soon",
+            "-1",
+            "1.5",
+            "99999999999999999999",
+            "18446744073709551615",
+        ] {
+            let given = wrong.to_owned();
+            assert_eq!(end(wrong), Err(BadMetadata::ExpiresAt { given }));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! break, each part with the boundary, and inside a part the entity tag has no quotes. A boundary is 27
 //! random characters; that one of the values contains it is as likely as guessing a key.
 
-use super::metadata::{content_encoding_of, content_type_of, links_of, named_headers};
+use super::metadata::{content_encoding_of, content_type_of, expiry_of, links_of, named_headers};
 use super::render::{http_date, metadata_of, value_of};
 use super::route::BucketName;
 use super::vtag::vtag;
@@ -40,7 +40,10 @@ fn part(body: &mut Vec<u8>, version: &Version, bucket: &BucketName) {
     if version.content.is_tombstone() {
         line("X-Riak-Deleted", b"true");
     }
-    for (name, value) in named_headers(&metadata) {
+    for (name, value) in named_headers(&metadata)
+        .into_iter()
+        .chain(expiry_of(version))
+    {
         line(&title_case(name.as_str()), value.as_bytes());
     }
     body.extend_from_slice(b"\r\n");

@@ -205,6 +205,9 @@ fn describe(properties: &Properties, bucket: &BucketName) -> Json {
         ("search", &reported.search),
         ("search_index", &reported.search_index),
     ];
+    if let Some(seconds) = properties.ttl_seconds {
+        all["ttl_seconds"] = json!(seconds);
+    }
     for (name, value) in set {
         if let Some(value) = value {
             all[name] = word(value);

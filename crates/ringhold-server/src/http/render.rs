@@ -11,7 +11,7 @@
 use super::Answer;
 use super::accept;
 use super::condition::Validators;
-use super::metadata::{content_encoding_of, content_type_of, links_of, named_headers};
+use super::metadata::{content_encoding_of, content_type_of, expiry_of, links_of, named_headers};
 use super::multipart;
 use super::problem::Problem;
 use super::route::BucketName;
@@ -234,7 +234,10 @@ impl<'a> View<'a> {
         if version.content.is_tombstone() {
             headers.insert(DELETED, HeaderValue::from_static("true"));
         }
-        for (name, value) in named_headers(&metadata) {
+        for (name, value) in named_headers(&metadata)
+            .into_iter()
+            .chain(expiry_of(version))
+        {
             headers.append(name, value);
         }
     }

@@ -127,8 +127,10 @@ impl Network {
             }
             (Asked::Name(name), Reply::Got(Ok(got))) => {
                 books.now_us = self.0.executor.now_us();
-                let held = books.revealed(&got.answer.object);
-                books.saw_object(name, &held);
+                if let Some(key) = books.key_of(name) {
+                    let held = books.revealed(key, &got.answer.object);
+                    books.saw_object(name, &held);
+                }
                 Ok(())
             }
             (Asked::Properties(numbers), Reply::PropertiesKept) => {

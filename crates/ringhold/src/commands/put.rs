@@ -1,6 +1,7 @@
 //! `put`: one write, under one idempotency key.
 
 use std::io::Read as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringhold_client::{HttpPool, PutOptions, Quorums, Value};
 use serde_json::json;
@@ -16,7 +17,10 @@ pub(super) async fn run(arguments: PutArgs, format: Format) -> Result<(), Failur
         Some(text) => text.into_bytes(),
         None => standard_input()?,
     };
-    let value = Value::new(&arguments.content_type, body);
+    let value = Value {
+        expires_at: arguments.expires_at.or(arguments.ttl.map(end_of)),
+        ..Value::new(&arguments.content_type, body)
+    };
     let pool = HttpPool::at(&arguments.write.node.at)?;
     let stored = pool
         .put(&get::name_of(&arguments.write.object), &value, &options)
@@ -41,6 +45,13 @@ pub(super) async fn run(arguments: PutArgs, format: Format) -> Result<(), Failur
             "explain": stored.explain.as_deref().map(view::parsed),
         })),
     }
+}
+
+/// The end of a value that is written now, in whole seconds since 1970, none of them too few.
+fn end_of(ttl: Duration) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let end = now.unwrap_or_default().saturating_add(ttl);
+    end.as_micros().div_ceil(1_000_000).to_string()
 }
 
 /// What a put and a delete share.

@@ -27,8 +27,13 @@ pub(crate) struct Member {
 
 impl Cluster {
     pub(crate) fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, &[])
+    }
+
+    /// The same, with settings of all nodes as variables.
+    pub(crate) fn start_with(nodes: usize, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let dev = dev(directory.path(), nodes);
+        let dev = dev(directory.path(), nodes, settings);
         let mut cluster = Self { dev, directory };
         cluster.wait("all nodes listen", |cluster| {
             cluster.directory.path().join("cluster.json").exists()
@@ -222,7 +227,7 @@ pub(crate) fn ringhold() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ringhold"))
 }
 
-fn dev(directory: &Path, nodes: usize) -> Child {
+fn dev(directory: &Path, nodes: usize, settings: &[(&str, &str)]) -> Child {
     ringhold()
         .args([
             "dev",
@@ -233,6 +238,7 @@ fn dev(directory: &Path, nodes: usize) -> Child {
             "--dir",
         ])
         .arg(directory)
+        .envs(settings.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -7,6 +7,7 @@ mod http;
 mod kills;
 mod native;
 mod properties;
+mod reaping;
 mod rebuild;
 mod repair;
 mod siblings;
