@@ -122,6 +122,11 @@ fn replication(page: &mut Page, node: &Node) {
             metrics.reads_in_doubt.count(),
         ),
         (
+            "ringhold_objects_rebuilt_total",
+            "Objects that this process took over to make up for what its store had lost.",
+            node.objects_rebuilt(),
+        ),
+        (
             "ringhold_stores_rebuilt_total",
             "1 if this process made up for what its store had lost.",
             metrics.stores_rebuilt.count(),

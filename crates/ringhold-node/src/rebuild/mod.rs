@@ -196,6 +196,12 @@ impl Node {
         })
     }
 
+    /// Objects that were taken over since this start.
+    #[must_use]
+    pub fn objects_rebuilt(&self) -> u64 {
+        self.rebuild.objects.count()
+    }
+
     fn waited_for(&self) -> Vec<NodeId> {
         let without = self.rebuild.without();
         let mut waited_for = BTreeSet::new();

@@ -56,3 +56,13 @@ impl Job {
         Ok(None)
     }
 }
+
+/// Does a whole job and returns the last thing that it says.
+pub(super) async fn last_line(at: &str, name: &str) -> Result<Value, Failure> {
+    let mut job = Job::start(at, name, None).await?;
+    let mut last = Value::Null;
+    while let Some(line) = job.next().await? {
+        last = line;
+    }
+    Ok(last)
+}

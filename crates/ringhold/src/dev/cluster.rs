@@ -85,6 +85,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// Puts an empty disk in place of a dead node's own.
+    pub(crate) fn wipe(&self, name: &str) -> Result<(), DevError> {
+        let index = self.index(name)?;
+        assert!(
+            self.processes[index].ended().is_some(),
+            "a running node keeps its disk"
+        );
+        let path = self.plan.data_dir(name);
+        std::fs::remove_dir_all(&path).map_err(|error| DevError::Folder { path, error })
+    }
+
     /// Starts a node again, after stopping it if it runs. Returns once it is ready.
     pub(crate) async fn restart(&mut self, name: &str) -> Result<u32, DevError> {
         let index = self.index(name)?;
