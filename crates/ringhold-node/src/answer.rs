@@ -24,7 +24,7 @@ impl Node {
             return Reply::Refused(Refusal::Expired);
         }
         match request {
-            Request::Ping => Reply::Pong(self.replica.reported(self.environment.now_us())),
+            Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
             Request::Fetch(name) => self
                 .vouched(&name)
                 .map_or_else(Reply::Refused, Reply::Fetched),

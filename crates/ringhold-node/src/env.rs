@@ -4,6 +4,7 @@
 //! sockets and clocks, or inside a simulator that decides when each task goes on, what the time is
 //! and which message is lost. They are used as `dyn`: node code is compiled once.
 
+use ringhold_core::health::DiskSpace;
 use ringhold_core::id::NodeId;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::future::Future;
@@ -33,6 +34,11 @@ pub trait Environment: Send + Sync {
 
     /// 128 random bits.
     fn random(&self) -> u128;
+
+    /// What is left where the store is; none where that is not known.
+    fn disk_space(&self) -> BoxFuture<'static, Option<DiskSpace>> {
+        Box::pin(async { None })
+    }
 }
 
 /// The other nodes, over whatever connects them.

@@ -103,6 +103,8 @@ pub enum Variant {
     RebuildingJudgesConditions,
     /// Background work gets nothing while requests are slow (T24).
     BackgroundStarves,
+    /// A node whose clock is far from its peers' makes timestamps (T26).
+    DriftedClockCoordinates,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
     /// A change of bucket properties takes the place of a later one (T14).
@@ -166,6 +168,7 @@ impl Variant {
         Self::WholeBeforeRebuilt,
         Self::RebuildingJudgesConditions,
         Self::BackgroundStarves,
+        Self::DriftedClockCoordinates,
         Self::ConditionIgnored,
         Self::LateChangeWins,
         Self::ReapsWithPrimaryDown,

@@ -9,7 +9,9 @@ mod answer;
 mod anti_entropy;
 mod background;
 mod checkpoint;
+mod clock_guard;
 mod coordinator;
+mod disk_guard;
 pub mod env;
 mod expiry;
 mod gather;
@@ -34,6 +36,7 @@ pub mod trees;
 pub use anti_entropy::{
     Agreement, Holds, NotCounted, Pace, RepairEvent, Repaired, Verdict, VerifyEvent,
 };
+pub use clock_guard::ClockState;
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use node::{Node, Parts, StartError, Tuning};

@@ -6,7 +6,9 @@
 use crate::admission::{self, Admission};
 use crate::anti_entropy::{self, Pace};
 use crate::background::{self, Background};
+use crate::clock_guard::ClockGuard;
 use crate::coordinator::plan::Placement;
+use crate::disk_guard::{self, DiskGuard};
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::hints::{self, Debts, HintGauge};
 use crate::metrics::Metrics;
@@ -21,7 +23,7 @@ use crate::ring_memory::{self, RingRefused};
 use crate::scrub;
 use ringhold_core::boot::Boot;
 use ringhold_core::health::admission::Settings as BackgroundSettings;
-use ringhold_core::health::{HedgeDelay, Standing};
+use ringhold_core::health::{HedgeDelay, Standing, Watermarks};
 use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, Partition, Ring};
 use ringhold_core::tree::TreeKey;
@@ -50,6 +52,10 @@ pub struct Tuning {
     pub hint_bytes_max: u64,
     /// How often replicas compare what they have.
     pub anti_entropy: Pace,
+    /// How far this node's wall clock may be from the median of its peers' before it coordinates no puts, in microseconds.
+    pub clock_drift_us_max: u64,
+    /// How full the disk may get before the node takes less.
+    pub watermarks: Watermarks,
     /// How much of the time work that nobody waits for may have.
     pub background: BackgroundSettings,
     /// When tombstones may go.
@@ -69,6 +75,8 @@ impl Default for Tuning {
             limits: ObjectLimits::default(),
             hint_bytes_max: 1 << 30,
             anti_entropy: Pace::default(),
+            clock_drift_us_max: 5_000_000,
+            watermarks: Watermarks::default(),
             background: BackgroundSettings::default(),
             reaping: Reaping::default(),
             default_properties: Properties::default(),
@@ -134,6 +142,8 @@ pub struct Node {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) repairs: Arc<Semaphore>,
     pub(crate) background: Arc<Background>,
+    pub(crate) clock_guard: ClockGuard,
+    pub(crate) disk: Arc<DiskGuard>,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
     pub(crate) rebuild: Arc<Rebuild>,
@@ -177,11 +187,13 @@ impl Node {
         environment.spawn_vital(Box::pin(flusher));
         let metrics = Arc::new(Metrics::default());
         let due = Arc::new(Notify::new());
+        let disk = Arc::new(DiskGuard::new(tuning.watermarks));
         let replica = Arc::new(Replica::start(
             &environment,
             store,
             writers,
             Arc::new(hints),
+            Arc::clone(&disk),
             Arc::clone(&metrics),
             &due,
         ));
@@ -194,11 +206,9 @@ impl Node {
         let others = ring.members().iter();
         let others =
             others.filter(|member| member.id != id && member.state != MemberState::Removed);
-        let health = PeerHealth::new(
-            others.map(|member| member.id),
-            environment.now_us(),
-            tuning.hedge,
-        );
+        let others: Vec<NodeId> = others.map(|member| member.id).collect();
+        let clock_guard = ClockGuard::new(&*environment, others.len(), tuning.clock_drift_us_max);
+        let health = PeerHealth::new(others.into_iter(), environment.now_us(), tuning.hedge);
         let background = Background::new(
             Arc::clone(&environment),
             Arc::clone(&metrics),
@@ -215,6 +225,8 @@ impl Node {
             properties,
             metrics,
             background: Arc::new(background),
+            clock_guard,
+            disk,
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),
@@ -236,6 +248,8 @@ impl Node {
         let pace = self.tuning.anti_entropy;
         let (node, environment) = around();
         spawn(Box::pin(background::run(node, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(disk_guard::run(node, environment)));
         let (node, environment) = around();
         spawn(Box::pin(hints::run(node, environment)));
         let (node, environment) = around();

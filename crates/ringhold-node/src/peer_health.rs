@@ -244,7 +244,7 @@ impl Peer {
             known: Mutex::new(known),
             standing: AtomicU8::new(code(Standing::Up)),
             latency_us: AtomicU64::new(UNKNOWN),
-            was_connected: AtomicBool::new(true),
+            was_connected: AtomicBool::new(false),
         }
     }
 
@@ -353,6 +353,11 @@ impl Watch {
     fn learn(&self, end: &End<'_>) {
         let now_us = self.node.environment.now_us();
         let (health, metrics) = (&self.node.health, &self.node.metrics);
+        if let End::Ended(Ok(Reply::Pong(reported))) = end {
+            let round_trip_us = now_us.saturating_sub(self.asked.sent_us);
+            let (guard, environment) = (&self.node.clock_guard, &*self.node.environment);
+            guard.note(environment, self.to, reported.wall_us, round_trip_us);
+        }
         health.learn(self.to, &self.asked, end, now_us, metrics);
     }
 }
@@ -403,7 +408,8 @@ fn is_due(node: &Node, id: NodeId, peer: &Peer, is_beat: bool, now_us: u64) -> b
     }
     match peer.standing() {
         Standing::Down => admits_probe(peer, now_us),
-        Standing::Up | Standing::Slow => is_beat,
+        // A new connection is asked at once: what its clock shows is waited for after a start.
+        Standing::Up | Standing::Slow => is_beat || !was_connected,
     }
 }
 

@@ -66,6 +66,8 @@ pub enum PropertiesError {
     UnknownBucketType,
     /// Nothing was changed: together with what the bucket has, the values make no sense.
     Refused(Refusal),
+    /// Nothing was changed: this node's wall clock is too far from its peers' to say when a change was made.
+    ClockOff,
     /// This node could not keep the change; whether it survives a restart is unknown.
     StoreFailed,
     /// The change holds here and spreads, but not every reachable member confirmed it in time.
@@ -77,6 +79,9 @@ impl fmt::Display for PropertiesError {
         match self {
             Self::UnknownBucketType => f.write_str("unknown bucket type"),
             Self::Refused(Refusal { property, reason }) => write!(f, "{property}: {reason}"),
+            Self::ClockOff => f.write_str(
+                "this node's clock is far from its peers': set it right, or ask another node",
+            ),
             Self::StoreFailed => f.write_str("the node's store failed while keeping the change"),
             Self::Unconfirmed {
                 confirmed,

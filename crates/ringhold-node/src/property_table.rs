@@ -8,6 +8,7 @@
 //!
 //! A request looks its bucket up in an immutable table behind one pointer; only a change builds a new one.
 
+use crate::clock_guard::ClockState;
 use crate::env::Deadline;
 use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
@@ -210,6 +211,9 @@ impl Node {
         bucket: &Bytes,
         change: Option<Overrides>,
     ) -> Result<(), PropertiesError> {
+        if let ClockState::Off { .. } = self.clock() {
+            return Err(PropertiesError::ClockOff);
+        }
         let changing = self.properties.changing.lock().await;
         let properties = self
             .properties(bucket_type, bucket)

@@ -132,6 +132,12 @@ pub struct Storage {
     pub map_size_bytes: u64,
     /// Partition groups, each with one writer; 0 means one a core, at most four.
     pub groups: u32,
+    /// From so many per cent of the data directory's file system in use, the node warns.
+    pub disk_warn_percent: u8,
+    /// From here on it coordinates no puts but deletes, and keeps nothing for others.
+    pub disk_refuse_percent: u8,
+    /// From here on it takes nothing but deletes.
+    pub disk_deletes_only_percent: u8,
 }
 
 impl Default for Storage {
@@ -141,6 +147,9 @@ impl Default for Storage {
             segment_bytes: 64 * MIB,
             map_size_bytes: 64 * GIB,
             groups: 0,
+            disk_warn_percent: 85,
+            disk_refuse_percent: 90,
+            disk_deletes_only_percent: 95,
         }
     }
 }
@@ -164,6 +173,8 @@ pub struct Limits {
     /// Bytes of objects kept for nodes that are away. At this bound the node refuses to stand in and
     /// drops nothing; with 0 it never stands in.
     pub hint_bytes: u64,
+    /// How far this node's clock may be from the median of its peers' before it coordinates no puts.
+    pub clock_drift_ms: u64,
 }
 
 impl Default for Limits {
@@ -177,6 +188,7 @@ impl Default for Limits {
             requests_in_flight: 4096,
             bytes_in_flight: 256 * MIB,
             hint_bytes: GIB,
+            clock_drift_ms: 5_000,
         }
     }
 }

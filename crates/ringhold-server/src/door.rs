@@ -5,9 +5,9 @@ use crate::{jobs, metrics_text, status};
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
-use ringhold_node::Node;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
+use ringhold_node::{ClockState, Node};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
@@ -115,6 +115,9 @@ impl Door for NodeDoor {
                 "the node has just started and asks the others whether its store is the latest"
                     .to_owned(),
             ),
+            None if self.node.clock() == ClockState::Unknown => {
+                Err("the node has just started and asks the others what time it is".to_owned())
+            }
             None => Ok(()),
         }
     }

@@ -1,18 +1,23 @@
 //! Time, tasks and chance of a real machine, for the node.
 
+use ringhold_core::health::DiskSpace;
 use ringhold_node::env::{BoxFuture, Environment};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) struct TokioEnvironment {
     runtime: tokio::runtime::Handle,
     started: Instant,
+    data_dir: PathBuf,
 }
 
 impl TokioEnvironment {
-    pub(crate) fn new(runtime: tokio::runtime::Handle) -> Self {
+    /// For a node that keeps everything in this directory.
+    pub(crate) fn new(runtime: tokio::runtime::Handle, data_dir: PathBuf) -> Self {
         Self {
             runtime,
             started: Instant::now(),
+            data_dir,
         }
     }
 }
@@ -56,6 +61,28 @@ impl Environment for TokioEnvironment {
     fn random(&self) -> u128 {
         random_bits()
     }
+
+    fn disk_space(&self) -> BoxFuture<'static, Option<DiskSpace>> {
+        let data_dir = self.data_dir.clone();
+        // A file system that hangs must not hold a thread that serves requests.
+        let look = self.runtime.spawn_blocking(move || space_of(&data_dir));
+        Box::pin(async move { look.await.unwrap_or(None) })
+    }
+}
+
+/// As `df` reckons: what only root may use is neither used nor available.
+fn space_of(directory: &Path) -> Option<DiskSpace> {
+    let shape = rustix::fs::statvfs(directory)
+        .inspect_err(|error| {
+            tracing::warn!(%error, directory = %directory.display(), "the file system does not say how full it is");
+        })
+        .ok()?;
+    let used_blocks = shape.f_blocks.saturating_sub(shape.f_bfree);
+    let usable_blocks = used_blocks.saturating_add(shape.f_bavail);
+    Some(DiskSpace {
+        total_bytes: usable_blocks.saturating_mul(shape.f_frsize),
+        available_bytes: shape.f_bavail.saturating_mul(shape.f_frsize),
+    })
 }
 
 /// 128 bits of the operating system's randomness.

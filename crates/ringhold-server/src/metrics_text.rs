@@ -1,9 +1,9 @@
 //! The node's counts in Prometheus' text format (version 0.0.4), in base units.
 
 use ringhold_core::health::{Standing, Work};
-use ringhold_node::Node;
 use ringhold_node::metrics::Histogram;
 use ringhold_node::peer_health::PeerView;
+use ringhold_node::{ClockState, Node};
 use std::fmt::{Display, Write as _};
 
 const SECONDS: f64 = 1e-6;
@@ -16,6 +16,7 @@ pub(crate) fn render(node: &Node) -> String {
     anti_entropy(&mut page, node);
     background(&mut page, node);
     reaping(&mut page, node);
+    machine(&mut page, node);
     storage(&mut page, node);
     peers(&mut page, node);
     page.0
@@ -236,6 +237,47 @@ fn anti_entropy(page: &mut Page, node: &Node) {
     ];
     for (name, help, count) in rows {
         page.counter(name, help, count);
+    }
+}
+
+/// Its clock and its disk.
+fn machine(page: &mut Page, node: &Node) {
+    let (space, is_off) = (
+        node.disk_space(),
+        matches!(node.clock(), ClockState::Off { .. }),
+    );
+    page.head(
+        "ringhold_clock_offset_seconds",
+        "gauge",
+        "By how much the clocks of peers are ahead of this node's, in the median.",
+    );
+    let offset = node.clock_offset_us() as f64 * SECONDS;
+    page.value("ringhold_clock_offset_seconds", "", offset);
+    let gauges = [
+        (
+            "ringhold_clock_off",
+            "1 if this node coordinates no puts because its clock is too far from its peers'.",
+            u64::from(is_off),
+        ),
+        (
+            "ringhold_disk_level",
+            "0: room enough. 1: nearly full. 2: no puts but deletes are coordinated. 3: only deletes are taken.",
+            node.disk_level() as u64,
+        ),
+        (
+            "ringhold_disk_bytes",
+            "Size of the file system under the data directory, without what only root may use.",
+            space.total_bytes,
+        ),
+        (
+            "ringhold_disk_available_bytes",
+            "What is left of it.",
+            space.available_bytes,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.head(name, "gauge", help);
+        page.value(name, "", value);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::founding::{Founding, FoundingError};
 use crate::http;
 use crate::peers::{self, Dialling, Door, Link, Links, Serving};
 use bytes::Bytes;
+use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
 use ringhold_core::ring::MemberState;
@@ -110,8 +111,10 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         .map_err(ServeError::Founding)?;
     let membership = data_dir::open(&config.data_dir, founding.as_ref(), &config.name)
         .map_err(ServeError::DataDir)?;
-    let environment: Arc<dyn Environment> =
-        Arc::new(TokioEnvironment::new(tokio::runtime::Handle::current()));
+    let environment: Arc<dyn Environment> = Arc::new(TokioEnvironment::new(
+        tokio::runtime::Handle::current(),
+        config.data_dir.clone(),
+    ));
 
     let opened = open_store(&config, &membership).await?;
     if config.storage.engine != EngineKind::Memory {
@@ -290,8 +293,18 @@ fn tuning_of(config: &Config) -> Tuning {
             settle_us: config.reaping.settle_s.saturating_mul(1_000_000),
             pause_us: config.reaping.pause_ms.saturating_mul(1_000),
         },
+        clock_drift_us_max: config.limits.clock_drift_ms.saturating_mul(1_000),
+        watermarks: watermarks_of(&config.storage),
         default_properties,
         ..Tuning::default()
+    }
+}
+
+fn watermarks_of(config: &crate::config::Storage) -> Watermarks {
+    Watermarks {
+        low_percent: config.disk_warn_percent,
+        full_percent: config.disk_refuse_percent,
+        exhausted_percent: config.disk_deletes_only_percent,
     }
 }
 

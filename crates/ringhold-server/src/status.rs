@@ -1,9 +1,9 @@
 //! What a node tells about itself and its cluster, as JSON.
 
-use ringhold_core::health::Standing;
+use ringhold_core::health::{DiskLevel, Standing};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Member;
-use ringhold_node::{Holding, Inspection, Node};
+use ringhold_node::{ClockState, Holding, Inspection, Node};
 use serde_json::{Value, json};
 
 /// Who this node is, whom it reaches, what its store holds.
@@ -28,6 +28,8 @@ pub(crate) fn status(node: &Node) -> Value {
         "peers": peers(node),
         "hedge_us": node.hedge_us(),
         "hints": hints(node),
+        "clock": clock(node),
+        "disk": disk(node),
         "rebuild": rebuild(node),
         "reaping": reaping(node),
         "storage": {
@@ -60,6 +62,37 @@ fn rebuild(node: &Node) -> Value {
         "elapsed_s": elapsed_s,
         "waits_for": waits_for,
     })
+}
+
+/// Whether this node's wall clock may make timestamps.
+fn clock(node: &Node) -> Value {
+    let state = match node.clock() {
+        ClockState::Unknown => "unknown",
+        ClockState::Trusted => "trusted",
+        ClockState::Off { .. } => "off: this node coordinates no puts until its clock is set right",
+    };
+    json!({ "state": state, "peers_ahead_ms": node.clock_offset_us() / 1_000 })
+}
+
+/// How much room the file system has, and what is taken because of it.
+fn disk(node: &Node) -> Value {
+    let space = node.disk_space();
+    json!({
+        "level": disk_level_name(node.disk_level()),
+        "total_bytes": space.total_bytes,
+        "available_bytes": space.available_bytes,
+    })
+}
+
+fn disk_level_name(level: DiskLevel) -> &'static str {
+    match level {
+        DiskLevel::Ample => "ample",
+        DiskLevel::Low => "low: make room",
+        DiskLevel::Full => {
+            "full: no puts but deletes are coordinated here, nothing is kept for others"
+        }
+        DiskLevel::Exhausted => "exhausted: only deletes are taken",
+    }
 }
 
 /// What this node keeps for others, and what the last round of deliveries left owed to whom.
@@ -121,6 +154,7 @@ fn peers(node: &Node) -> Vec<Value> {
                 "latency_95_us": view.high_latency_us,
                 "queue_jobs": view.reported.map(|reported| reported.queue_jobs),
                 "disk_latency_us": view.reported.map(|reported| reported.disk_latency_us),
+                "disk": view.reported.map(|reported| disk_level_name(reported.disk)),
             })
         })
         .collect()

@@ -9,6 +9,7 @@
 
 use crate::dots::{DotNumber, DotSet, DotTable, Named};
 use crate::graves::{Ending, Graves};
+use crate::invariants::t26_clocks::ClockWitnesses;
 use crate::invariants::{self, Violation};
 use crate::settings::Settings;
 use crate::value::operation_of;
@@ -132,6 +133,7 @@ pub struct Books {
     replaced: BTreeMap<(usize, usize), BTreeSet<usize>>,
     pub settings: Settings,
     pub graves: Graves,
+    pub clocks: ClockWitnesses,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
     /// Whose store each incarnation is.
@@ -206,6 +208,7 @@ impl Books {
         if self.dots.number(version.dot).is_none() {
             invariants::i02_no_invention::check(self, key, version)?;
             invariants::t05_timestamps::check(self, version)?;
+            invariants::t26_clocks::check(self, key, version)?;
         }
         let operation = operation_of(version.operation).unwrap_or(usize::MAX);
         let named = Named {
@@ -236,6 +239,7 @@ impl Books {
     /// A process starts on a node's machine, over a store of this incarnation.
     pub fn started(&mut self, node: usize, incarnation: Incarnation, at_us: u64) {
         self.started_us[node] = at_us;
+        self.clocks.started(node);
         self.incarnates(node, incarnation);
     }
 

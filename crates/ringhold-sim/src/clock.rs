@@ -1,11 +1,13 @@
-//! The clocks on the walls of nodes, and the node's way to time, tasks and chance.
+//! The clocks on the walls of nodes, and the node's way to time, tasks, chance and room.
 //!
 //! A wall clock is off by some amount, runs fast or slow, and may jump or stop: everything that a
 //! machine's clock does in a bad year. What a node may rely on is only the clock that counts from its
 //! boot, and that one starts anywhere, so that comparing those of two nodes is found out.
 
+use crate::disk::Disk;
 use crate::executor::{Executor, Group};
 use crate::random::SharedRandom;
+use ringhold_core::health::DiskSpace;
 use ringhold_node::env::{BoxFuture, Environment};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -47,6 +49,11 @@ impl WallClock {
         reading.offset_us = reading.offset_us.saturating_add(by_us);
     }
 
+    /// Somebody sets it.
+    pub fn set_right(&self) {
+        *self.lock() = Reading::default();
+    }
+
     pub fn stop(&self, now_us: u64) {
         self.lock().stopped_at_us.get_or_insert(now_us);
     }
@@ -66,19 +73,27 @@ pub struct NodeEnvironment {
     group: Group,
     wall: WallClock,
     random: SharedRandom,
+    disk: Disk,
     /// What the node's own clock showed when the run began.
     start_us: u64,
 }
 
 impl NodeEnvironment {
     #[must_use]
-    pub fn new(executor: Executor, group: Group, wall: WallClock, random: SharedRandom) -> Self {
+    pub fn new(
+        executor: Executor,
+        group: Group,
+        wall: WallClock,
+        random: SharedRandom,
+        disk: Disk,
+    ) -> Self {
         let start_us = random.lock().below(1 << 40);
         Self {
             executor,
             group,
             wall,
             random,
+            disk,
             start_us,
         }
     }
@@ -111,6 +126,11 @@ impl Environment for NodeEnvironment {
 
     fn random(&self) -> u128 {
         self.random.lock().next_u128()
+    }
+
+    fn disk_space(&self) -> BoxFuture<'static, Option<DiskSpace>> {
+        let space = self.disk.space();
+        Box::pin(async move { Some(space) })
     }
 }
 

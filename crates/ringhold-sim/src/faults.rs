@@ -90,6 +90,9 @@ impl Adversary {
             cluster.set_old_ring(node, false);
             cluster.disk(node).heal();
             cluster.clock(node).go_on();
+            if cluster.plan().astray.is_some() {
+                cluster.clock(node).set_right();
+            }
             cluster.disarm(node);
             cluster.resume(node);
             cluster.start(node);
@@ -269,7 +272,12 @@ impl Adversary {
                 disk.fail_next(fault);
             }
             FaultClass::FullDisk => {
-                disk.set_room(*self.random.pick(&[Room::None, Room::LogOnly]));
+                disk.set_room(*self.random.pick(&[
+                    Room::None,
+                    Room::LogOnly,
+                    Room::Used(91),
+                    Room::Used(96),
+                ]));
                 self.later(move |cluster| cluster.disk(node).set_room(Room::Enough));
             }
             FaultClass::ReadError => {
@@ -412,14 +420,16 @@ impl Adversary {
             return;
         }
         for node in 0..self.cluster.plan().nodes {
-            let most_us = if self.cluster.plan().reaping {
+            let most_us: u64 = if self.stays_right(node) {
+                1_000_000
+            } else if self.cluster.plan().reaping {
                 SKEW_US * 9 / 10
             } else {
-                3_600_000_000
+                *self.random.pick(&[3_600_000_000, 100_000_000_000_000])
             };
             let by_us = self.random.between(0, 2 * most_us);
-            let by_us = i64::try_from(by_us).expect("two hours fit")
-                - i64::try_from(most_us).expect("an hour fits");
+            let by_us = i64::try_from(by_us).expect("six years fit")
+                - i64::try_from(most_us).expect("three years fit");
             let drift = i64::try_from(self.random.below(2_000)).expect("fits") - 1_000;
             self.cluster.clock(node).jump(by_us);
             self.cluster.clock(node).set_drift(drift);
@@ -434,10 +444,20 @@ impl Adversary {
             clock.stop(self.cluster.around().executor.now_us());
             return self.later(move |cluster| cluster.clock(node).go_on());
         }
-        let most_us: u64 = *self.random.pick(&[100_000, 30_000_000, 86_400_000_000]);
+        let most_us: u64 = if self.stays_right(node) {
+            20_000
+        } else {
+            *self.random.pick(&[100_000, 30_000_000, 86_400_000_000])
+        };
         let by_us = i64::try_from(self.random.below(2 * most_us)).expect("two days fit")
             - i64::try_from(most_us).expect("a day fits");
         clock.jump(by_us);
+    }
+
+    /// Whether a node's clock may only be off by little in this run.
+    fn stays_right(&self, node: usize) -> bool {
+        let astray = self.cluster.plan().astray.as_ref();
+        astray.is_some_and(|astray| !astray.contains(&node))
     }
 
     /// Does something when a fault has lasted long enough.

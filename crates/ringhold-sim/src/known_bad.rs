@@ -84,6 +84,7 @@ impl KnownBad {
                 | N::OneHomeIsEnough
                 | N::HintDroppedUnseen,
             ) => "T9",
+            Self::Node(N::DriftedClockCoordinates) => "T26",
             Self::Node(N::SeenTimestampIgnored) => "T5",
             Self::Storage(
                 storage::Variant::LeaseNotFlushed
@@ -106,6 +107,7 @@ impl KnownBad {
             Self::Node(N::AsksNoWitness | N::TestimonyNotRaised | N::ExtendsForeignEntry)
             | Self::Storage(S::UncleanEndForgotten | S::UnsettledEndIsClean) => Profile::Copies,
             Self::Node(N::ReadErrorIsAbsence) => Profile::Disk,
+            Self::Node(N::DriftedClockCoordinates) => Profile::Clock,
             Self::Node(
                 N::EmptyStoreIsWhole
                 | N::RebuildsFromOne

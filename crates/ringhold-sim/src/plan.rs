@@ -350,6 +350,8 @@ pub struct Plan {
     pub reaping: bool,
     /// Some values are written with an end.
     pub expiry: bool,
+    /// The nodes whose clocks may be far off, less than half of them. None if any clock may be, and nodes believe theirs.
+    pub astray: Option<BTreeSet<usize>>,
     /// At the very end only as many nodes live as a put needs.
     pub liveness: bool,
     /// Somebody repairs in the middle of it all, and when everything has healed.
@@ -386,10 +388,11 @@ impl Plan {
         let clients = random.between(2, 8);
         let think_us = *random.pick(&[5_000, 20_000, 60_000]);
         let actions = *random.pick(&[300, 1_000, 3_000]);
+        let nodes = usize::try_from(random.between(fewest, 6)).expect("a handful");
         let plan = Self {
             seed,
             profile,
-            nodes: usize::try_from(random.between(fewest, 6)).expect("a handful"),
+            nodes,
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),
@@ -420,6 +423,7 @@ impl Plan {
             reaping: false,
             expiry: false,
             administrator: random.chance(300_000),
+            astray: astray(nodes, &mut random),
             faults,
             operations,
         };
@@ -482,6 +486,15 @@ impl Plan {
     pub fn quorum(&self) -> u32 {
         self.replicas / 2 + 1
     }
+}
+
+/// Between two nodes nobody can tell who is right.
+fn astray(nodes: usize, random: &mut Random) -> Option<BTreeSet<usize>> {
+    if nodes == 2 || random.chance(250_000) {
+        return None;
+    }
+    let most = (nodes - 1) / 2;
+    Some((0..most).map(|_| random.index(nodes)).collect())
 }
 
 /// Each class with a chance that the seed draws for all; one seed in six has them all.

@@ -121,6 +121,7 @@ fn open_books(cluster: &Cluster) {
         primaries_only: plan.primaries_only,
         blocking_repair: plan.blocking_repair,
     };
+    books.clocks.astray.clone_from(&plan.astray);
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
         let workload = workload_of(key, plan);

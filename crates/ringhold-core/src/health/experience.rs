@@ -6,7 +6,7 @@
 //! [`Standing`] comes from requests and their replies, and from what the peer says of its own queue and disk:
 //!
 //! - **Down**: the [`Breaker`] is not closed. Failures in a row opened it, and not enough answers have closed it yet.
-//! - **Slow**: it answers, and is better left alone: it has refused for overload just now, reports a long queue or a slow disk,
+//! - **Slow**: it answers, and is better left alone: it has refused for overload just now, reports a long queue, a slow disk or a full one,
 //!   or its 95th percentile is far above that of the others. It is asked last and not chosen to coordinate.
 //! - **Up**: neither.
 //!
@@ -20,6 +20,7 @@
 //! stood still ([`super::phi::LocalPause`]): silence that may be its own must not be reported.
 
 use super::breaker::{Breaker, BreakerLimits};
+use super::disk::DiskLevel;
 use super::latency::{LatencyHistogram, LatencyWindow};
 
 /// How requests to a peer fare; the better, the smaller.
@@ -37,6 +38,10 @@ pub struct Reported {
     pub queue_jobs: u32,
     /// How long its disk takes for a commit, or has been at one that has not ended. Microseconds.
     pub disk_latency_us: u64,
+    /// How full its disk is.
+    pub disk: DiskLevel,
+    /// What its wall clock shows. Microseconds since 1970.
+    pub wall_us: u64,
 }
 
 /// When a peer is slow, and when it is down.
@@ -224,6 +229,7 @@ impl Experience {
         let reports = self.reported.is_some_and(|reported| {
             reported.queue_jobs >= queue_jobs / part
                 || reported.disk_latency_us >= disk_latency_us / u64::from(part)
+                || reported.disk >= DiskLevel::Full
         });
         let refuses = self
             .overloaded_us
@@ -267,10 +273,11 @@ mod tests {
         let slow_disk = Reported {
             queue_jobs: 0,
             disk_latency_us: S,
+            ..Reported::default()
         };
         let long_queue = Reported {
             queue_jobs: 500,
-            disk_latency_us: 0,
+            ..Reported::default()
         };
         for reported in [slow_disk, long_queue] {
             let mut peer = fresh();
@@ -279,6 +286,7 @@ mod tests {
             let halfway = Reported {
                 queue_jobs: reported.queue_jobs / 2,
                 disk_latency_us: reported.disk_latency_us / 2,
+                ..reported
             };
             peer.report(S, halfway);
             calm(&mut peer, S, 100);
@@ -289,6 +297,26 @@ mod tests {
             calm(&mut peer, 202 * S, 1);
             assert_eq!(peer.standing(), Standing::Up);
         }
+    }
+
+    #[test]
+    fn a_peer_whose_disk_is_full_is_asked_last() {
+        let mut peer = fresh();
+        for (at, disk, expected) in [
+            (0, DiskLevel::Low, Standing::Up),
+            (1, DiskLevel::Full, Standing::Slow),
+            (2, DiskLevel::Exhausted, Standing::Slow),
+        ] {
+            let reported = Reported {
+                disk,
+                ..Reported::default()
+            };
+            peer.report(at * S, reported);
+            assert_eq!(peer.standing(), expected, "{disk:?}");
+        }
+        peer.report(3 * S, Reported::default());
+        calm(&mut peer, 3 * S, 3);
+        assert_eq!(peer.standing(), Standing::Up);
     }
 
     #[test]
@@ -328,7 +356,7 @@ mod tests {
             0,
             Reported {
                 queue_jobs: 9_999,
-                disk_latency_us: 0,
+                ..Reported::default()
             },
         );
         (1..4).for_each(|n| peer.silent(n * S, n * S));

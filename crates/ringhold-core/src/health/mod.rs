@@ -14,6 +14,7 @@
 //! | [`budget`] | how many requests may be made a second time |
 //! | [`admission`] | how much of the time background work may have (§6.5) |
 //! | [`clock`] | whether this machine's wall clock can be believed |
+//! | [`disk`] | how full a disk may get before a node takes less |
 //!
 //! Each is a small state that is told the time with every call, in microseconds of a clock that never jumps, and decides
 //! by nothing else. A moment that lies before one already told is taken for that one: two threads may report in either order.
@@ -25,6 +26,7 @@ pub mod admission;
 pub mod breaker;
 pub mod budget;
 pub mod clock;
+pub mod disk;
 pub mod experience;
 pub mod latency;
 pub mod phi;
@@ -32,6 +34,7 @@ pub mod phi;
 pub use admission::{Admission, Grant, Work};
 pub use budget::RetryBudget;
 pub use clock::ClockOffsets;
+pub use disk::{DiskLevel, DiskSpace, DiskUse, Watermarks};
 pub use experience::{Experience, Reported, Standing};
 pub use latency::{HedgeDelay, LatencyHistogram, SharedHistogram};
 pub use phi::{LocalPause, Phi};

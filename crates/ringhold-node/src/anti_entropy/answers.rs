@@ -48,6 +48,7 @@ impl fmt::Display for Refused {
             Refusal::Malformed => "it is no primary of this partition, or speaks otherwise",
             Refusal::PlacementBehind => "it knows a newer placement",
             Refusal::Starting => "it is starting",
+            Refusal::DiskFull => "its disk is nearly full",
             Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
         })
     }

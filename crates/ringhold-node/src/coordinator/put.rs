@@ -19,6 +19,7 @@
 use super::explain::Notes;
 use super::plan::Placement;
 use super::views::dots_of;
+use crate::clock_guard::ClockState;
 use crate::env::{CallError, Deadline};
 use crate::gather::{Arrival, Gather, until};
 #[cfg(feature = "known-bad")]
@@ -74,13 +75,18 @@ impl Node {
         // A request that can't be met anywhere is refused where it arrives.
         let PutPlan { placement, .. } = self.plan_put(&request).map_err(PutError::Rejected)?;
         if !placement.is_here {
-            return self.forward(&placement, &request, deadline).await;
+            let reason = NotStarted::NoReplica;
+            return self.forward(&placement, &request, deadline, reason).await;
         }
         match self.coordinate(request.clone(), None, deadline).await {
             // This replica can't write it; another primary may.
             Err(PutError::NotStarted(
-                NotStarted::StoreFailed | NotStarted::Overloaded | NotStarted::Starting,
-            )) => self.forward(&placement, &request, deadline).await,
+                reason @ (NotStarted::StoreFailed
+                | NotStarted::Overloaded
+                | NotStarted::Starting
+                | NotStarted::ClockOff
+                | NotStarted::DiskFull),
+            )) => self.forward(&placement, &request, deadline, reason).await,
             answer => answer,
         }
     }
@@ -104,14 +110,15 @@ impl Node {
         })
     }
 
-    /// Has the nearest replica coordinate; tries the next only while none can have started.
+    /// Has the nearest replica coordinate; tries the next only while none can have started. `not_started` is the answer if there is
+    /// none to try.
     async fn forward(
         self: &Arc<Self>,
         placement: &Placement,
         request: &PutRequest,
         deadline: Deadline,
+        mut not_started: NotStarted,
     ) -> Result<PutAnswer, PutError> {
-        let mut not_started = NotStarted::NoReplica;
         let others = placement
             .targets
             .iter()
@@ -211,6 +218,11 @@ impl Node {
         } = self.plan_put(request).map_err(PutError::Rejected)?;
         if !self.admission.is_admitted() {
             return Err(PutError::NotStarted(NotStarted::Starting));
+        }
+        match self.clock() {
+            ClockState::Trusted => {}
+            ClockState::Unknown => return Err(PutError::NotStarted(NotStarted::Starting)),
+            ClockState::Off { .. } => return Err(PutError::NotStarted(NotStarted::ClockOff)),
         }
         // A condition is judged by what is here, which may not be all of it.
         if request.unchanged_since.is_some() && !self.judges_conditions_of(&request.name) {
@@ -480,6 +492,7 @@ fn not_started(refusal: Refusal) -> NotStarted {
         Refusal::Overloaded => NotStarted::Overloaded,
         Refusal::Expired => NotStarted::TimedOut,
         Refusal::Starting => NotStarted::Starting,
+        Refusal::DiskFull => NotStarted::DiskFull,
         Refusal::StoreFailed
         | Refusal::Unreadable
         | Refusal::Rebuilding

@@ -180,6 +180,7 @@ fn why(refusal: Refusal) -> &'static str {
         Refusal::Unreadable => "has records that can't be read",
         Refusal::Rebuilding => "is rebuilding",
         Refusal::Starting => "is starting",
+        Refusal::DiskFull => "has a disk that is nearly full",
         Refusal::Malformed | Refusal::PlacementBehind | Refusal::OtherBasis => "has another ring",
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod operations;
 mod removal;
 pub(crate) mod writer;
 
+use crate::disk_guard::{DiskGuard, use_of_copy, use_of_put};
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
@@ -102,6 +103,7 @@ pub(crate) struct Replica {
     store: Arc<Store>,
     queues: Vec<mpsc::Sender<Job>>,
     hints: Arc<HintGauge>,
+    disk: Arc<DiskGuard>,
     commit_latencies: Vec<Arc<CommitLatency>>,
     metrics: Arc<Metrics>,
 }
@@ -113,6 +115,7 @@ impl Replica {
         store: Arc<Store>,
         writers: Vec<GroupWriter>,
         hints: Arc<HintGauge>,
+        disk: Arc<DiskGuard>,
         metrics: Arc<Metrics>,
         checkpoint_due: &Arc<Notify>,
     ) -> Self {
@@ -141,6 +144,7 @@ impl Replica {
             store,
             queues,
             hints,
+            disk,
             commit_latencies,
             metrics,
         }
@@ -154,17 +158,19 @@ impl Replica {
         &self.store
     }
 
-    /// How this replica is: its longest queue, its slowest disk.
-    pub(crate) fn reported(&self, now_us: u64) -> Reported {
+    /// How this replica is: its longest queue, its slowest disk, how full that is, and what the clock on the wall shows.
+    pub(crate) fn reported(&self, environment: &dyn Environment) -> Reported {
         let queued = |queue: &mpsc::Sender<Job>| queue.max_capacity() - queue.capacity();
         let longest = self.queues.iter().map(queued).max().unwrap_or(0);
         let latencies = self.commit_latencies.iter();
         Reported {
             queue_jobs: u32::try_from(longest).unwrap_or(u32::MAX),
             disk_latency_us: latencies
-                .map(|latency| latency.us(now_us))
+                .map(|latency| latency.us(environment.now_us()))
                 .max()
                 .unwrap_or(0),
+            disk: self.disk.level(),
+            wall_us: environment.wall_us(),
         }
     }
 
@@ -182,6 +188,9 @@ impl Replica {
         job: CoordinateJob,
         deadline: Deadline,
     ) -> Result<Coordinated, CoordinateError> {
+        if !self.disk.takes(use_of_put(&job.request.content)) {
+            return Err(CoordinateError::Refused(Refusal::DiskFull));
+        }
         let key = self.key_of(&job.request.name);
         let (reply, answer) = oneshot::channel();
         let queued = self.enqueue(
@@ -265,6 +274,9 @@ impl Replica {
         kept: Kept,
         deadline: Deadline,
     ) -> Result<oneshot::Receiver<Result<bool, Refusal>>, Refusal> {
+        if !self.disk.takes(use_of_copy(&request.object, kept)) {
+            return Err(Refusal::DiskFull);
+        }
         let key = self.key_of(&request.name);
         let (reply, answer) = oneshot::channel();
         let job = Job::Merge {

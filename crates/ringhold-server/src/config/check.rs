@@ -105,6 +105,12 @@ impl Config {
         let one_fits = limits.value_bytes..=u64::MAX;
         let segment = SEGMENT_BYTES_MIN..=GIB;
         let map = MAP_SIZE_BYTES_MIN..=u64::MAX;
+        let marks = [
+            storage.disk_warn_percent,
+            storage.disk_refuse_percent,
+            storage.disk_deletes_only_percent,
+        ]
+        .map(u64::from);
         #[rustfmt::skip]
         let sizes = [
             ("limits.value_bytes", limits.value_bytes, 1..=VALUE_BYTES_MAX, "store larger values in pieces"),
@@ -120,6 +126,10 @@ impl Config {
             ("reaping.settle_s", reaping.settle_s, 1..=reaping.grace_s.max(1), "it is longer than any request lives, and no longer than the grace"),
             ("reaping.grace_s", reaping.grace_s, 1..=GRACE_S_MAX, "days are usual, seconds are for trying it out"),
             ("reaping.pause_ms", reaping.pause_ms, 0..=TIMEOUT_MS_MAX, "0 for no reaping by this node"),
+            ("limits.clock_drift_ms", limits.clock_drift_ms, 1..=TIMEOUT_MS_MAX, "clocks that are set by NTP are within milliseconds of each other"),
+            ("storage.disk_warn_percent", marks[0], 1..=marks[1], "the three rise: warn, refuse, deletes_only"),
+            ("storage.disk_refuse_percent", marks[1], 1..=marks[2], "the three rise: warn, refuse, deletes_only"),
+            ("storage.disk_deletes_only_percent", marks[2], 1..=100, "a disk that is full can't even free itself: leave some room"),
             ("default_bucket.n_val", default_bucket.n_val.into(), 1..=16, "the paper's, and nearly everybody's, is 3"),
         ];
         for (key, value, allowed, remedy) in sizes {
@@ -205,6 +215,14 @@ mod tests {
             Some("limits.bytes_in_flight")
         );
         assert_eq!(refused(&[("limits.hint_bytes", "0")]), None);
+        assert_eq!(
+            refused(&[("storage.disk_refuse_percent", "84")]),
+            Some("storage.disk_warn_percent")
+        );
+        assert_eq!(
+            refused(&[("storage.disk_deletes_only_percent", "101")]),
+            Some("storage.disk_deletes_only_percent")
+        );
         assert_eq!(
             refused(&[("storage.segment_bytes", "10")]),
             Some("storage.segment_bytes")

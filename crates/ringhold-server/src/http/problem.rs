@@ -148,6 +148,13 @@ impl Problem {
             NotStarted::Starting => {
                 Self::unavailable("the node has just started and takes no writes yet\n")
             }
+            NotStarted::ClockOff => Self::unavailable(
+                "the clock of the key's primaries that can be reached is far from the others': set it right (`ringhold cluster status` names them)\n",
+            ),
+            NotStarted::DiskFull => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "the disks of the key's nodes are nearly full: make room there, or delete; writes are taken again by themselves\n",
+            ),
         }
     }
 
@@ -341,6 +348,16 @@ mod tests {
             (
                 PutError::NotStarted(NotStarted::Starting),
                 503,
+                Some("not-started"),
+            ),
+            (
+                PutError::NotStarted(NotStarted::ClockOff),
+                503,
+                Some("not-started"),
+            ),
+            (
+                PutError::NotStarted(NotStarted::DiskFull),
+                507,
                 Some("not-started"),
             ),
             (

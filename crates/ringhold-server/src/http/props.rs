@@ -93,6 +93,7 @@ fn problem_of(error: &PropertiesError, bucket_type: &[u8]) -> Problem {
     match error {
         PropertiesError::UnknownBucketType => Problem::unknown_bucket_type(bucket_type),
         PropertiesError::Refused(_) => Problem::bad_request(format!("{error}\n")),
+        PropertiesError::ClockOff => unavailable().not_started(),
         PropertiesError::StoreFailed | PropertiesError::Unconfirmed { .. } => {
             unavailable().unknown_outcome()
         }

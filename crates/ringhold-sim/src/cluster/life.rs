@@ -96,6 +96,7 @@ impl Cluster {
             group,
             self.clock(node).clone(),
             self.0.random.clone(),
+            self.disk(node).clone(),
         ))
     }
 
@@ -376,6 +377,7 @@ impl Cluster {
             background: background_of(plan),
             reaping: reaping_of(plan),
             put_tail_us,
+            clock_drift_us_max: plan.astray.as_ref().map_or(u64::MAX, |_| 5_000_000),
             default_properties,
             ..Tuning::default()
         }

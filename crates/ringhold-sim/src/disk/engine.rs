@@ -48,7 +48,7 @@ impl Engine for SimEngine {
         if self.disk.lock().life != self.life {
             return Err(EngineError::Io(io::ErrorKind::BrokenPipe.into()));
         }
-        if self.disk.lock().room != Room::Enough {
+        if matches!(self.disk.lock().room, Room::LogOnly | Room::None) {
             self.disk.0.rare.hit(Rare::CheckpointPutOff);
             return Err(EngineError::Full);
         }

@@ -33,6 +33,7 @@ use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
 use crate::trace::{Trace, Who};
 use crate::value::operations_in;
+use ringhold_core::health::DiskSpace;
 use ringhold_core::id::NodeId;
 use ringhold_storage::{Batch, Engine, Keyspace, MemoryEngine, StorageKey};
 use segment::Segment;
@@ -63,6 +64,8 @@ pub enum DiskFault {
 pub enum Room {
     #[default]
     Enough,
+    /// So many per cent are used; all that is written finds room still.
+    Used(u8),
     /// The engine has used up its size; the log still finds room.
     LogOnly,
     /// Nothing more is written: no log, no new segment, no checkpoint.
@@ -229,6 +232,21 @@ impl Disk {
         self.lock().room = room;
     }
 
+    /// What it says of itself when it is asked.
+    #[must_use]
+    pub fn space(&self) -> DiskSpace {
+        let used_percent = match self.lock().room {
+            Room::Enough => 50,
+            Room::Used(percent) => percent.min(100),
+            Room::LogOnly => 99,
+            Room::None => 100,
+        };
+        DiskSpace {
+            total_bytes: 1_000,
+            available_bytes: 1_000 - u64::from(used_percent) * 10,
+        }
+    }
+
     /// A process ended while it was opening the store.
     pub fn note_interrupted_opening(&self) {
         self.lock().may_be_doubted = true;
@@ -339,7 +357,7 @@ impl Disk {
         let outcome = match (failed, room) {
             (true, _) => Err(io::Error::other("the disk failed")),
             (false, Room::None) => Err(io::ErrorKind::StorageFull.into()),
-            (false, Room::LogOnly | Room::Enough) => Ok(()),
+            (false, Room::LogOnly | Room::Used(_) | Room::Enough) => Ok(()),
         };
         let kept = match &outcome {
             Ok(()) => bytes.len(),

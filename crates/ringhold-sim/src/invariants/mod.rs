@@ -24,6 +24,7 @@
 //! | [`i20_recovery`] | a store has what was flushed, after any crash | at each start, end |
 //! | [`properties`] | all members end up with the latest change of a bucket's properties | end |
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
+//! | [`t26_clocks`] | no clock that is known to be wrong makes timestamps | always |
 //! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
 //! | [`t12_leaf_sums`] | the sums under the hash trees are those of the objects | at each start, end |
 //! | [`t11_reaping`] | what is reaped was dead for the grace, and what it had replaced stays away | always, end |
@@ -55,6 +56,7 @@ pub mod t05_timestamps;
 pub mod t11_reaping;
 pub mod t12_leaf_sums;
 pub mod t24_expired;
+pub mod t26_clocks;
 pub mod workloads;
 
 use crate::books::Books;

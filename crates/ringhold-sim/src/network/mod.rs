@@ -409,6 +409,9 @@ impl Network {
             return;
         };
         link.heard_us = now_us;
+        if matches!(reply, Reply::Pong(_)) {
+            self.0.books.lock().clocks.heard(from, to, now_us);
+        }
         let Some(slot) = link.waiting.remove(&id) else {
             return;
         };

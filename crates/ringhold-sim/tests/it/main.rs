@@ -6,4 +6,5 @@ mod found;
 mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;
+mod limits;
 mod scenario;

@@ -20,6 +20,11 @@ use std::sync::{Arc, Mutex};
 
 /// Three nodes that checkpoint all the time, and nobody else.
 pub(crate) fn small_cluster() -> Cluster {
+    cluster_with(|_| {})
+}
+
+/// The same, with something changed about it.
+pub(crate) fn cluster_with(change: impl FnOnce(&mut Plan)) -> Cluster {
     let executor = Executor::new(Random::new(1));
     let trace = Trace::new(executor.clone(), None);
     let around = Surroundings {
@@ -31,7 +36,9 @@ pub(crate) fn small_cluster() -> Cluster {
     let mut plan = Plan::draw(1, Profile::All);
     plan.faults.clear();
     (plan.nodes, plan.replicas, plan.clients, plan.segment_bytes) = (3, 3, 1, 1);
+    plan.astray = Some(std::collections::BTreeSet::new());
     (plan.last_write_wins, plan.buffered, plan.writer_groups) = (false, false, 1);
+    change(&mut plan);
     let cluster = Cluster::new(around, plan);
     cluster.around().books.lock().add_nodes(3);
     (0..3).for_each(|node| cluster.start(node));
@@ -61,6 +68,11 @@ pub(crate) fn send_put(cluster: &Cluster, node: usize, operation: usize) -> Outc
         bytes: format!("value {operation}").into(),
         metadata: Vec::new(),
     };
+    send(cluster, node, operation, content)
+}
+
+/// Sends a blind put of this content.
+pub(crate) fn send(cluster: &Cluster, node: usize, operation: usize, content: Content) -> Outcome {
     let request = PutRequest {
         name: name(),
         seen: ContextToken::default(),

@@ -145,6 +145,10 @@ pub enum NotStarted {
     StoreFailed,
     /// This node has just started and does not know yet under which name it may write.
     Starting,
+    /// This node's wall clock is too far from its peers' to make timestamps.
+    ClockOff,
+    /// This node's disk is nearly full.
+    DiskFull,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

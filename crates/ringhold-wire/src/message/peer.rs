@@ -283,6 +283,8 @@ pub enum Refusal {
     Starting,
     /// The request makes no sense to it.
     Malformed,
+    /// Its disk is too full for this.
+    DiskFull,
     /// The sender knows an older placement; it must fetch the ring first.
     PlacementBehind,
     /// Its hash trees are made with something else, or for other nodes (T13).

@@ -244,6 +244,8 @@ impl Part for NotStarted {
             Self::TooFewPrimaries { required, obtained } => pair(writer, 4, required, obtained),
             Self::StoreFailed => writer.u8(5),
             Self::Starting => writer.u8(6),
+            Self::ClockOff => writer.u8(7),
+            Self::DiskFull => writer.u8(8),
         }
     }
 
@@ -258,6 +260,8 @@ impl Part for NotStarted {
             },
             5 => Self::StoreFailed,
             6 => Self::Starting,
+            7 => Self::ClockOff,
+            8 => Self::DiskFull,
             code => return Err(reader.unknown_code("not started", code)),
         })
     }

@@ -7,7 +7,7 @@ use super::super::peer::{
 use super::{NAME_BYTES_MAX, Part, codes, kind, write_name};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use ringhold_core::boot::{Boot, Testimony};
-use ringhold_core::health::Reported;
+use ringhold_core::health::{DiskLevel, Reported};
 use ringhold_core::id::BootId;
 use ringhold_core::version::token::TOKEN_BYTES_MAX;
 
@@ -128,15 +128,21 @@ impl Part for Reported {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u32(self.queue_jobs);
         writer.u64(self.disk_latency_us);
+        self.disk.write(writer);
+        writer.u64(self.wall_us);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             queue_jobs: reader.u32("queue length")?,
             disk_latency_us: reader.u64("disk latency")?,
+            disk: Part::read(reader)?,
+            wall_us: reader.u64("wall clock")?,
         })
     }
 }
+
+codes!("disk level", DiskLevel { Ample = 1, Low = 2, Full = 3, Exhausted = 4 });
 
 impl Part for ObjectDigest {
     fn write(&self, writer: &mut Writer<'_>) {
@@ -171,4 +177,5 @@ codes!("refusal", Refusal {
     PlacementBehind = 7,
     OtherBasis = 8,
     Starting = 9,
+    DiskFull = 10,
 });

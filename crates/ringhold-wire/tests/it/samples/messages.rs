@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use ringhold_core::boot::{Boot, Testimony};
-use ringhold_core::health::Reported;
+use ringhold_core::health::{DiskLevel, Reported};
 use ringhold_core::id::{BootId, NodeId, OperationId};
 use ringhold_core::quorum::{
     Count, GetSpec, PutCounts, PutSpec, QuorumViolation, ReplicaKind, Requirement, Shortfall,
@@ -33,6 +33,8 @@ const DOT: Dot = Dot {
 pub(crate) const REPORTED: Reported = Reported {
     queue_jobs: 12,
     disk_latency_us: 34_567,
+    disk: DiskLevel::Low,
+    wall_us: 1_790_000_000_000_000,
 };
 const SHORTFALL: Shortfall = Shortfall {
     requirement: Requirement::PW,
@@ -229,6 +231,8 @@ pub(crate) fn put_errors() -> Vec<PutError> {
         }),
         PutError::NotStarted(NotStarted::StoreFailed),
         PutError::NotStarted(NotStarted::Starting),
+        PutError::NotStarted(NotStarted::ClockOff),
+        PutError::NotStarted(NotStarted::DiskFull),
         PutError::Unknown(Uncertain::QuorumNotMet(SHORTFALL)),
         PutError::Unknown(Uncertain::TimedOut),
         PutError::Unknown(Uncertain::Interrupted),
@@ -570,10 +574,12 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         explanation,
     });
     prop_oneof![
-        any::<(u32, u64)>().prop_map(|(queue_jobs, disk_latency_us)| {
+        any::<(u32, u64, u64)>().prop_map(|(queue_jobs, disk_latency_us, wall_us)| {
             Reply::Pong(Reported {
                 queue_jobs,
                 disk_latency_us,
+                disk: DiskLevel::Exhausted,
+                wall_us,
             })
         }),
         put.prop_map(|answer| Reply::Coordinated(Ok(answer))),
