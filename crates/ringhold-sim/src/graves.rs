@@ -135,7 +135,19 @@ impl Books {
                 version.hash = version.content.hash();
             }
         }
-        let mut past = self.past_of(object);
+        // Where one write wins, nothing is left out, and what is missing was replaced by those who had not seen it.
+        if self.rules.last_write_wins {
+            return Object::from_parts(object.context().clone(), versions).expect("the same dots");
+        }
+        let mut past = DotSet::default();
+        for version in &versions {
+            let write = operation_of(version.operation).and_then(|number| self.write(number));
+            // A dot may show itself for the first time here.
+            past.join(&write.map(|write| write.saw.clone()).unwrap_or_default());
+            self.dots
+                .number(version.dot)
+                .inspect(|number| past.insert(*number));
+        }
         let covered: Vec<DotNumber> = self.dots.covered(key, object.context()).collect();
         // The later first: what they had seen was not hidden but replaced.
         for number in covered.into_iter().rev() {

@@ -27,23 +27,27 @@ impl Object {
         shown
     }
 
-    /// Hides values that are over; returns how many. Beside others they are left out. Where nothing else lives, or only
-    /// one version is shown, they are shown as tombstones, or an older version would take their place.
+    /// Hides values that are over; returns how many. Beside a later version they are left out; where there is none, or
+    /// only one version is shown, they are shown as tombstones: an older version must not take their place, and
+    /// whoever writes next has to be told of the greatest timestamp (T5).
     pub fn hide(&mut self, shows_one: bool, is_over: impl Fn(&Version) -> bool) -> usize {
         let is_over = |version: &Version| !version.content.is_tombstone() && is_over(version);
-        let before = self.versions().len();
-        let lives = |version: &Version| !version.content.is_tombstone() && !is_over(version);
-        if !shows_one && self.versions().iter().any(lives) {
-            self.versions_mut().retain(|version| !is_over(version));
-            return before - self.versions().len();
+        let count = self.versions().iter().filter(|v| is_over(v)).count();
+        if count == 0 {
+            return 0;
         }
-        let over = self.versions_mut().iter_mut();
-        let over = over.filter(|version| is_over(version));
-        over.map(|version| {
+        let lives = |version: &&Version| !version.content.is_tombstone() && !is_over(version);
+        let living = self.versions().iter().filter(lives);
+        let latest = living.map(|version| version.timestamp).max();
+        if let Some(latest) = latest.filter(|_| !shows_one) {
+            self.versions_mut()
+                .retain(|version| !is_over(version) || version.timestamp > latest);
+        }
+        for version in self.versions_mut().iter_mut().filter(|v| is_over(v)) {
             version.content = Content::Tombstone;
             version.hash = version.content.hash();
-        })
-        .count()
+        }
+        count
     }
 
     /// What a new write replaces in a bucket that shows one version: what its writer had seen, and
