@@ -11,6 +11,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `scenarios` | the faults, one test each |
+//! | `split` | two sides that both write, and what is there afterwards |
 //! | `run` | one scenario from start to verdict |
 //! | `cluster` | five machines |
 //! | `namespace`, `disk_image`, `process` | their networks, disks and servers |
@@ -30,6 +31,7 @@ mod packets;
 mod process;
 mod run;
 mod scenarios;
+mod split;
 mod tools;
 mod watchdog;
 mod workload;

@@ -26,7 +26,7 @@ const SEED: &str = "RINGHOLD_HARNESS_SEED";
 const CLIENTS: usize = 6;
 const KEYS: std::ops::RangeInclusive<u64> = 20..=120;
 /// Far above what a scenario takes: for what hangs.
-const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 
 /// One loss looks like the next.
 const LOST_SHOWN_MAX: usize = 10;
@@ -119,18 +119,23 @@ impl Adversary<'_> {
 
 /// Runs a scenario, and panics if the store has broken a promise.
 pub(crate) fn run(scenario: &Scenario) {
+    alone(scenario.name, |seed| run_seed(scenario, seed));
+}
+
+/// Does something with a cluster of its own, on a thread of its own, while no other scenario runs.
+pub(crate) fn alone(name: &str, work: impl FnOnce(u64) + Send) {
     // A scenario that failed has taken down what was its own.
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let seed = match std::env::var(SEED) {
         Ok(text) => text.parse().expect("the seed is a number"),
         Err(_) => getrandom::u32().map_or(1, u64::from),
     };
-    println!("{}: {SEED}={seed}", scenario.name);
+    println!("{name}: {SEED}={seed}");
     // A thread that has entered a namespace stays there, so each scenario has its own.
     thread::scope(|scope| {
         let ran = thread::Builder::new()
-            .name(scenario.name.to_owned())
-            .spawn_scoped(scope, || run_seed(scenario, seed))
+            .name(name.to_owned())
+            .spawn_scoped(scope, || work(seed))
             .expect("there is room for a thread");
         if let Err(panic) = ran.join() {
             std::panic::resume_unwind(panic);

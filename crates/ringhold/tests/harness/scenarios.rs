@@ -256,7 +256,7 @@ fn the_network_falls_apart() {
     });
 }
 
-fn network_can_part(cluster: &Cluster) -> Result<(), Missing> {
+pub(crate) fn network_can_part(cluster: &Cluster) -> Result<(), Missing> {
     cluster.networks()?;
     // Only trying shows whether this kernel filters packets.
     network::close(cluster, &network::between(&[0], &[1]))?;
