@@ -86,15 +86,22 @@ impl Outstanding {
         }
     }
 
-    /// The exchanges that are left, partition by partition.
-    pub fn pairs(&self) -> impl Iterator<Item = (Partition, NodeId)> + '_ {
-        let pair = |(&partition, homes): (&Partition, &BTreeSet<NodeId>)| {
-            homes
-                .iter()
-                .map(move |home| (partition, *home))
-                .collect::<Vec<_>>()
-        };
-        self.homes.iter().flat_map(pair)
+    /// The exchanges that are left. First one of each partition, then the next one of each: whatever comes from one home
+    /// need not come from the others. Where a partition begins differs, so that no home has to send nearly everything.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(Partition, NodeId)> {
+        let mut pairs: Vec<(usize, Partition, NodeId)> = Vec::new();
+        for (partition, homes) in &self.homes {
+            let first = usize::try_from(partition.0).unwrap_or(0);
+            for (at, home) in homes.iter().enumerate() {
+                pairs.push(((first + at) % homes.len(), *partition, *home));
+            }
+        }
+        pairs.sort_unstable();
+        pairs
+            .into_iter()
+            .map(|(_, partition, home)| (partition, home))
+            .collect()
     }
 
     /// Partitions that are not known yet.
@@ -143,6 +150,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_partition_has_one_exchange_before_any_has_two() {
+        let homes: BTreeSet<NodeId> = [NodeId(8), NodeId(9)].into();
+        let outstanding = Outstanding::new((0..4).map(|number| (Partition(number), homes.clone())));
+        let pairs = outstanding.pairs();
+        let (first, second) = pairs.split_at(4);
+        assert!(first.iter().map(|(partition, _)| partition.0).eq(0..4));
+        assert!(second.iter().map(|(partition, _)| partition.0).eq(0..4));
+        let of_eight = first.iter().filter(|(_, home)| *home == NodeId(8)).count();
+        assert_eq!(of_eight, 2, "both send something");
+    }
+
     /// Of an earlier store of the node so many had to know before it took anything; of those who say that they never heard
     /// of the node one would be among them.
     #[test]
@@ -184,8 +203,7 @@ mod tests {
         outstanding.done(Partition(1), NodeId(3));
         assert_eq!(outstanding.take_settled(), [Partition(1)]);
         outstanding.without(NodeId(4));
-        let left: Vec<_> = outstanding.pairs().collect();
-        assert_eq!(left, [(Partition(2), NodeId(3))]);
+        assert_eq!(outstanding.pairs(), [(Partition(2), NodeId(3))]);
         outstanding.done(Partition(2), NodeId(3));
         assert_eq!(outstanding.take_settled(), [Partition(2)]);
         assert_eq!(outstanding.partitions(), 0);

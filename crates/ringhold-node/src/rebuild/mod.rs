@@ -312,11 +312,8 @@ async fn fill(node: &Arc<Node>) -> Result<(), Refusal> {
 
 /// One attempt at each exchange that is left, a few at a time. Whether any was done.
 async fn round(node: &Arc<Node>, outstanding: &mut Outstanding) -> bool {
-    let pairs: Vec<_> = outstanding
-        .pairs()
-        .filter(|(_, home)| node.is_reachable(*home))
-        .collect();
-    let mut left = pairs.into_iter();
+    let pairs = outstanding.pairs().into_iter();
+    let mut left = pairs.filter(|(_, home)| node.is_reachable(*home));
     let never = Deadline { at_us: u64::MAX };
     let mut exchanges = Gather::until(Arc::clone(&node.environment), never);
     let mut ask = |exchanges: &mut Gather<_, bool>| {

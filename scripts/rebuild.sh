@@ -1,0 +1,51 @@
+#!/bin/sh
+# How fast a node with an empty disk is filled, and what that does to clients.
+#
+# Three nodes, so each has every key. Puts KEYS values of BYTES bytes into them, empties the disk of node3 and starts it again,
+# with a steady open-loop load on the other two meanwhile (none if RATE is 0).
+#
+#   scripts/rebuild.sh [KEYS] [BYTES] [RATE_PER_SECOND]
+#
+# RINGHOLD names the binary (default target/release/ringhold). RINGHOLD_BACKGROUND_CONTROLLER=off gives the work in the background
+# all it asks for.
+set -eu
+keys=${1:-200000}
+bytes=${2:-100}
+rate=${3:-0}
+ringhold=${RINGHOLD:-target/release/ringhold}
+dir=$(mktemp -d)
+
+"$ringhold" dev --nodes 3 --base-port 0 --dir "$dir" >"$dir/dev.log" 2>&1 &
+dev=$!
+trap 'kill $dev 2>/dev/null; wait $dev 2>/dev/null; rm -rf "$dir"' EXIT
+until [ -f "$dir/cluster.json" ]; do
+    kill -0 $dev || { cat "$dir/dev.log"; exit 1; }
+done
+
+# A member of one node in cluster.json.
+of() {
+    tr -d '\n ' <"$dir/cluster.json" | tr '{' '\n' | grep "\"name\":\"$1\"" | tr ',}' '\n\n' |
+        sed -n "s/^\"$2\":\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p"
+}
+url() { of "$1" http | sed 's,^http://,,; s,^,http://,'; }
+metric() { curl -s "$(url node3)/metrics" | sed -n "s/^$1 //p"; }
+load() {
+    echo "== $1"
+    "$ringhold" bench --at "$(url node1),$(url node2)" --rate "$rate" --duration 15s --keys "$keys" --connections 32 \
+        --value-bytes "$bytes" --with-context false
+}
+
+"$ringhold" bench --at "$(url node1),$(url node2)" --workload put --prefill --keys "$keys" --value-bytes "$bytes" \
+    --with-context false --operations 1 >/dev/null
+[ "$rate" = 0 ] || load "no rebuild"
+kill -9 "$(of node3 pid)"
+rm -rf "$(of node3 data_dir)"
+"$ringhold" dev restart node3 --dir "$dir"
+[ "$rate" = 0 ] || load "rebuilding" &
+began=$(date +%s%N)
+while "$ringhold" cluster rebuild --at "$(url node3)" | grep -q "node3  rebuilding"; do :; done
+ended=$(date +%s%N)
+objects=$(metric ringhold_objects_rebuilt_total)
+ms=$(((ended - began) / 1000000))
+wait $! 2>/dev/null || true
+echo "== rebuilt: $objects objects of $bytes bytes in $ms ms: $((objects * 1000 / (ms + 1))) a second"
