@@ -402,7 +402,7 @@ fn background_of(plan: &Plan) -> Settings {
 fn reaping_of(plan: &Plan) -> Reaping {
     Reaping {
         grace_us: GRACE_US,
-        settle_us: 14_000_000,
+        settle_us: 24_000_000,
         pause_us: if plan.reaping { 20_000 } else { 0 },
     }
 }
