@@ -446,6 +446,7 @@ impl Plan {
             FaultClass::StoppedClock,
         ];
         self.faults.retain(|fault| !excluded.contains(fault));
+        self.astray = None;
         self.expiry = random.chance(400_000);
         if is_about_it {
             self.operations.insert(OperationClass::Deletes);

@@ -10,6 +10,7 @@
 //! started has been quiet since its start and no longer. And nobody says yes soon after having stood still: a process that
 //! was stopped in the middle of a repair has an old object in its hands, and is about to send it.
 
+use crate::clock_guard::ClockState;
 use crate::env::Environment;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
@@ -157,7 +158,9 @@ impl Node {
             .homecomings
             .went_on(settle_us, self.environment.now_us());
         let entries = request.entries.iter();
-        let may_go = entries.map(|entry| went_on && self.reapable(entry).is_some());
+        // A clock that is wrong can't tell how old anything is (T26).
+        let knows_time = self.clock() == ClockState::Trusted;
+        let may_go = entries.map(|entry| went_on && knows_time && self.reapable(entry).is_some());
         let answers = may_go.collect();
         self.replica.settle(self.start_of(partition)).await?;
         Ok(answers)
