@@ -113,7 +113,7 @@ pub enum Variant {
     ReapsWithPrimaryDown,
     /// A member that can't be reached is taken to have nothing (T11).
     ReapsWithAbsentMember,
-    /// What is removed is whatever is there by then (T11).
+    /// What passed the first look is removed later, whatever is there by then (T11).
     ReapsUnconditionally,
     /// A tombstone goes however young it is (T11).
     ReapsBeforeGrace,

@@ -214,7 +214,11 @@ impl Node {
             Arc::clone(&metrics),
             tuning.background,
         );
-        let homecomings = Homecomings::since_start(ring.partition_count(), &*environment);
+        let homecomings = Homecomings::since_start(
+            ring.partition_count(),
+            &*environment,
+            tuning.reaping.settle_us,
+        );
         let node = Arc::new(Self {
             id,
             ring,

@@ -164,12 +164,10 @@ impl Campaign {
                 summary.failures.push(self.failure(seed, violation));
             }
         }
-        if self.profile == Profile::All
-            && self.changes == Changes::default()
-            && summary.runs >= RUNS_FOR_RARE_EVENTS
-        {
+        if self.changes == Changes::default() && summary.runs >= RUNS_FOR_RARE_EVENTS {
             let never = |event: &&Rare| summary.rare.get(*event).is_none_or(|count| *count == 0);
-            summary.missing = Rare::ALL.iter().filter(never).copied().collect();
+            let due = Rare::ALL.iter().filter(|event| event.is_due(self.profile));
+            summary.missing = due.filter(never).copied().collect();
         }
         summary
     }

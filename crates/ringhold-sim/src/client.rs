@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ATTEMPTS_MAX: u32 = 3;
 
 /// How long a key is in use at a time, in runs that are about reaping. It rests for twice as long.
-const PHASE_US: u64 = 25_000_000;
+const PHASE_US: u64 = 40_000_000;
 
 /// What a client keeps of a read.
 #[derive(Clone)]

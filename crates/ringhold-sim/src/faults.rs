@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// How long a fault that lasts does so, about, in microseconds.
 const LASTS_US: u64 = 2_500_000;
 /// The same where members have to be away for longer than tombstones are kept.
-const AWAY_US: u64 = 30_000_000;
+const AWAY_US: u64 = 70_000_000;
 /// Enough for closing a store, on most disks.
 const CLOSING_US: u64 = 100_000;
 

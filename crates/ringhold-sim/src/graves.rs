@@ -16,7 +16,7 @@ use ringhold_core::version::{Content, Object, Timestamp, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// No wall clock is off by more in a run that reaps.
-pub const SKEW_US: u64 = 5_000_000;
+pub const SKEW_US: u64 = 20_000_000;
 
 /// Until when a value is shown, by a wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -446,12 +446,13 @@ impl Plan {
             FaultClass::StoppedClock,
         ];
         self.faults.retain(|fault| !excluded.contains(fault));
+        self.astray = None;
         self.expiry = random.chance(400_000);
         if is_about_it {
             self.operations.insert(OperationClass::Deletes);
             self.anti_entropy = random.chance(800_000);
             self.keys = *random.pick(&[3, 6, 12]);
-            self.load_us = random.between(90_000_000, 160_000_000);
+            self.load_us = random.between(130_000_000, 200_000_000);
             self.think_us = *random.pick(&[100_000, 300_000]);
             self.calm_us = *random.pick(&[1_000_000, 3_000_000, 8_000_000]);
         }

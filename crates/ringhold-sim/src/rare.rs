@@ -4,6 +4,7 @@
 //! the workload or of a timeout puts it out of reach. So the branches that matter are counted, and a
 //! campaign in which one of them never fires fails.
 
+use crate::plan::Profile;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +19,19 @@ macro_rules! rare_events {
         impl Rare {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Whether a large campaign of this profile has to meet it.
+            #[must_use]
+            pub fn is_due(self, profile: Profile) -> bool {
+                match self {
+                    Self::TombstoneReaped
+                    | Self::ReapingObstructed
+                    | Self::ReapingMetStray
+                    | Self::RecreatedAfterReaping
+                    | Self::VersionExpired => profile == Profile::Reaping,
+                    _ => profile == Profile::All,
+                }
+            }
 
             fn words(self) -> &'static str {
                 match self {

@@ -54,6 +54,7 @@ pub use view::{Obstacle, ReapingView};
 use crate::env::Environment;
 use crate::node::Node;
 use proof::Pending;
+use ringhold_core::health::admission::Work;
 use ringhold_core::ring::Partition;
 use ringhold_wire::message::peer::LeafEntry;
 use std::collections::VecDeque;
@@ -108,7 +109,9 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pau
         if node.store().poisoned().is_some() {
             return;
         }
+        let turn = node.background.turn(Work::Reaping).await;
         step(&node, &mut walk, &mut waiting).await;
+        drop(turn);
     }
 }
 

@@ -49,18 +49,26 @@ impl Pending {
 
     /// Looks again, and has removed what passes.
     pub(super) async fn finish(self, node: &Arc<Node>) {
-        let Some(Candidates { partition, entries }) = looked_at(node, self.candidates).await else {
-            return;
-        };
-        let homes = node.homes_of_partition(partition);
-        for entries in entries.chunks(KEYS_MAX) {
-            let request = Request::Reap(ReapRequest {
-                partition: partition.0,
-                entries: entries.to_vec(),
-            });
-            // Whoever does not hear of it keeps what it has, and brings it back.
-            answers(node, &homes, &request, |_, _| {}).await;
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::ReapsUnconditionally) {
+            return remove(node, self.candidates).await;
         }
+        if let Some(proven) = looked_at(node, self.candidates).await {
+            remove(node, proven).await;
+        }
+    }
+}
+
+/// Has every primary remove what it still has as it was proven.
+async fn remove(node: &Arc<Node>, Candidates { partition, entries }: Candidates) {
+    let homes = node.homes_of_partition(partition);
+    for entries in entries.chunks(KEYS_MAX) {
+        let request = Request::Reap(ReapRequest {
+            partition: partition.0,
+            entries: entries.to_vec(),
+        });
+        // Whoever does not hear of it keeps what it has, and brings it back.
+        answers(node, &homes, &request, |_, _| {}).await;
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 const WATCH_US: u64 = 100_000;
 
 /// How long the dead are kept in a run that reaps.
-pub(crate) const GRACE_US: u64 = 12_000_000;
+pub(crate) const GRACE_US: u64 = 30_000_000;
 /// How long the replicas of a put are waited for in such a run.
 const PUT_TAIL_US: u64 = 4_000_000;
 
@@ -402,7 +402,7 @@ fn background_of(plan: &Plan) -> Settings {
 fn reaping_of(plan: &Plan) -> Reaping {
     Reaping {
         grace_us: GRACE_US,
-        settle_us: 14_000_000,
+        settle_us: 18_000_000,
         pause_us: if plan.reaping { 20_000 } else { 0 },
     }
 }

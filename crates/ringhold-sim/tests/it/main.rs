@@ -7,4 +7,5 @@ mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;
 mod limits;
+mod reaping;
 mod scenario;

@@ -73,6 +73,17 @@ pub(crate) fn send_put(cluster: &Cluster, node: usize, operation: usize) -> Outc
 
 /// Sends a blind put of this content.
 pub(crate) fn send(cluster: &Cluster, node: usize, operation: usize, content: Content) -> Outcome {
+    send_write(cluster, node, operation, content, Bytes::new())
+}
+
+/// Sends a write with a sealed context.
+pub(crate) fn send_write(
+    cluster: &Cluster,
+    node: usize,
+    operation: usize,
+    content: Content,
+    context: Bytes,
+) -> Outcome {
     let request = PutRequest {
         name: name(),
         seen: ContextToken::default(),
@@ -83,10 +94,11 @@ pub(crate) fn send(cluster: &Cluster, node: usize, operation: usize, content: Co
         return_object: false,
         explain: false,
     };
-    let request = Request::Put(ClientPut {
-        request,
-        context: Bytes::new(),
-    });
+    ask(cluster, node, Request::Put(ClientPut { request, context }))
+}
+
+/// Sends a request to a node, as a client.
+pub(crate) fn ask(cluster: &Cluster, node: usize, request: Request) -> Outcome {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + 1_000_000;
     let call = cluster.network().call(3, node, &request, until_us, 0);
