@@ -14,6 +14,7 @@ pub(crate) fn render(node: &Node) -> String {
     requests(&mut page, node);
     replication(&mut page, node);
     anti_entropy(&mut page, node);
+    rebuilding(&mut page, node);
     background(&mut page, node);
     reaping(&mut page, node);
     machine(&mut page, node);
@@ -118,21 +119,6 @@ fn replication(page: &mut Page, node: &Node) {
             metrics.stand_ins.count(),
         ),
         (
-            "ringhold_reads_in_doubt_total",
-            "Questions of coordinators that this store could not answer, because it may have lost the key.",
-            metrics.reads_in_doubt.count(),
-        ),
-        (
-            "ringhold_objects_rebuilt_total",
-            "Objects that this process took over to make up for what its store had lost.",
-            node.objects_rebuilt(),
-        ),
-        (
-            "ringhold_stores_rebuilt_total",
-            "1 if this process made up for what its store had lost.",
-            metrics.stores_rebuilt.count(),
-        ),
-        (
             "ringhold_operations_repeated_total",
             "Retries that were given the dot of their first try.",
             metrics.operations_repeated.count(),
@@ -160,28 +146,6 @@ fn replication(page: &mut Page, node: &Node) {
     ];
     for (name, help, count) in rows {
         page.counter(name, help, count);
-    }
-    let in_doubt = node
-        .rebuild_progress()
-        .map_or(0, |progress| progress.partitions_in_doubt as u64);
-    page.head(
-        "ringhold_partitions_in_doubt",
-        "gauge",
-        "Partitions whose keys this node may have lost and is fetching from the others.",
-    );
-    page.value("ringhold_partitions_in_doubt", "", in_doubt);
-    page.head(
-        "ringhold_exchange_bytes_total",
-        "counter",
-        "Encoded requests of comparisons that this node began, and the replies to them.",
-    );
-    let directions = [
-        ("sent", &metrics.exchange_bytes_sent),
-        ("received", &metrics.exchange_bytes_received),
-    ];
-    for (direction, bytes) in directions {
-        let labels = format!("direction=\"{direction}\"");
-        page.value("ringhold_exchange_bytes_total", &labels, bytes.count());
     }
     let (rows, bytes) = node.hints_kept();
     page.head(
@@ -238,6 +202,53 @@ fn anti_entropy(page: &mut Page, node: &Node) {
     for (name, help, count) in rows {
         page.counter(name, help, count);
     }
+    page.head(
+        "ringhold_exchange_bytes_total",
+        "counter",
+        "Encoded requests of comparisons that this node began, and the replies to them.",
+    );
+    let directions = [
+        ("sent", &metrics.exchange_bytes_sent),
+        ("received", &metrics.exchange_bytes_received),
+    ];
+    for (direction, bytes) in directions {
+        let labels = format!("direction=\"{direction}\"");
+        page.value("ringhold_exchange_bytes_total", &labels, bytes.count());
+    }
+}
+
+/// What its store may have lost, and makes up for.
+fn rebuilding(page: &mut Page, node: &Node) {
+    let metrics = node.metrics();
+    let rows = [
+        (
+            "ringhold_reads_in_doubt_total",
+            "Questions of coordinators that this store could not answer, because it may have lost the key.",
+            metrics.reads_in_doubt.count(),
+        ),
+        (
+            "ringhold_objects_rebuilt_total",
+            "Objects that this process took over to make up for what its store had lost.",
+            node.objects_rebuilt(),
+        ),
+        (
+            "ringhold_stores_rebuilt_total",
+            "1 if this process made up for what its store had lost.",
+            metrics.stores_rebuilt.count(),
+        ),
+    ];
+    for (name, help, count) in rows {
+        page.counter(name, help, count);
+    }
+    let in_doubt = node
+        .rebuild_progress()
+        .map_or(0, |progress| progress.partitions_in_doubt as u64);
+    page.head(
+        "ringhold_partitions_in_doubt",
+        "gauge",
+        "Partitions whose keys this node may have lost and is fetching from the others.",
+    );
+    page.value("ringhold_partitions_in_doubt", "", in_doubt);
 }
 
 /// Its clock and its disk.
