@@ -20,7 +20,7 @@ fn delete(cluster: &Cluster, node: usize, operation: usize) {
         options: GetOptions::default(),
         explain: false,
     };
-    let read = ask(cluster, node, Request::Get(get));
+    let read = ask(cluster, node, &Request::Get(get));
     pass(cluster, 1_000_000);
     let reply = read.lock().expect("nobody panics with it").take();
     let Some(Ok(Reply::Got(Ok(got)))) = reply else {

@@ -94,14 +94,14 @@ pub(crate) fn send_write(
         return_object: false,
         explain: false,
     };
-    ask(cluster, node, Request::Put(ClientPut { request, context }))
+    ask(cluster, node, &Request::Put(ClientPut { request, context }))
 }
 
 /// Sends a request to a node, as a client.
-pub(crate) fn ask(cluster: &Cluster, node: usize, request: Request) -> Outcome {
+pub(crate) fn ask(cluster: &Cluster, node: usize, request: &Request) -> Outcome {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + 1_000_000;
-    let call = cluster.network().call(3, node, &request, until_us, 0);
+    let call = cluster.network().call(3, node, request, until_us, 0);
     let call = call.expect("a client's way is always open");
     let outcome = Outcome::default();
     let slot = Arc::clone(&outcome);
