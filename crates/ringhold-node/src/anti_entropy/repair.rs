@@ -9,7 +9,7 @@
 //! Pairs of one partition go one after the other: after (a, b) and (a, c), a has all that anybody had, and (b, c)
 //! ends with b and c having it too.
 
-use super::count::{NotCounted, all_leaves};
+use super::count::{Counted, NotCounted, all_leaves};
 use super::look::{Look, Place};
 use crate::env::Deadline;
 use crate::node::Node;
@@ -69,8 +69,8 @@ impl Repaired {
             failed: 0,
             bytes_sent: 0,
             bytes_received: 0,
-            sums_set_right: counted().map(|counted| counted.wrong_sums()).sum(),
-            unreadable: counted().map(|counted| counted.unreadable()).sum(),
+            sums_set_right: counted().map(Counted::wrong_sums).sum(),
+            unreadable: counted().map(Counted::unreadable).sum(),
             left_out: left_out.collect(),
         }
     }
