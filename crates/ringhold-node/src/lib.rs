@@ -8,6 +8,7 @@ mod admission;
 mod answer;
 mod anti_entropy;
 mod background;
+mod backup;
 mod checkpoint;
 mod clock_guard;
 mod coordinator;
@@ -36,6 +37,7 @@ pub mod trees;
 pub use anti_entropy::{
     Agreement, Holds, NotCounted, Pace, RepairEvent, Repaired, Verdict, VerifyEvent,
 };
+pub use backup::{BackupFailed, Insisting, RestoreRefused, Restored};
 pub use clock_guard::ClockState;
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};

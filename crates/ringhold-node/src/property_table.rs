@@ -107,7 +107,7 @@ impl PropertyTable {
     }
 
     /// Everything that buckets have set, for a member that connects.
-    fn changes(&self) -> Vec<BucketProperties> {
+    pub(crate) fn changes(&self) -> Vec<BucketProperties> {
         self.snapshot()
             .values()
             .map(|entry| entry.change.clone())

@@ -7,7 +7,8 @@ use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{ClockState, Node};
+use ringhold_node::{ClockState, Insisting, Node, RestoreRefused};
+use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
@@ -103,6 +104,15 @@ impl Door for NodeDoor {
 
     fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {
         jobs::start(&self.node, job)
+    }
+
+    async fn restore(
+        &self,
+        head: Head,
+        block: Block,
+        insisting: Insisting,
+    ) -> Result<serde_json::Value, RestoreRefused> {
+        jobs::restore(&self.node, head, block, insisting).await
     }
 
     /// The doors open last, so whoever can ask is asking a node that has recovered.

@@ -5,7 +5,8 @@ use ringhold_node::env::{BoxFuture, Environment};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) struct TokioEnvironment {
+/// Where a node lives that runs on tokio.
+pub struct TokioEnvironment {
     runtime: tokio::runtime::Handle,
     started: Instant,
     data_dir: PathBuf,
@@ -13,7 +14,8 @@ pub(crate) struct TokioEnvironment {
 
 impl TokioEnvironment {
     /// For a node that keeps everything in this directory.
-    pub(crate) fn new(runtime: tokio::runtime::Handle, data_dir: PathBuf) -> Self {
+    #[must_use]
+    pub fn new(runtime: tokio::runtime::Handle, data_dir: PathBuf) -> Self {
         Self {
             runtime,
             started: Instant::now(),

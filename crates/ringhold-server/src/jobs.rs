@@ -6,7 +6,11 @@ use crate::http::door::{Job, JobRefused};
 use crate::status::node_name;
 use bytes::Bytes;
 use ringhold_core::ring::Partition;
-use ringhold_node::{Agreement, Node, RepairEvent, Repaired, Verdict, VerifyEvent};
+use ringhold_node::{
+    Agreement, Insisting, Node, RepairEvent, Repaired, RestoreRefused, Restored, Verdict,
+    VerifyEvent,
+};
+use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::ObjectName;
 use serde_json::{Value, json};
 use std::pin::pin;
@@ -34,8 +38,42 @@ pub(crate) fn start(node: &Arc<Node>, job: Job) -> Result<mpsc::Receiver<Bytes>,
             let repair = repair(running, partitions, Lines(lines));
             node.environment().spawn(Box::pin(repair));
         }
+        Job::Backup => {
+            node.environment().spawn(Box::pin(async move {
+                match running.backup(&lines).await {
+                    Ok(end) => tracing::info!(?end, "a backup was given out"),
+                    Err(error) => tracing::warn!(%error, "a backup was broken off"),
+                }
+            }));
+        }
     }
     Ok(reader)
+}
+
+/// Merges a block of a backup.
+pub(crate) async fn restore(
+    node: &Arc<Node>,
+    head: Head,
+    block: Block,
+    insisting: Insisting,
+) -> Result<Value, RestoreRefused> {
+    node.may_restore(&head, insisting)?;
+    Ok(match block {
+        Block::Objects(objects) => {
+            let Restored {
+                whole,
+                partly,
+                failed,
+            } = node.restore(objects).await;
+            json!({ "whole": whole, "partly": partly, "failed": failed })
+        }
+        Block::Properties(buckets) => {
+            let missing = node.restore_properties(buckets).await;
+            json!({ "members_without_properties": missing })
+        }
+        // They hold nothing to be merged.
+        Block::Head(_) | Block::End(_) => json!({}),
+    })
 }
 
 /// The one that is asked for, or all.

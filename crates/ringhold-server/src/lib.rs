@@ -17,6 +17,7 @@ mod startup;
 mod status;
 
 pub use data_dir::DataDirError;
+pub use environment::TokioEnvironment;
 pub use startup::ServeError;
 
 use config::Config;

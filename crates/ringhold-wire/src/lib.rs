@@ -15,6 +15,7 @@
 //! | [`message`] | requests and answers between nodes, and of native clients |
 //! | [`frame`] | how messages share one connection |
 //! | [`handshake`] | the first frame each way |
+//! | [`backup`] | the objects of one store, in a file |
 //! | [`fuzzing`] | what holds for any bytes whatever, for tests and fuzzers |
 
 #![deny(
@@ -23,6 +24,7 @@
     clippy::cast_possible_wrap
 )]
 
+pub mod backup;
 pub mod bytes_io;
 pub mod frame;
 pub mod fuzzing;

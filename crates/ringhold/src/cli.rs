@@ -53,6 +53,10 @@ pub(crate) enum Command {
     /// Found a cluster; who is up, who owns what, where a key lives.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Write what running nodes hold into files.
+    Backup(BackupArgs),
+    /// Merge backups into a running cluster.
+    Restore(RestoreArgs),
     /// Look at a node's settings without starting it.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -207,6 +211,31 @@ pub(crate) struct PartitionArgs {
     /// This one alone, counted from 0 [default: all].
     #[arg(long, value_name = "NUMBER")]
     pub(crate) partition: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) nodes: NodesArgs,
+    /// The file; or a directory, for a file named after each node. Made where it is missing.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// A backup, or a directory of them.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: PathBuf,
+    /// The HTTP listener of a node that brings the objects to their homes.
+    #[arg(long, value_name = "URL", default_value = AT_DEFAULT, env = "RINGHOLD_AT")]
+    pub(crate) at: String,
+    /// Also if it is a backup of another cluster: keys that both have keep the versions of both.
+    #[arg(long)]
+    pub(crate) into_other_cluster: bool,
+    /// Also if it is so old that deletes after it may have been forgotten: what they deleted comes back.
+    #[arg(long)]
+    pub(crate) older_than_grace: bool,
 }
 
 /// Which nodes are asked.

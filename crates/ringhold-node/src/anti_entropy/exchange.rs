@@ -55,22 +55,32 @@ impl Exchange {
     }
 
     /// Mends what differs in two looks. Ends early where the peer does not answer: the next turn comes.
-    pub(super) async fn run(&self, settle_us: u64) {
+    pub(super) async fn run(&self, settle_us: u64) -> Mended {
         let turn = self.node.background.turn(Work::Repair).await;
-        let Some(first) = self.differing_leaves().await else {
-            return;
-        };
+        let first = self.differing_leaves().await;
         drop(turn);
-        self.node.metrics.exchanges.add(1);
+        if first.is_some() {
+            self.node.metrics.exchanges.add(1);
+        }
+        let first = first.unwrap_or_default();
         if first.is_empty() {
-            return;
+            return self.costs_of(Mended::default());
         }
         let environment = &self.node.environment;
         let settled_us = environment.now_us().saturating_add(settle_us);
         environment.sleep_until(settled_us).await;
         let leaves: Vec<u16> = first.iter().copied().map(number_of).collect();
         let never = Deadline { at_us: u64::MAX };
-        self.mend_what_differs(&leaves, never).await;
+        self.mend_what_differs(&leaves, never).await
+    }
+
+    /// With the bytes that everything so far has cost.
+    fn costs_of(&self, mended: Mended) -> Mended {
+        Mended {
+            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
+            bytes_received: self.bytes_received.load(Ordering::Relaxed),
+            ..mended
+        }
     }
 
     /// The leaves in which the two differ at this moment; none if the peer does not answer.
@@ -125,9 +135,7 @@ impl Exchange {
             });
             mended.leaves = u16::try_from(all_done).expect("a tree has 1,024 leaves");
         }
-        mended.bytes_sent = self.bytes_sent.load(Ordering::Relaxed);
-        mended.bytes_received = self.bytes_received.load(Ordering::Relaxed);
-        mended
+        self.costs_of(mended)
     }
 
     /// Brings each end what the other has of the keys that differ; how many leaves are done.

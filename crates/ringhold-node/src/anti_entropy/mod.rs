@@ -30,6 +30,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
+use ringhold_wire::message::peer::Mended;
 use std::sync::{Arc, Weak};
 use tokio::sync::Semaphore;
 
@@ -95,11 +96,22 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pac
             return;
         };
         environment.spawn(Box::pin(async move {
-            Exchange::new(&node, partition, peer)
-                .run(pace.settle_us)
-                .await;
+            node.exchange(partition, peer, pace.settle_us).await;
             drop(permit);
         }));
+    }
+}
+
+impl Node {
+    /// Compares a partition with another home of it, now, and mends what differs again after so many microseconds. Tells
+    /// what that took.
+    pub async fn exchange(
+        self: &Arc<Self>,
+        partition: Partition,
+        peer: NodeId,
+        settle_us: u64,
+    ) -> Mended {
+        Exchange::new(self, partition, peer).run(settle_us).await
     }
 }
 

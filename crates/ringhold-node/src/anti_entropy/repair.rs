@@ -173,7 +173,25 @@ impl Node {
                 }
             }
         }
+        self.settle_doubts(look, &mut repaired).await;
         repaired
+    }
+
+    /// What took the place of a record that could not be read has left its leaf in doubt, because nobody knows what it
+    /// had added to the sum: such leaves are counted once more.
+    async fn settle_doubts(self: &Arc<Self>, look: &Look, repaired: &mut Repaired) {
+        for (home, counted) in &look.primaries {
+            let faults = counted.iter().flat_map(|counted| counted.faults.values());
+            let unreadable = faults.filter(|fault| fault.unreadable > 0);
+            let leaves: Vec<u16> = unreadable.map(|fault| fault.leaf).collect();
+            if leaves.is_empty() {
+                continue;
+            }
+            let partition = look.place.partition;
+            if let Err(reason) = self.count_at(*home, partition, &leaves, true).await {
+                repaired.leave_out(*home, reason);
+            }
+        }
     }
 
     /// Has one primary exchange with another, in as many requests as it takes. Who did not answer, if somebody did not.

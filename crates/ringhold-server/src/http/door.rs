@@ -11,6 +11,8 @@ use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
+use ringhold_node::{Insisting, RestoreRefused};
+use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
@@ -26,6 +28,8 @@ pub enum Job {
     Verify { partition: Option<u32> },
     /// Make the primaries of a partition equal, or of all.
     Repair { partition: Option<u32> },
+    /// Give out a backup of this node's store, in blocks instead of lines.
+    Backup,
 }
 
 /// Why a job was not started.
@@ -112,6 +116,14 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// # Errors
     /// Nothing was started.
     fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused>;
+
+    /// Merges a block of a backup into the objects' homes.
+    fn restore(
+        &self,
+        head: Head,
+        block: Block,
+        insisting: Insisting,
+    ) -> impl Future<Output = Result<serde_json::Value, RestoreRefused>> + Send;
 
     /// Whether the ring is loaded, the store recovered and every listener up.
     ///

@@ -34,7 +34,11 @@ const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 pub(super) enum JobName {
     Verify,
     Repair,
+    Backup,
 }
+
+/// See `ringhold_wire::backup`.
+const BLOCKS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Starts a job; its answer follows it.
 pub(super) fn start(
@@ -51,6 +55,7 @@ pub(super) fn start(
     let job = match name {
         JobName::Verify => Job::Verify { partition },
         JobName::Repair => Job::Repair { partition },
+        JobName::Backup => Job::Backup,
     };
     let lines = door.start(job).map_err(|refused| match refused {
         JobRefused::NoSuchPartition { .. } => {
@@ -62,7 +67,11 @@ pub(super) fn start(
         _permit: permit,
         working: None,
     }));
-    answer.headers_mut().insert(CONTENT_TYPE, LINES);
+    let content_type = match name {
+        JobName::Verify | JobName::Repair => LINES,
+        JobName::Backup => BLOCKS,
+    };
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(answer)
 }
 

@@ -38,6 +38,7 @@ mod patience;
 mod problem;
 mod props;
 mod render;
+mod restore;
 mod route;
 mod service;
 mod store;
@@ -258,6 +259,7 @@ impl<D: Door> Edge<D> {
             Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
             Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
             Route::Properties(bucket) => props::serve(door, &bucket, parts, body, &self.room).await,
+            Route::Restore => restore::serve(door, parts, body, &self.room).await,
             Route::Root => service::root(parts),
             Route::Ping => Ok(service::ping()),
             Route::Live => Ok(service::live()),

@@ -11,6 +11,7 @@
 
 use super::text::unescape;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
+use ringhold_node::Insisting;
 use std::fmt;
 
 /// The parameters of one request.
@@ -97,6 +98,16 @@ pub(super) fn partition(query: Option<&str>) -> Result<Option<u32>, BadOption> {
     let text = parameters.find("partition");
     text.map(|text| text.parse().map_err(|_| BadOption::Partition))
         .transpose()
+}
+
+/// What an operator insists on who restores a backup.
+pub(super) fn insisting(query: Option<&str>) -> Result<Insisting, BadOption> {
+    let parameters = Parameters::split(query.unwrap_or_default())?;
+    let flag = |name| Ok::<bool, BadOption>(parameters.boolean(name)?.unwrap_or(false));
+    Ok(Insisting {
+        into_other_cluster: flag("into_other_cluster")?,
+        older_than_grace: flag("older_than_grace")?,
+    })
 }
 
 impl Options {

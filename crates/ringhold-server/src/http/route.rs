@@ -81,6 +81,7 @@ pub(super) enum Route {
     /// Rebuilding goes on without the member of this name.
     RebuildWithout(String),
     Job(JobName),
+    Restore,
     Object {
         bucket: BucketName,
         key: Bytes,
@@ -102,7 +103,7 @@ impl Route {
             Self::Explain(_) => "explain",
             Self::Status | Self::Ring => "status",
             Self::RebuildWithout(_) => "administration",
-            Self::Job(_) => "job",
+            Self::Job(_) | Self::Restore => "job",
             Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
         }
     }
@@ -182,6 +183,8 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
         }
         ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
         ["ringhold", "v1", "repair"] => (Route::Job(JobName::Repair), JOB),
+        ["ringhold", "v1", "backup"] => (Route::Job(JobName::Backup), JOB),
+        ["ringhold", "v1", "restore"] => (Route::Restore, JOB),
         ["ringhold", "v1", "explain", "buckets", b, "keys", k] => {
             (names.explain(None, b, k)?, READ)
         }

@@ -11,7 +11,9 @@ use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
+use ringhold_node::{Insisting, RestoreRefused};
 use ringhold_server::http::{Door, Job, JobRefused};
+use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest,
@@ -291,7 +293,10 @@ impl Door for FakeDoor {
     }
 
     fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {
-        let (Job::Verify { partition } | Job::Repair { partition }) = job;
+        let partition = match job {
+            Job::Verify { partition } | Job::Repair { partition } => partition,
+            Job::Backup => None,
+        };
         if let Some(partition @ 64..) = partition {
             let count = 64;
             return Err(JobRefused::NoSuchPartition { partition, count });
@@ -301,6 +306,15 @@ impl Door for FakeDoor {
             lines.try_send(line.into()).expect("there is room for two");
         }
         Ok(reader)
+    }
+
+    async fn restore(
+        &self,
+        _: Head,
+        _: Block,
+        _: Insisting,
+    ) -> Result<serde_json::Value, RestoreRefused> {
+        Ok(json!({}))
     }
 
     fn ready(&self) -> Result<(), String> {

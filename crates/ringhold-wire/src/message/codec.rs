@@ -26,7 +26,7 @@ use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
 
 /// A type that is part of a message.
-pub(super) trait Part: Sized {
+pub(crate) trait Part: Sized {
     fn write(&self, writer: &mut Writer<'_>);
 
     /// # Errors

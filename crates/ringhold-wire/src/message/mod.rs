@@ -6,7 +6,7 @@
 //! An answer to a put never says "failed" once a dot may have left the node (T6): it is done,
 //! it provably did not start, it is unknown, or it was rejected with a reason.
 
-mod codec;
+pub(crate) mod codec;
 pub mod explain;
 pub mod peer;
 

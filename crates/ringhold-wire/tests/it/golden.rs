@@ -4,6 +4,7 @@
 //! With `RINGHOLD_BLESS=1` in the environment the files are rewritten; whoever does that to a
 //! format that was released has made a new version of it.
 
+use crate::backups;
 use crate::samples::{self, messages, rings};
 use bytes::{Bytes, BytesMut};
 use ringhold_wire::frame::{self, Frame, FrameDecoder};
@@ -94,6 +95,19 @@ fn object_and_record() {
     for bytes in check("record.hex", &entries) {
         assert_eq!(Record::decode(bytes), Ok(samples::record()));
     }
+}
+
+#[test]
+fn backup() {
+    let blocks = backups::blocks();
+    let labels = ["head", "properties", "objects", "more objects", "end"];
+    let entries = labels.map(str::to_owned).into_iter();
+    let golden = check(
+        "backup.hex",
+        &entries.zip(backups::written(&blocks)).collect(),
+    );
+    let read = backups::read(&golden.concat(), 4_096).expect("a backup of this release");
+    assert_eq!(read.0, blocks);
 }
 
 #[test]

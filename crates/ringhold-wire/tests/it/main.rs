@@ -1,6 +1,7 @@
 //! Every format: its golden files, its round trip, and what it does with bytes that are not its
 //! own.
 
+mod backups;
 mod frames;
 mod golden;
 mod handshakes;

@@ -3,6 +3,7 @@
 //! A command takes its arguments and the format, prints its result, and returns how it ended.
 //! Those that talk to the network run on a small runtime of their own; `serve` brings its own.
 
+mod backup;
 mod bench;
 mod cluster;
 mod config;
@@ -18,6 +19,7 @@ mod load;
 mod put;
 mod rebuild;
 mod repair;
+mod restore;
 mod serve;
 mod sim;
 mod verify;
@@ -39,6 +41,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Put(arguments) => on_runtime(put::run(arguments, format)),
         Command::Delete(arguments) => on_runtime(delete::run(arguments, format)),
         Command::Cluster(command) => cluster::run(command, format),
+        Command::Backup(arguments) => on_runtime(backup::run(arguments, format)),
+        Command::Restore(arguments) => on_runtime(restore::run(arguments, format)),
         Command::Config(command) => config::run(&command, format),
         Command::Load(LoadCommand::Carts {
             nodes,

@@ -83,6 +83,30 @@ impl Cluster {
         });
     }
 
+    /// All nodes stop, lose everything, and are founded anew from the same list.
+    pub(crate) fn start_again_with_empty_disks(&mut self) {
+        let members = self.members();
+        let nodes = members.len();
+        self.stop();
+        for member in &members {
+            let data = self.directory.path().join(&member.name);
+            fs::remove_dir_all(data).expect("a stopped node's directory can be removed");
+        }
+        fs::remove_file(self.directory.path().join("cluster.json")).ok();
+        self.dev = dev(self.directory.path(), nodes, &[]);
+        self.wait("all nodes listen again", |cluster| {
+            cluster.directory.path().join("cluster.json").exists()
+        });
+    }
+
+    fn stop(&mut self) {
+        let pid = i32::try_from(self.dev.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            kill_process(pid, Signal::TERM).ok();
+        }
+        self.dev.wait().ok();
+    }
+
     /// Where a node keeps everything.
     pub(crate) fn data_dir(&self, member: &Member) -> PathBuf {
         let text = fs::read_to_string(self.directory.path().join("cluster.json"));
@@ -164,11 +188,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.dev.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            kill_process(pid, Signal::TERM).ok();
-        }
-        self.dev.wait().ok();
+        self.stop();
     }
 }
 

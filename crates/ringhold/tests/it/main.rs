@@ -1,5 +1,6 @@
 //! The binary from outside: real processes, sockets and disks.
 
+mod backup;
 mod bad_input;
 mod cluster;
 mod handoff;
