@@ -14,6 +14,7 @@ mod coordinator;
 mod disk_guard;
 pub mod env;
 mod expiry;
+mod front_door;
 mod gather;
 mod hints;
 mod inspect;
@@ -37,6 +38,7 @@ pub use anti_entropy::{
     Agreement, Holds, NotCounted, Pace, RepairEvent, Repaired, Verdict, VerifyEvent,
 };
 pub use clock_guard::ClockState;
+pub use front_door::{Admitted, Errand};
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use node::{Node, Parts, StartError, Tuning};
