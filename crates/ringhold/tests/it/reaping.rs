@@ -3,7 +3,11 @@
 use crate::cluster::{Cluster, Member, ringhold};
 use serde_json::Value;
 
-const KEYS: usize = 1_000;
+/// `RINGHOLD_REAPING_KEYS`, or a thousand.
+fn keys() -> usize {
+    let keys = std::env::var("RINGHOLD_REAPING_KEYS");
+    keys.map_or(1_000, |keys| keys.parse().expect("a number of keys"))
+}
 
 /// Short, so that a test can wait for it.
 const SETTINGS: [(&str, &str); 3] = [
@@ -46,7 +50,7 @@ fn obstructed(member: &Member) -> u64 {
 }
 
 fn write_all(members: &[Member]) {
-    for number in 0..KEYS {
+    for number in 0..keys() {
         let path = format!("{}?w=3", key(number));
         let answer = members[number % members.len()].put(&path, &[], b"there");
         assert_eq!(answer.status, 204, "{}: {answer:?}", key(number));
@@ -54,7 +58,7 @@ fn write_all(members: &[Member]) {
 }
 
 fn delete_all(members: &[&Member]) {
-    for number in 0..KEYS {
+    for number in 0..keys() {
         let path = format!("{}?r=2&w=2", key(number));
         let delete = |at: usize| {
             let member = members[(number + at) % members.len()];
@@ -98,7 +102,7 @@ fn what_was_deleted_while_a_node_was_away_stays_away_and_is_forgotten_in_the_end
         |_| {
             let waiting = here.iter().all(|member| waits_for(member, &away.name));
             let kept: u64 = here.iter().map(|member| obstructed(member)).sum();
-            waiting && kept >= KEYS as u64
+            waiting && kept >= keys() as u64
         },
     );
     assert_eq!(
@@ -111,15 +115,15 @@ fn what_was_deleted_while_a_node_was_away_stays_away_and_is_forgotten_in_the_end
     let mut number = 0;
     cluster.wait("every tombstone is gone from all three homes", |cluster| {
         let members = cluster.members();
-        number = (number + 1) % KEYS;
+        number = (number + 1) % keys();
         let path = format!("{}?r=2", key(number));
         let answer = members[number % 4].try_send("GET", &path, &[], b"");
         let is_back = answer.is_some_and(|answer| answer.status == 200);
         assert!(!is_back, "{} is back", key(number));
-        reaped(&members) >= 3 * KEYS as u64
+        reaped(&members) >= 3 * keys() as u64
     });
     let members = cluster.members();
-    for number in 0..KEYS {
+    for number in 0..keys() {
         let answer = members[number % 5].get(&format!("{}?r=3", key(number)), &[]);
         assert_eq!(answer.status, 404, "{}: {answer:?}", key(number));
         let context = answer.header("x-riak-vclock");
