@@ -119,8 +119,6 @@ pub enum Variant {
     ReapsBeforeGrace,
     /// One clock decides for all primaries (T11, T26).
     ReapsOnOneClock,
-    /// What passed the first look is removed at once (T11).
-    ReapsAtFirstSight,
     /// A value lives anew from each merge on (T11).
     ExpiryRestartsOnMerge,
 }
@@ -176,7 +174,6 @@ impl Variant {
         Self::ReapsUnconditionally,
         Self::ReapsBeforeGrace,
         Self::ReapsOnOneClock,
-        Self::ReapsAtFirstSight,
         Self::ExpiryRestartsOnMerge,
     ];
 }
@@ -310,15 +307,6 @@ pub(crate) fn asked(
         others.retain(|other| node.is_reachable(*other));
     }
     (homes, others)
-}
-
-/// Between two looks at what may be reaped.
-pub(crate) fn settle_us(settle_us: u64) -> u64 {
-    if is(Variant::ReapsAtFirstSight) {
-        0
-    } else {
-        settle_us
-    }
 }
 
 /// What the others' words make of an empty store.

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
 use crate::property_table::{PropertyTable, PropertyTableError};
-use crate::reaping::{self, Homecomings, Reaping, ReapingView};
+use crate::reaping::{self, Homecomings, Reaping, ReapingView, Standstill};
 use crate::rebuild::{self, Rebuild};
 use crate::replica::writer::Row;
 use crate::replica::{ObjectLimits, Replica};
@@ -153,6 +153,7 @@ pub struct Node {
     pub(crate) debts: Debts,
     pub(crate) rebuild: Arc<Rebuild>,
     pub(crate) homecomings: Homecomings,
+    pub(crate) standstill: Standstill,
     pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
     pub(crate) tuning: Tuning,
@@ -220,11 +221,8 @@ impl Node {
             Arc::clone(&metrics),
             tuning.background,
         );
-        let homecomings = Homecomings::since_start(
-            ring.partition_count(),
-            &*environment,
-            tuning.reaping.settle_us,
-        );
+        let homecomings = Homecomings::since_start(&*environment);
+        let standstill = Standstill::since_start(&*environment, tuning.reaping.settle_us);
         let node = Arc::new(Self {
             id,
             ring,
@@ -243,6 +241,7 @@ impl Node {
             debts: Debts::default(),
             rebuild,
             homecomings,
+            standstill,
             reaping: reaping::Views::default(),
             tree_key,
             tuning,

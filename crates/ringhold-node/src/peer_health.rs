@@ -398,7 +398,7 @@ pub(crate) async fn beat(node: Weak<Node>, environment: Arc<dyn Environment>) {
         };
         let now_us = environment.now_us();
         node.health.tick(now_us);
-        node.homecomings.tick(now_us);
+        node.standstill.tick(now_us);
         ticks += 1;
         let is_beat = ticks % TICKS_PER_BEAT == 0;
         if is_beat {

@@ -338,7 +338,8 @@ async fn bury(cluster: &Cluster) -> Result<(), Violation> {
             dead = dead.or(home.map(|(node, _)| (*node, key)));
             // Where some have removed it and others not, somebody has to notice.
             if home.is_some() && !cluster.plan().anti_entropy {
-                read_everywhere(cluster, key).await?;
+                // Not by way of stand-ins: what a read leaves with them would be in the way again.
+                read_at(cluster, key, true).await?;
             }
         }
         match dead {
@@ -400,6 +401,10 @@ async fn sweep(cluster: &Cluster) -> Result<(), Violation> {
 }
 
 async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation> {
+    read_at(cluster, key, false).await
+}
+
+async fn read_at(cluster: &Cluster, key: usize, primaries_only: bool) -> Result<(), Violation> {
     let name = cluster.around().books.lock().names[key].clone();
     let quorum = GetSpec {
         r: Count::All,
@@ -410,7 +415,7 @@ async fn read_everywhere(cluster: &Cluster, key: usize) -> Result<(), Violation>
         options: GetOptions {
             quorum,
             n_val: None,
-            primaries_only: false,
+            primaries_only,
         },
         explain: false,
     });

@@ -243,10 +243,9 @@ impl<'a> Walk<'a> {
             let delivered = owed.confirmed.context;
             // Noted before, so that whoever sees the hint gone sees this too; and after, because the object can be
             // read until then.
-            let partition = node.ring.partition_of(owed.name.position());
-            node.homecomings.note(partition, node.environment.now_us());
+            node.homecomings.note(owed.key, node.environment.now_us());
             let dropped = node.replica.drop_hint(owed.key, delivered, is_home).await;
-            node.homecomings.note(partition, node.environment.now_us());
+            node.homecomings.note(owed.key, node.environment.now_us());
             if dropped.is_ok() {
                 node.metrics.hints_delivered.add(1);
             }

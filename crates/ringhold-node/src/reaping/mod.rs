@@ -40,14 +40,16 @@
 //! | `walk` | where candidates come from |
 //! | `proof` | looking twice, and removing |
 //! | `testimony` | what a member answers |
+//! | `homecomings` | what may still be on its way from it |
 //! | `view` | how far reaping has come, for whoever asks |
 
+mod homecomings;
 mod proof;
 mod testimony;
 mod view;
 mod walk;
 
-pub(crate) use testimony::Homecomings;
+pub(crate) use homecomings::{Homecomings, Standstill};
 pub(crate) use view::Views;
 pub use view::{Obstacle, ReapingView};
 

@@ -35,8 +35,6 @@ impl Pending {
     pub(super) async fn begin(node: &Arc<Node>, candidates: Candidates) -> Option<Self> {
         let candidates = looked_at(node, candidates).await?;
         let settle_us = node.tuning.reaping.settle_us;
-        #[cfg(feature = "known-bad")]
-        let settle_us = known_bad::settle_us(settle_us);
         Some(Self {
             candidates,
             due_us: node.environment.now_us().saturating_add(settle_us),

@@ -71,3 +71,78 @@ fn nothing_goes_while_a_primary_is_away() {
     assert!((0..3).all(|node| held(&cluster, node).is_none()));
     cluster.dissolve();
 }
+
+/// Cuts a node off from all others, or brings it back.
+fn isolate(cluster: &Cluster, alone: usize, blocked: bool) {
+    for other in (0..cluster.plan().nodes).filter(|other| *other != alone) {
+        cluster.network().set_blocked(alone, other, blocked);
+        cluster.network().set_blocked(other, alone, blocked);
+    }
+    // Long enough for all to notice.
+    pass(cluster, 5_000_000);
+}
+
+fn is_back(cluster: &Cluster) -> bool {
+    (0..cluster.plan().nodes).any(|node| {
+        let object = cluster.held(node, &name()).expect("the node is up");
+        object.has_value()
+    })
+}
+
+/// A primary is away while the key is deleted, for longer than tombstones are kept. Whether the value is back.
+fn a_primary_missed_the_delete() -> bool {
+    let cluster = reaping_cluster();
+    // The first of them is the one that reaps.
+    let homes = cluster.primaries(&name());
+    assert!(put(&cluster, homes[0], 1));
+    isolate(&cluster, homes[2], true);
+    delete(&cluster, homes[0], 2);
+    pass(&cluster, LONG_US);
+    isolate(&cluster, homes[2], false);
+    pass(&cluster, LONG_US / 2);
+    let is_back = is_back(&cluster);
+    cluster.dissolve();
+    is_back
+}
+
+/// A stand-in keeps the value for a primary that was away, and is away itself while the key is deleted.
+fn a_stand_in_missed_the_delete() -> bool {
+    let cluster = cluster_with(|plan| {
+        (plan.reaping, plan.anti_entropy, plan.nodes) = (true, true, 4);
+    });
+    let homes = cluster.primaries(&name());
+    let stand_in = (0..4)
+        .find(|node| !homes.contains(node))
+        .expect("three of four are homes");
+    isolate(&cluster, homes[2], true);
+    assert!(put(&cluster, homes[0], 1));
+    assert!(held(&cluster, stand_in).is_some(), "it stands in");
+    isolate(&cluster, stand_in, true);
+    // The two do not meet: what was kept for the one can't go home.
+    (0..2).for_each(|home| set_blocked(&cluster, (homes[home], homes[2]), false));
+    delete(&cluster, homes[0], 2);
+    pass(&cluster, LONG_US);
+    isolate(&cluster, stand_in, false);
+    pass(&cluster, LONG_US / 2);
+    let is_back = is_back(&cluster);
+    cluster.dissolve();
+    is_back
+}
+
+#[test]
+fn whoever_missed_a_delete_brings_nothing_back() {
+    assert!(!a_primary_missed_the_delete());
+    assert!(!a_stand_in_missed_the_delete());
+}
+
+#[cfg(feature = "known-bad")]
+#[test]
+fn whoever_was_not_asked_brings_the_value_back() {
+    use ringhold_node::known_bad::{Variant, activate};
+    activate(Some(Variant::ReapsWithPrimaryDown));
+    let by_primary = a_primary_missed_the_delete();
+    activate(Some(Variant::ReapsWithAbsentMember));
+    let by_stand_in = a_stand_in_missed_the_delete();
+    activate(None);
+    assert!(by_primary && by_stand_in, "{by_primary} {by_stand_in}");
+}

@@ -39,13 +39,10 @@ pub(crate) fn cluster_with(change: impl FnOnce(&mut Plan)) -> Cluster {
     plan.astray = Some(std::collections::BTreeSet::new());
     (plan.last_write_wins, plan.buffered, plan.writer_groups) = (false, false, 1);
     change(&mut plan);
+    let nodes = plan.nodes;
     let cluster = Cluster::new(around, plan);
-    cluster
-        .around()
-        .books
-        .lock()
-        .add_nodes(cluster.plan().nodes);
-    (0..cluster.plan().nodes).for_each(|node| cluster.start(node));
+    cluster.around().books.lock().add_nodes(nodes);
+    (0..nodes).for_each(|node| cluster.start(node));
     pass(&cluster, 2_000_000);
     cluster
 }
