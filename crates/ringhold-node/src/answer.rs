@@ -1,13 +1,14 @@
 //! What this node does for its peers and for native clients.
 
 use crate::env::Deadline;
+use crate::front_door::Errand;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::token::TokenScope;
 use ringhold_core::version::{Content, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
 use ringhold_wire::message::{
-    GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest, Rejection,
+    GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection,
 };
 use std::sync::Arc;
 
@@ -112,8 +113,10 @@ impl Node {
         request: GetRequest,
         deadline: Deadline,
     ) -> Result<ClientGot, GetError> {
+        let admitted = self.admit(Errand::Read).ok_or(GetError::Overloaded)?;
         let name = request.name.clone();
         let answer = self.get(request, deadline).await?;
+        admitted.served();
         self.metrics
             .siblings_returned
             .observe(answer.object.siblings().len() as u64);
@@ -138,6 +141,8 @@ impl Node {
         put: ClientPut,
         deadline: Deadline,
     ) -> Result<PutAnswer, PutError> {
+        let overloaded = PutError::NotStarted(NotStarted::Overloaded);
+        let admitted = self.admit(Errand::Write).ok_or(overloaded)?;
         let ClientPut {
             mut request,
             context,
@@ -148,7 +153,9 @@ impl Node {
         };
         check_size(&request, self.tuning.limits.value_bytes).map_err(PutError::Rejected)?;
         request.seen = opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
-        self.put(request, deadline).await
+        let answer = self.put(request, deadline).await?;
+        admitted.served();
+        Ok(answer)
     }
 }
 

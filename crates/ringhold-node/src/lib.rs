@@ -15,6 +15,7 @@ mod coordinator;
 mod disk_guard;
 pub mod env;
 mod expiry;
+mod front_door;
 mod gather;
 mod hints;
 mod inspect;
@@ -39,6 +40,7 @@ pub use anti_entropy::{
 };
 pub use backup::{BackupFailed, Insisting, RestoreRefused, Restored};
 pub use clock_guard::ClockState;
+pub use front_door::{Admitted, Errand};
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use node::{Node, Parts, StartError, Tuning};

@@ -74,6 +74,17 @@ impl Histogram {
     }
 }
 
+/// Requests that were refused because too many were under way, by who asked.
+#[derive(Debug, Default)]
+pub struct Shed {
+    /// Clients, before anything was done for them.
+    pub client: Counter,
+    /// Other nodes, on behalf of their clients.
+    pub replica: Counter,
+    /// Other nodes, on behalf of nobody.
+    pub background: Counter,
+}
+
 /// What one kind of background work was granted.
 #[derive(Debug, Default)]
 pub struct BackgroundMetrics {
@@ -142,7 +153,7 @@ pub struct Metrics {
     /// context is older than a tombstone that was reaped.
     pub own_dot_ahead: Counter,
     pub unreadable_records: Counter,
-    pub requests_shed: Counter,
+    pub requests_shed: Shed,
     pub checkpoints_failed: Counter,
     background: [BackgroundMetrics; Work::ALL.len()],
     /// Whether the others confirmed that this start may go on under the store's name; 0 or 1.

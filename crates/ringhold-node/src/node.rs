@@ -10,6 +10,7 @@ use crate::clock_guard::ClockGuard;
 use crate::coordinator::plan::Placement;
 use crate::disk_guard::{self, DiskGuard};
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
+use crate::front_door::FrontDoor;
 use crate::hints::{self, Debts, HintGauge};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
@@ -52,6 +53,8 @@ pub struct Tuning {
     pub hint_bytes_max: u64,
     /// How often replicas compare what they have.
     pub anti_entropy: Pace,
+    /// Reads, and writes, of clients that may be under way at once, however fast they are.
+    pub client_requests_max: u32,
     /// How far this node's wall clock may be from the median of its peers' before it coordinates no puts, in microseconds.
     pub clock_drift_us_max: u64,
     /// How full the disk may get before the node takes less.
@@ -75,6 +78,7 @@ impl Default for Tuning {
             limits: ObjectLimits::default(),
             hint_bytes_max: 1 << 30,
             anti_entropy: Pace::default(),
+            client_requests_max: 4_096,
             clock_drift_us_max: 5_000_000,
             watermarks: Watermarks::default(),
             background: BackgroundSettings::default(),
@@ -144,6 +148,7 @@ pub struct Node {
     pub(crate) background: Arc<Background>,
     pub(crate) clock_guard: ClockGuard,
     pub(crate) disk: Arc<DiskGuard>,
+    pub(crate) front_door: FrontDoor,
     pub(crate) admission: Admission,
     pub(crate) debts: Debts,
     pub(crate) rebuild: Arc<Rebuild>,
@@ -207,6 +212,7 @@ impl Node {
         let others =
             others.filter(|member| member.id != id && member.state != MemberState::Removed);
         let others: Vec<NodeId> = others.map(|member| member.id).collect();
+        let front_door = FrontDoor::new(&environment, tuning.client_requests_max);
         let clock_guard = ClockGuard::new(&*environment, others.len(), tuning.clock_drift_us_max);
         let health = PeerHealth::new(others.into_iter(), environment.now_us(), tuning.hedge);
         let background = Background::new(
@@ -231,6 +237,7 @@ impl Node {
             background: Arc::new(background),
             clock_guard,
             disk,
+            front_door,
             repairs: Arc::new(Semaphore::new(REPAIRS_MAX)),
             admission: Admission::new(Boot { number, id: boot }),
             debts: Debts::default(),

@@ -75,6 +75,8 @@ pub(crate) struct PeerHealth {
     pause: Mutex<LocalPause>,
     hedge: HedgeDelay,
     hedge_us: AtomicU64,
+    /// From where on this node's own disk is slow.
+    slow_disk_us: AtomicU64,
     budget: AtomicU32,
 }
 
@@ -112,6 +114,7 @@ impl PeerHealth {
             pause: Mutex::new(LocalPause::new(TICK_US, now_us)),
             hedge,
             hedge_us: AtomicU64::new(hedge.us_max),
+            slow_disk_us: AtomicU64::new(Thresholds::default().slow_disk_us(None)),
             budget: AtomicU32::new(RetryBudget::default().thousandths()),
         }
     }
@@ -128,6 +131,11 @@ impl PeerHealth {
 
     pub(crate) fn hedge_us(&self) -> u64 {
         self.hedge_us.load(Ordering::Relaxed)
+    }
+
+    /// From how many microseconds for a commit on this node's own disk is slow, by what those of its peers take.
+    pub(crate) fn slow_disk_us(&self) -> u64 {
+        self.slow_disk_us.load(Ordering::Relaxed)
     }
 
     pub(crate) fn view(&self, node: NodeId, now_us: u64) -> Option<PeerView> {
@@ -214,17 +222,25 @@ impl PeerHealth {
     fn compare(&self, now_us: u64, metrics: &Metrics) {
         let mut seen = LatencyHistogram::default();
         let mut high_us = Vec::with_capacity(self.peers.len());
+        let mut disk_us = Vec::with_capacity(self.peers.len());
         for peer in self.peers.values() {
             let known = peer.lock();
             high_us.extend(known.experience.high_latency_us());
+            let reported = known.experience.reported();
+            disk_us.extend(reported.map(|reported| reported.disk_latency_us));
             if known.experience.standing() == Standing::Up {
                 seen.merge(known.experience.latencies());
             }
         }
-        let typical_us = typical_us(high_us);
+        let (high_us, disk_us) = (typical_us(high_us), typical_us(disk_us));
         for peer in self.peers.values() {
-            peer.change(metrics, |known| known.experience.beat(now_us, typical_us));
+            peer.change(metrics, |known| {
+                known.experience.compare_disk(disk_us);
+                known.experience.beat(now_us, high_us);
+            });
         }
+        let slow_us = Thresholds::default().slow_disk_us(disk_us);
+        self.slow_disk_us.store(slow_us, Ordering::Relaxed);
         self.hedge_us
             .store(self.hedge.hedge_us(&seen), Ordering::Relaxed);
     }

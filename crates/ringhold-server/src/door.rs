@@ -7,7 +7,7 @@ use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{ClockState, Insisting, Node, RestoreRefused};
+use ringhold_node::{Admitted, ClockState, Errand, Insisting, Node, RestoreRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
@@ -143,7 +143,11 @@ impl Door for NodeDoor {
             .observe(versions as u64);
     }
 
+    fn admit(&self, errand: Errand) -> Option<Admitted> {
+        self.node.admit(errand)
+    }
+
     fn note_request_shed(&self) {
-        self.node.metrics().requests_shed.add(1);
+        self.node.metrics().requests_shed.client.add(1);
     }
 }

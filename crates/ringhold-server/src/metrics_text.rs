@@ -1,9 +1,11 @@
 //! The node's counts in Prometheus' text format (version 0.0.4), in base units.
 
-use ringhold_core::health::{Standing, Work};
+mod limits;
+
+use ringhold_core::health::Standing;
+use ringhold_node::Node;
 use ringhold_node::metrics::Histogram;
 use ringhold_node::peer_health::PeerView;
-use ringhold_node::{ClockState, Node};
 use std::fmt::{Display, Write as _};
 
 const SECONDS: f64 = 1e-6;
@@ -15,9 +17,10 @@ pub(crate) fn render(node: &Node) -> String {
     replication(&mut page, node);
     anti_entropy(&mut page, node);
     rebuilding(&mut page, node);
-    background(&mut page, node);
+    limits::background(&mut page, node);
     reaping(&mut page, node);
-    machine(&mut page, node);
+    limits::front_door(&mut page, node);
+    limits::machine(&mut page, node);
     storage(&mut page, node);
     peers(&mut page, node);
     page.0
@@ -86,13 +89,17 @@ fn requests(page: &mut Page, node: &Node) {
     page.head(
         "ringhold_requests_shed_total",
         "counter",
-        "Requests refused because a queue was full.",
+        "Requests refused because too many were under way, by who asked.",
     );
-    page.value(
-        "ringhold_requests_shed_total",
-        "pool=\"client\"",
-        metrics.requests_shed.count(),
-    );
+    let shed = &metrics.requests_shed;
+    for (pool, count) in [
+        ("client", shed.client.count()),
+        ("replica", shed.replica.count()),
+        ("background", shed.background.count()),
+    ] {
+        let labels = format!("pool=\"{pool}\"");
+        page.value("ringhold_requests_shed_total", &labels, count);
+    }
 }
 
 fn replication(page: &mut Page, node: &Node) {
@@ -249,109 +256,6 @@ fn rebuilding(page: &mut Page, node: &Node) {
         "Partitions whose keys this node may have lost and is fetching from the others.",
     );
     page.value("ringhold_partitions_in_doubt", "", in_doubt);
-}
-
-/// Its clock and its disk.
-fn machine(page: &mut Page, node: &Node) {
-    let (space, is_off) = (
-        node.disk_space(),
-        matches!(node.clock(), ClockState::Off { .. }),
-    );
-    page.head(
-        "ringhold_clock_offset_seconds",
-        "gauge",
-        "By how much the clocks of peers are ahead of this node's, in the median.",
-    );
-    let offset = node.clock_offset_us() as f64 * SECONDS;
-    page.value("ringhold_clock_offset_seconds", "", offset);
-    let gauges = [
-        (
-            "ringhold_clock_off",
-            "1 if this node coordinates no puts because its clock is too far from its peers'.",
-            u64::from(is_off),
-        ),
-        (
-            "ringhold_disk_level",
-            "0: room enough. 1: nearly full. 2: no puts but deletes are coordinated. 3: only deletes are taken.",
-            node.disk_level() as u64,
-        ),
-        (
-            "ringhold_disk_bytes",
-            "Size of the file system under the data directory, without what only root may use.",
-            space.total_bytes,
-        ),
-        (
-            "ringhold_disk_available_bytes",
-            "What is left of it.",
-            space.available_bytes,
-        ),
-    ];
-    for (name, help, value) in gauges {
-        page.head(name, "gauge", help);
-        page.value(name, "", value);
-    }
-}
-
-fn background(page: &mut Page, node: &Node) {
-    page.head(
-        "ringhold_background_share",
-        "gauge",
-        "The share of the time that background work may have now.",
-    );
-    for work in Work::ALL {
-        let share = node.background_share_thousandths(work) as f64 / 1_000.0;
-        page.value("ringhold_background_share", &labels_of(work), share);
-    }
-    page.head(
-        "ringhold_background_waiting",
-        "gauge",
-        "Who waits for a turn.",
-    );
-    for work in Work::ALL {
-        let waiting = node.metrics().background(work).waiting.level();
-        page.value("ringhold_background_waiting", &labels_of(work), waiting);
-    }
-    page.head(
-        "ringhold_background_turns_total",
-        "counter",
-        "Steps of background work that were granted.",
-    );
-    for work in Work::ALL {
-        let turns = node.metrics().background(work).turns.count();
-        page.value("ringhold_background_turns_total", &labels_of(work), turns);
-    }
-    page.head(
-        "ringhold_background_seconds_total",
-        "counter",
-        "Time that steps of background work took.",
-    );
-    for work in Work::ALL {
-        let took_us = node.metrics().background(work).took_us.count();
-        let seconds = took_us as f64 * SECONDS;
-        page.value(
-            "ringhold_background_seconds_total",
-            &labels_of(work),
-            seconds,
-        );
-    }
-    page.head(
-        "ringhold_background_waited_seconds_total",
-        "counter",
-        "Time that background work waited for its turns.",
-    );
-    for work in Work::ALL {
-        let waited_us = node.metrics().background(work).waited_us.count();
-        let seconds = waited_us as f64 * SECONDS;
-        page.value(
-            "ringhold_background_waited_seconds_total",
-            &labels_of(work),
-            seconds,
-        );
-    }
-}
-
-fn labels_of(work: Work) -> String {
-    format!("work=\"{}\"", format!("{work:?}").to_lowercase())
 }
 
 fn reaping(page: &mut Page, node: &Node) {

@@ -293,6 +293,7 @@ fn tuning_of(config: &Config) -> Tuning {
             settle_us: config.reaping.settle_s.saturating_mul(1_000_000),
             pause_us: config.reaping.pause_ms.saturating_mul(1_000),
         },
+        client_requests_max: config.limits.requests_in_flight,
         clock_drift_us_max: config.limits.clock_drift_ms.saturating_mul(1_000),
         watermarks: watermarks_of(&config.storage),
         default_properties,

@@ -423,7 +423,7 @@ impl Plan {
             reaping: false,
             expiry: false,
             administrator: random.chance(300_000),
-            astray: astray(nodes, &mut random),
+            astray: astray(nodes, &mut Random::of(seed, "clocks")),
             faults,
             operations,
         };

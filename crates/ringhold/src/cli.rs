@@ -463,10 +463,14 @@ pub(crate) struct BenchArgs {
     /// counts from the moment at which an operation should have started.
     #[arg(long, value_name = "PER_SECOND")]
     pub(crate) rate: Option<f64>,
+    /// An answer is in time within this, from the moment at which its operation should have started. What is in time is told by
+    /// seconds.
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) in_time_ms: u64,
     /// Put every key once before the measurement.
     #[arg(long)]
     pub(crate) prefill: bool,
-    /// Processes of the servers, whose CPU time is reported for each operation.
+    /// Processes of the servers, whose memory is reported, and CPU time for each operation.
     #[arg(
         long,
         value_name = "PID",

@@ -10,6 +10,8 @@
 //! | from 90 % | [`Full`](DiskLevel::Full) | what this node is a home of and others have coordinated; deletes |
 //! | from 95 % | [`Exhausted`](DiskLevel::Exhausted) | deletes |
 //!
+//! On a large disk a tenth is a lot, so a level also needs little to be left: less than 64, 32 and 16 GiB.
+//!
 //! In between others coordinate in this node's place, and other fallbacks stand in. What is on the disk can be read and given away at
 //! any level. A level is left when the disk is one point below its mark, so that a disk at the mark does not go to and fro.
 //!
@@ -78,6 +80,11 @@ pub struct Watermarks {
     pub exhausted_percent: u8,
 }
 
+/// With more than this available no level begins, whatever the percentage.
+const LOW_BYTES_MAX: u64 = 64 << 30;
+const FULL_BYTES_MAX: u64 = 32 << 30;
+const EXHAUSTED_BYTES_MAX: u64 = 16 << 30;
+
 impl Default for Watermarks {
     fn default() -> Self {
         Self {
@@ -94,17 +101,21 @@ impl Watermarks {
     pub fn level(self, before: DiskLevel, space: DiskSpace) -> DiskLevel {
         let used = space.used_thousandths();
         let marks = [
-            (DiskLevel::Exhausted, self.exhausted_percent),
-            (DiskLevel::Full, self.full_percent),
-            (DiskLevel::Low, self.low_percent),
+            (
+                DiskLevel::Exhausted,
+                self.exhausted_percent,
+                EXHAUSTED_BYTES_MAX,
+            ),
+            (DiskLevel::Full, self.full_percent, FULL_BYTES_MAX),
+            (DiskLevel::Low, self.low_percent, LOW_BYTES_MAX),
         ];
-        let holds = |(level, percent): &(DiskLevel, u8)| {
+        let holds = |(level, percent, bytes_max): &(DiskLevel, u8, u64)| {
             let mark = u64::from(*percent) * 10;
             let hysteresis = if before >= *level { 10 } else { 0 };
-            used + hysteresis >= mark
+            used + hysteresis >= mark && space.available_bytes < *bytes_max
         };
         let level = marks.iter().find(|mark| holds(mark));
-        level.map_or(DiskLevel::Ample, |(level, _)| *level)
+        level.map_or(DiskLevel::Ample, |(level, ..)| *level)
     }
 }
 
@@ -114,8 +125,8 @@ mod tests {
 
     fn used(percent: u64) -> DiskSpace {
         DiskSpace {
-            total_bytes: 1 << 40,
-            available_bytes: (1 << 40) / 100 * (100 - percent),
+            total_bytes: 100 << 30,
+            available_bytes: (100 - percent) << 30,
         }
     }
 
@@ -141,6 +152,21 @@ mod tests {
             let level = Watermarks::default().level(before, used(percent));
             assert_eq!(level, expected, "{before:?} at {percent} %");
         }
+    }
+
+    #[test]
+    fn a_large_disk_has_room_for_longer() {
+        let left = |gib: u64| {
+            let space = DiskSpace {
+                total_bytes: 4 << 40,
+                available_bytes: gib << 30,
+            };
+            Watermarks::default().level(DiskLevel::Ample, space)
+        };
+        assert_eq!(left(100), DiskLevel::Ample, "97.5 %");
+        assert_eq!(left(40), DiskLevel::Low);
+        assert_eq!(left(20), DiskLevel::Full);
+        assert_eq!(left(10), DiskLevel::Exhausted);
     }
 
     #[test]

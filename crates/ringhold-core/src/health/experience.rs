@@ -55,12 +55,28 @@ pub struct Thresholds {
     /// Slow where the 95th percentile is so many times that of the others, and not below this many microseconds.
     pub outlier_factor: u64,
     pub outlier_us_min: u64,
+    /// The same for its disk. Another is asked instead for next to nothing, so the bounds are narrow.
+    pub disk_outlier_factor: u64,
+    pub disk_outlier_us_min: u64,
     /// How long a refusal for overload is remembered.
     pub overload_us: u64,
     /// Beats in a row at which all is calm that end Slow.
     pub calm_beats: u32,
     /// After this time a latency weighs half.
     pub half_life_us: u64,
+}
+
+impl Thresholds {
+    /// From where on a disk is slow: a latency that is slow anywhere, or many times what the disks of the others take.
+    #[must_use]
+    pub fn slow_disk_us(&self, others_us: Option<u64>) -> u64 {
+        let outlier_us = others_us.map_or(u64::MAX, |others_us| {
+            others_us
+                .saturating_mul(self.disk_outlier_factor)
+                .max(self.disk_outlier_us_min)
+        });
+        outlier_us.min(self.disk_latency_us)
+    }
 }
 
 impl Default for Thresholds {
@@ -71,6 +87,8 @@ impl Default for Thresholds {
             disk_latency_us: 1_000_000,
             outlier_factor: 8,
             outlier_us_min: 20_000,
+            disk_outlier_factor: 4,
+            disk_outlier_us_min: 5_000,
             overload_us: 1_000_000,
             calm_beats: 3,
             half_life_us: 10_000_000,
@@ -91,6 +109,8 @@ pub struct Experience {
     average_us: Option<u64>,
     latencies: LatencyWindow,
     reported: Option<Reported>,
+    /// How long the disks of the others take.
+    others_disk_us: Option<u64>,
     overloaded_us: Option<u64>,
     is_slow: bool,
     calm_beats: u32,
@@ -105,6 +125,7 @@ impl Experience {
             average_us: None,
             latencies: LatencyWindow::new(thresholds.half_life_us),
             reported: None,
+            others_disk_us: None,
             overloaded_us: None,
             is_slow: false,
             calm_beats: 0,
@@ -187,6 +208,11 @@ impl Experience {
         self.judge(now_us, None);
     }
 
+    /// How long the disks of the others take, before a [`Experience::beat`].
+    pub fn compare_disk(&mut self, others_us: Option<u64>) {
+        self.others_disk_us = others_us;
+    }
+
     /// Once with each heartbeat, whether or not it is answered; with the 95th percentile of the others, if they have one.
     pub fn beat(&mut self, now_us: u64, others_us: Option<u64>) {
         self.latencies.age(now_us);
@@ -220,15 +246,15 @@ impl Experience {
     fn strain(&self, now_us: u64, others_us: Option<u64>, part: u32) -> bool {
         let Thresholds {
             queue_jobs,
-            disk_latency_us,
             outlier_factor,
             outlier_us_min,
             overload_us,
             ..
         } = self.thresholds;
         let reports = self.reported.is_some_and(|reported| {
+            let slow_disk_us = self.thresholds.slow_disk_us(self.others_disk_us);
             reported.queue_jobs >= queue_jobs / part
-                || reported.disk_latency_us >= disk_latency_us / u64::from(part)
+                || reported.disk_latency_us >= slow_disk_us / u64::from(part)
                 || reported.disk >= DiskLevel::Full
         });
         let refuses = self
@@ -295,6 +321,31 @@ mod tests {
             calm(&mut peer, 200 * S, 2);
             assert_eq!(peer.standing(), Standing::Slow);
             calm(&mut peer, 202 * S, 1);
+            assert_eq!(peer.standing(), Standing::Up);
+        }
+    }
+
+    #[test]
+    fn a_disk_is_held_against_those_of_the_others() {
+        let takes = |disk_latency_us| Reported {
+            disk_latency_us,
+            ..Reported::default()
+        };
+        for (others_us, own_us, expected) in [
+            (None, 900_000, Standing::Up),
+            (Some(900_000), 900_000, Standing::Up),
+            (Some(400_000), 1_000_000, Standing::Slow),
+            (Some(100), 4_900, Standing::Up),
+            (Some(100), 5_000, Standing::Slow),
+            (Some(10_000), 39_000, Standing::Up),
+            (Some(10_000), 40_000, Standing::Slow),
+        ] {
+            let mut peer = fresh();
+            peer.compare_disk(others_us);
+            peer.report(0, takes(own_us));
+            assert_eq!(peer.standing(), expected, "{own_us} against {others_us:?}");
+            peer.report(S, takes(1_000));
+            calm(&mut peer, S, 3);
             assert_eq!(peer.standing(), Standing::Up);
         }
     }

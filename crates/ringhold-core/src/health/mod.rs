@@ -15,6 +15,7 @@
 //! | [`admission`] | how much of the time background work may have (§6.5) |
 //! | [`clock`] | whether this machine's wall clock can be believed |
 //! | [`disk`] | how full a disk may get before a node takes less |
+//! | [`gate`] | how many requests a node works on at once |
 //!
 //! Each is a small state that is told the time with every call, in microseconds of a clock that never jumps, and decides
 //! by nothing else. A moment that lies before one already told is taken for that one: two threads may report in either order.
@@ -28,6 +29,7 @@ pub mod budget;
 pub mod clock;
 pub mod disk;
 pub mod experience;
+pub mod gate;
 pub mod latency;
 pub mod phi;
 
@@ -36,5 +38,6 @@ pub use budget::RetryBudget;
 pub use clock::ClockOffsets;
 pub use disk::{DiskLevel, DiskSpace, DiskUse, Watermarks};
 pub use experience::{Experience, Reported, Standing};
+pub use gate::Gate;
 pub use latency::{HedgeDelay, LatencyHistogram, SharedHistogram};
 pub use phi::{LocalPause, Phi};

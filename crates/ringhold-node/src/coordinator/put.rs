@@ -27,6 +27,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::properties::Properties;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
+use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
     FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, ReplicaKind, Status, Target,
@@ -74,6 +75,13 @@ impl Node {
     ) -> Result<PutAnswer, PutError> {
         // A request that can't be met anywhere is refused where it arrives.
         let PutPlan { placement, .. } = self.plan_put(&request).map_err(PutError::Rejected)?;
+        if placement.is_here && self.yields(&placement) {
+            let reason = NotStarted::Overloaded;
+            let answer = self.forward(&placement, &request, deadline, reason).await;
+            if !matches!(answer, Err(PutError::NotStarted(_))) {
+                return answer;
+            }
+        }
         if !placement.is_here {
             let reason = NotStarted::NoReplica;
             return self.forward(&placement, &request, deadline, reason).await;
@@ -89,6 +97,18 @@ impl Node {
             )) => self.forward(&placement, &request, deadline, reason).await,
             answer => answer,
         }
+    }
+
+    /// Whether another primary had better coordinate: this node's disk is slow, and a put is on its coordinator's disk before it is
+    /// anywhere else (T23).
+    fn yields(&self, placement: &Placement) -> bool {
+        let disk_us = self.replica.reported(&*self.environment).disk_latency_us;
+        let is_better = |target: &Target| {
+            target.node != self.id
+                && target.kind == ReplicaKind::Primary
+                && self.standing(target.node) == Standing::Up
+        };
+        disk_us >= self.health.slow_disk_us() && placement.targets.iter().any(is_better)
     }
 
     /// Where a put goes and what has to be met, by its bucket and its options.

@@ -334,7 +334,10 @@ impl Replica {
     fn enqueue(&self, key: StorageKey, job: Job) -> Result<(), Refusal> {
         let queue = &self.queues[self.store.grouping().group_of(&key)];
         queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                self.metrics.requests_shed.replica.add(1);
+                Refusal::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) => Refusal::StoreFailed,
         })
     }

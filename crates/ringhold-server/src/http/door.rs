@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Insisting, RestoreRefused};
+use ringhold_node::{Admitted, Errand, Insisting, RestoreRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
@@ -137,6 +137,9 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// A get has shown this many versions (§6.3).
     fn note_siblings_returned(&self, versions: usize);
 
-    /// A request was turned away at the door because too much is going on.
+    /// Lets in the get or the put of an object; `None` if too much is going on.
+    fn admit(&self, errand: Errand) -> Option<Admitted>;
+
+    /// A request was turned away because too much is going on.
     fn note_request_shed(&self);
 }

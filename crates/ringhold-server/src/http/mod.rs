@@ -61,6 +61,7 @@ use hyper_util::rt::TokioIo;
 use job::AnswerBody;
 use patience::{Patience, Patient, Phase};
 use problem::Problem;
+use ringhold_node::Errand;
 use route::{BucketName, Route};
 use std::convert::Infallible;
 use std::future::Future;
@@ -285,14 +286,24 @@ impl<D: Door> Edge<D> {
         parts: &Parts,
         body: Incoming,
     ) -> Result<Answer, Problem> {
+        let errand = match parts.method {
+            Method::PUT | Method::POST | Method::DELETE => Errand::Write,
+            _ => Errand::Read,
+        };
+        let admitted = self.door.admit(errand).ok_or_else(Problem::overloaded)?;
         let created = key.is_none();
         let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
-        match parts.method {
+        let answer = match parts.method {
             Method::PUT | Method::POST => {
                 store::put(&call, body, &self.room, self.limits.value_bytes, created).await
             }
             Method::DELETE => object::delete(&call).await,
             _ => object::get(&call).await,
+        };
+        // What was refused says nothing about how long such requests take.
+        if answer.is_ok() {
+            admitted.served();
         }
+        answer
     }
 }

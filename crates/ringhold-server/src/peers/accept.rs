@@ -22,6 +22,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests of one connection that are worked on at once.
 const REQUESTS_IN_FLIGHT: usize = 4_096;
+/// The same for what no client waits for.
+const BACKGROUND_IN_FLIGHT: usize = 256;
 
 /// What a listener lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,7 @@ async fn serve_connection(
         from,
         outbox: Outbox::default(),
         in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
+        background: Arc::new(Semaphore::new(BACKGROUND_IN_FLIGHT)),
         stuck: Notify::new(),
     });
     tokio::select! {
@@ -170,6 +173,8 @@ struct Connection {
     from: Option<NodeId>,
     outbox: Outbox,
     in_flight: Arc<Semaphore>,
+    /// The same, of what no client waits for.
+    background: Arc<Semaphore>,
     /// The other end doesn't take its answers.
     stuck: Notify,
 }
@@ -205,8 +210,14 @@ impl Connection {
             let reply = node.answer(self.from, request, deadline).await;
             return self.reply(header.id, &reply);
         }
-        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
-            node.metrics().requests_shed.add(1);
+        let shed = &node.metrics().requests_shed;
+        let (pool, shed) = match (self.from, is_background(&request)) {
+            (None, _) => (&self.in_flight, &shed.client),
+            (Some(_), false) => (&self.in_flight, &shed.replica),
+            (Some(_), true) => (&self.background, &shed.background),
+        };
+        let Ok(permit) = Arc::clone(pool).try_acquire_owned() else {
+            shed.add(1);
             return self.reply(header.id, &Reply::Refused(Refusal::Overloaded));
         };
         let (connection, node) = (Arc::clone(self), Arc::clone(node));
@@ -253,6 +264,32 @@ fn may_ask(is_member: bool, request: &Request) -> bool {
         | Request::Strays(_)
         | Request::Vouch(_)
         | Request::Reap(_) => is_member,
+    }
+}
+
+/// What a member asks for on no client's behalf. A hint that comes home is not told from a client's write.
+fn is_background(request: &Request) -> bool {
+    match request {
+        Request::Ping
+        | Request::Get(_)
+        | Request::Put(_)
+        | Request::Coordinate(_)
+        | Request::Merge(_)
+        | Request::Fetch(_)
+        | Request::Digest(_)
+        | Request::Properties(_)
+        | Request::Testify(_) => false,
+        Request::Branches { .. }
+        | Request::Leaves { .. }
+        | Request::Objects(_)
+        | Request::LeafKeys(_)
+        | Request::FetchMany(_)
+        | Request::MergeMany(_)
+        | Request::Mend(_)
+        | Request::Count(_)
+        | Request::Strays(_)
+        | Request::Vouch(_)
+        | Request::Reap(_) => true,
     }
 }
 

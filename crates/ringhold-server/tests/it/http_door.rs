@@ -11,7 +11,7 @@ use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Insisting, RestoreRefused};
+use ringhold_node::{Admitted, Errand, Insisting, RestoreRefused};
 use ringhold_server::http::{Door, Job, JobRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
@@ -330,6 +330,10 @@ impl Door for FakeDoor {
 
     fn note_siblings_returned(&self, versions: usize) {
         self.state().siblings_returned.push(versions);
+    }
+
+    fn admit(&self, _: Errand) -> Option<Admitted> {
+        Some(Admitted::uncounted())
     }
 
     fn note_request_shed(&self) {}

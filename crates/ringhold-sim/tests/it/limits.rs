@@ -1,7 +1,7 @@
 //! What a node does whose clock is wrong or whose disk is nearly full, and when its clients never rest.
 
 use crate::scenario::{
-    cluster_with, cut_off, holds, name, pass, put, send, send_put, small_cluster,
+    Outcome, cluster_with, cut_off, holds, name, pass, put, send, send_put, small_cluster,
 };
 use ringhold_core::health::{DiskLevel, Work};
 use ringhold_core::id::Incarnation;
@@ -200,4 +200,56 @@ fn under_lasting_load_hints_come_home() {
     let share = holder.background_share_thousandths(Work::Hints);
     assert!(share <= 100, "there was load: {share}");
     cluster.dissolve();
+}
+
+/// Puts by way of all nodes in turn, a hundred a second for so long; how long the slowest of a hundred took, and the slowest
+/// of all but those of the first seconds.
+fn high_latency_us(cluster: &Cluster, seconds: usize, operation: &mut usize) -> u64 {
+    let executor = &cluster.around().executor;
+    let mut waiting: Vec<(u64, Outcome)> = Vec::new();
+    let mut took_us = Vec::new();
+    for n in 0..seconds * 100 {
+        let node = n % cluster.plan().nodes;
+        waiting.push((executor.now_us(), send_put(cluster, node, *operation)));
+        *operation += 1;
+        for _ in 0..20 {
+            pass(cluster, 500);
+            waiting.retain(|(since_us, outcome)| {
+                let ended = outcome.lock().expect("nobody panics with it").is_some();
+                if ended {
+                    took_us.push(executor.now_us() - since_us);
+                }
+                !ended
+            });
+        }
+    }
+    took_us.extend(
+        waiting
+            .iter()
+            .map(|(since_us, _)| executor.now_us() - since_us),
+    );
+    took_us.sort_unstable();
+    took_us[took_us.len() * 99 / 100]
+}
+
+#[test]
+fn one_slow_disk_does_not_carry_the_cluster() {
+    for (nodes, slowness) in [(3, 20), (3, 400), (3, 8_000), (5, 20), (5, 400), (5, 8_000)] {
+        let cluster = cluster_with(|plan| {
+            (plan.nodes, plan.replicas, plan.segment_bytes) = (nodes, 3, 1 << 20);
+            (plan.anti_entropy, plan.last_write_wins) = (false, true);
+        });
+        let mut operation = 0;
+        let calm_us = high_latency_us(&cluster, 20, &mut operation);
+        let victim = cluster.primaries(&name())[0];
+        cluster.disk(victim).set_slowness(slowness);
+        // A heartbeat or two until the others have heard of it.
+        high_latency_us(&cluster, 3, &mut operation);
+        let slow_us = high_latency_us(&cluster, 20, &mut operation);
+        assert!(
+            slow_us < 3 * calm_us,
+            "{nodes} nodes, a disk {slowness} times as slow: {calm_us} µs, then {slow_us} µs"
+        );
+        cluster.dissolve();
+    }
 }

@@ -40,8 +40,12 @@ pub(crate) fn cluster_with(change: impl FnOnce(&mut Plan)) -> Cluster {
     (plan.last_write_wins, plan.buffered, plan.writer_groups) = (false, false, 1);
     change(&mut plan);
     let cluster = Cluster::new(around, plan);
-    cluster.around().books.lock().add_nodes(3);
-    (0..3).for_each(|node| cluster.start(node));
+    cluster
+        .around()
+        .books
+        .lock()
+        .add_nodes(cluster.plan().nodes);
+    (0..cluster.plan().nodes).for_each(|node| cluster.start(node));
     pass(&cluster, 2_000_000);
     cluster
 }
@@ -101,7 +105,8 @@ pub(crate) fn send_write(
 pub(crate) fn ask(cluster: &Cluster, node: usize, request: &Request) -> Outcome {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + 1_000_000;
-    let call = cluster.network().call(3, node, request, until_us, 0);
+    let client = cluster.plan().nodes;
+    let call = cluster.network().call(client, node, request, until_us, 0);
     let call = call.expect("a client's way is always open");
     let outcome = Outcome::default();
     let slot = Arc::clone(&outcome);

@@ -38,6 +38,7 @@ pub(crate) struct Load {
     keys: u64,
     connections: usize,
     value: Bytes,
+    in_time: Duration,
     end: End,
     schedule: Option<Schedule>,
 }
@@ -64,6 +65,7 @@ impl Load {
             keys: arguments.keys,
             connections: usize::from(arguments.connections),
             value: Bytes::from(value),
+            in_time: Duration::from_millis(arguments.in_time_ms),
             end: arguments
                 .operations
                 .map_or(End::After(arguments.duration), End::Operations),
@@ -229,10 +231,12 @@ async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measu
             Workload::Mixed => draws.below(2) == 0,
         };
         if is_get {
-            measured.get(driver.as_ref(), &key, start).await;
+            if measured.get(driver.as_ref(), &key, start).await.is_some() {
+                measured.succeeded(&run, start);
+            }
             continue;
         }
-        let mut start = start;
+        let (due, mut start) = (start, start);
         let mut context = None;
         if run.load.with_context {
             let Some(found) = measured.get(driver.as_ref(), &key, start).await else {
@@ -243,7 +247,10 @@ async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measu
         }
         let result = driver.put(&key, run.load.value.clone(), context).await;
         match result {
-            Ok(()) => measured.put.record(start.elapsed()),
+            Ok(()) => {
+                measured.put.record(start.elapsed());
+                measured.succeeded(&run, due);
+            }
             Err(error) => measured.failed(&error),
         }
     }
@@ -262,6 +269,8 @@ pub(crate) struct Measured {
     pub(crate) put: Latencies,
     /// Gets by how many versions they found.
     pub(crate) versions: BTreeMap<usize, u64>,
+    /// Gets, puts, and gets with the puts after them that succeeded in time, by the second of the run in which they did.
+    pub(crate) in_time: Vec<u64>,
     /// Operations of an open loop that were due and that no connection was free for.
     pub(crate) never_started: usize,
     /// Operations that failed, by how. They have no latency.
@@ -287,6 +296,16 @@ impl Measured {
         }
     }
 
+    /// An operation that was due at a moment has succeeded now.
+    fn succeeded(&mut self, run: &Run, due: Instant) {
+        if due.elapsed() > run.load.in_time {
+            return;
+        }
+        let second = usize::try_from(run.started.elapsed().as_secs()).expect("a run is short");
+        self.in_time.resize(self.in_time.len().max(second + 1), 0);
+        self.in_time[second] += 1;
+    }
+
     fn failed(&mut self, error: &ClientError) {
         *self.failures.entry(failure_kind(error)).or_default() += 1;
     }
@@ -294,6 +313,11 @@ impl Measured {
     fn merge(&mut self, other: &Self) {
         self.get.merge(&other.get);
         self.put.merge(&other.put);
+        self.in_time
+            .resize(self.in_time.len().max(other.in_time.len()), 0);
+        for (own, theirs) in self.in_time.iter_mut().zip(&other.in_time) {
+            *own += theirs;
+        }
         for (&versions, count) in &other.versions {
             *self.versions.entry(versions).or_default() += count;
         }

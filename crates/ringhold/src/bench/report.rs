@@ -18,11 +18,17 @@ pub(crate) struct Report<'a> {
     pub(crate) measured: Measured,
     /// CPU time of the servers during the run, if their processes are known.
     pub(crate) servers_cpu: Option<Duration>,
+    /// The most memory that the servers had in use during the run, together.
+    pub(crate) servers_bytes: Option<u64>,
 }
 
 impl Report<'_> {
     fn per_second(&self, operations: u64) -> f64 {
         operations as f64 / self.measured.elapsed.as_secs_f64().max(1e-6)
+    }
+
+    fn in_time(&self) -> u64 {
+        self.measured.in_time.iter().sum()
     }
 
     /// Microseconds of the servers' CPU time for each operation.
@@ -72,6 +78,11 @@ impl Report<'_> {
             "seconds": measured.elapsed.as_secs_f64(),
             "operations": measured.operations(),
             "operations_per_second": self.per_second(measured.operations()),
+            "in_time_ms": arguments.in_time_ms,
+            "in_time": self.in_time(),
+            "in_time_per_second": self.per_second(self.in_time()),
+            "in_time_by_seconds": measured.in_time,
+            "servers_bytes_max": self.servers_bytes,
             "failures": measured.failures,
             "never_started": measured.never_started,
             "versions_seen": measured.versions.iter().map(|(versions, reads)| (versions.to_string(), json!(reads))).collect::<serde_json::Map<_, _>>(),
@@ -111,6 +122,15 @@ impl fmt::Display for Report<'_> {
             measured.elapsed.as_secs_f64(),
             self.per_second(measured.operations())
         )?;
+        let by_seconds: Vec<String> = measured.in_time.iter().map(u64::to_string).collect();
+        writeln!(
+            f,
+            "in time, within {} ms: {}, {:.0} a second; by seconds: {}",
+            self.arguments.in_time_ms,
+            self.in_time(),
+            self.per_second(self.in_time()),
+            by_seconds.join(" ")
+        )?;
         let found: Vec<String> = measured
             .versions
             .iter()
@@ -125,6 +145,10 @@ impl fmt::Display for Report<'_> {
                 "CPU of the servers: {:.2} s, {us:.1} µs an operation",
                 cpu.as_secs_f64()
             )?;
+        }
+        if let Some(bytes) = self.servers_bytes {
+            let mib = bytes / (1024 * 1024);
+            writeln!(f, "memory of the servers: {mib} MiB at most")?;
         }
         if measured.never_started > 0 {
             writeln!(

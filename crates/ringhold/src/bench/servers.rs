@@ -1,7 +1,11 @@
-//! CPU time of the servers' processes, from `/proc/PID/stat`: what a request costs its owner.
+//! CPU time and memory of the servers' processes, from `/proc`: what a request costs its owner.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use serde::Deserialize;
 
@@ -9,6 +13,8 @@ use crate::output::Failure;
 
 /// The kernel tells times in hundredths of a second on every architecture that has a `/proc`.
 const TICK: Duration = Duration::from_millis(10);
+/// Between two looks at the memory.
+const MEMORY_PAUSE: Duration = Duration::from_millis(200);
 
 /// CPU time, user and system, of all these processes since they started.
 pub(crate) fn cpu_time(pids: &[u32]) -> Result<Duration, Failure> {
@@ -25,6 +31,47 @@ fn cpu_time_of(pid: u32) -> Result<Duration, Failure> {
     let ticks = ticks(&stat)
         .ok_or_else(|| Failure::failed(format!("{path} does not look like a process: {stat}")))?;
     Ok(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
+}
+
+/// Watches how much memory these processes have in use, together.
+pub(crate) struct MemoryWatch {
+    most: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl MemoryWatch {
+    pub(crate) fn start(pids: Vec<u32>) -> Self {
+        let most = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&most);
+        let task = tokio::spawn(async move {
+            loop {
+                let bytes: u64 = pids.iter().filter_map(|&pid| resident_bytes(pid)).sum();
+                seen.fetch_max(bytes, Ordering::Relaxed);
+                tokio::time::sleep(MEMORY_PAUSE).await;
+            }
+        });
+        Self { most, task }
+    }
+
+    /// The most at any look.
+    pub(crate) fn stop(self) -> u64 {
+        self.task.abort();
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    resident_of(&status)
+}
+
+/// `VmRSS:      1234 kB`
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// Fields 14 and 15, counted behind the name, which may hold anything, parentheses too.
@@ -80,6 +127,16 @@ mod tests {
         ] {
             assert_eq!(ticks(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn memory_is_what_is_resident() {
+        let status = "Name:\tringhold\nVmHWM:\t  9 kB\nVmRSS:\t    12 kB\nThreads:\t4\n";
+        assert_eq!(resident_of(status), Some(12 * 1024));
+        for wrong in ["", "VmRSS: kB", "VmRSS: 12 pages", "VmRSS: x kB"] {
+            assert_eq!(resident_of(wrong), None, "{wrong}");
+        }
+        assert!(resident_bytes(std::process::id()).is_some_and(|bytes| bytes > 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::bench::load::Load;
 use crate::bench::report::Report;
+use crate::bench::servers::MemoryWatch;
 use crate::bench::{driver, servers};
 use crate::cli::{BenchArgs, Protocol};
 use crate::output::{Failure, Format, print, print_json, say};
@@ -15,7 +16,9 @@ pub(super) async fn run(arguments: BenchArgs, format: Format) -> Result<(), Fail
         load.prefill(&drivers).await?;
     }
     let before = servers::cpu_time(&pids)?;
+    let memory = (!pids.is_empty()).then(|| MemoryWatch::start(pids.clone()));
     let measured = load.run(&drivers).await;
+    let servers_bytes = memory.map(MemoryWatch::stop);
     let after = servers::cpu_time(&pids)?;
     let servers_cpu = (!pids.is_empty()).then(|| after.saturating_sub(before));
     let report = Report {
@@ -23,6 +26,7 @@ pub(super) async fn run(arguments: BenchArgs, format: Format) -> Result<(), Fail
         nodes: nodes.len(),
         measured,
         servers_cpu,
+        servers_bytes,
     };
     match format {
         Format::Table => print(report.to_string())?,

@@ -93,6 +93,22 @@ impl Disk {
         Ok(written)
     }
 
+    /// Fills the disk until so many per cent are in use, as `df` reckons.
+    pub(crate) fn fill_to(&self, percent: u64) -> std::io::Result<()> {
+        let shape = rustix::fs::statvfs(self.path())?;
+        let used = shape.f_blocks - shape.f_bfree;
+        let wanted = (used + shape.f_bavail) * percent / 100;
+        let bytes = wanted.saturating_sub(used) * shape.f_frsize;
+        let ballast = File::create(self.path().join(BALLAST))?;
+        rustix::fs::fallocate(
+            &ballast,
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            bytes.max(1),
+        )?;
+        Ok(())
+    }
+
     pub(crate) fn free(&self) {
         fs::remove_file(self.path().join(BALLAST)).ok();
     }

@@ -3,6 +3,7 @@
 //! Today two of a key's three primaries have to be up for a put. So while more than one node is away, refusals are
 //! expected and counted; what is never expected is that something acknowledged is gone at the end.
 
+use crate::client;
 use crate::cluster::{Cluster, NODES};
 use crate::network;
 use crate::packets::{Counts, Storm, Weather};
@@ -196,6 +197,60 @@ fn full_disk(adversary: &mut Adversary<'_>) {
         }
         adversary.hold_ms(500, 1_500);
     }
+}
+
+#[test]
+fn disks_are_nearly_full() {
+    run(&Scenario {
+        name: "watermarks",
+        disk_bytes: SMALL_DISK_BYTES,
+        needs: |cluster| cluster.disks(),
+        faults: nearly_full,
+        ..Scenario::default()
+    });
+}
+
+fn nearly_full(adversary: &mut Adversary<'_>) {
+    for _ in 0..3 {
+        let count = *adversary.random.pick(&[1, 1, 2, 3]);
+        let percent = *adversary.random.pick(&[92, 97]);
+        let nodes = adversary.draw_nodes(count);
+        adversary.note(&format!("disk {percent} % full"), &nodes);
+        fill(adversary, &nodes, percent);
+        adversary.hold_ms(1_500, 3_000);
+        nodes
+            .iter()
+            .for_each(|&node| adversary.cluster.disk(node).free());
+        adversary.hold_ms(500, 2_000);
+    }
+    everybody_is_nearly_full(adversary);
+}
+
+fn fill(adversary: &Adversary<'_>, nodes: &[usize], percent: u64) {
+    for &node in nodes {
+        let filled = adversary.cluster.disk(node).fill_to(percent);
+        filled.expect("the disk is mounted");
+    }
+}
+
+/// Puts are refused with the reason, deletes are not, and when there is room again nobody has to be told.
+fn everybody_is_nearly_full(adversary: &mut Adversary<'_>) {
+    let all: Vec<usize> = (0..NODES).collect();
+    let address = adversary.cluster.addresses()[0];
+    let ask = |method: &str| {
+        let plain = [("Content-Type", "text/plain")];
+        let answer = client::request(address, method, "/buckets/room/keys/k", &plain, b"v");
+        answer.map_or(0, |answer| answer.status)
+    };
+    let watchdog = adversary.watchdog;
+    watchdog.wait_until("a put is taken", || ask("PUT") == 204);
+    adversary.note("disk 92 % full", &all);
+    fill(adversary, &all, 92);
+    watchdog.wait_until("a put is refused for the disks", || ask("PUT") == 507);
+    assert_eq!(ask("DELETE"), 204, "deletes are taken by a full disk");
+    all.iter()
+        .for_each(|&node| adversary.cluster.disk(node).free());
+    watchdog.wait_until("puts are taken again", || ask("PUT") == 204);
 }
 
 #[test]
