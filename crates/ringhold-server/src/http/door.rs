@@ -11,8 +11,7 @@ use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, Errand};
-use ringhold_node::{Insisting, RestoreRefused};
+use ringhold_node::{Admitted, Errand, Insisting, RestoreRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,

@@ -11,8 +11,7 @@ use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, Errand};
-use ringhold_node::{Insisting, RestoreRefused};
+use ringhold_node::{Admitted, Errand, Insisting, RestoreRefused};
 use ringhold_server::http::{Door, Job, JobRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
