@@ -180,7 +180,10 @@ impl Cluster {
                 ended.is_none(),
                 "dev ended while waiting until {what}: {ended:?}"
             );
-            assert!(started.elapsed() < PATIENCE, "waited three minutes until {what}");
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited three minutes until {what}"
+            );
             std::thread::yield_now();
         }
     }
