@@ -113,7 +113,7 @@ fn what_was_deleted_while_a_node_was_away_stays_away_and_is_forgotten_in_the_end
 
     cluster.restart(&away.name);
     let mut number = 0;
-    cluster.wait("every tombstone is gone from all three homes", |cluster| {
+    cluster.wait("as many tombstones are reaped as there were", |cluster| {
         let members = cluster.members();
         number = (number + 1) % keys();
         let path = format!("{}?r=2", key(number));
@@ -122,13 +122,19 @@ fn what_was_deleted_while_a_node_was_away_stays_away_and_is_forgotten_in_the_end
         assert!(!is_back, "{} is back", key(number));
         reaped(&members) >= 3 * keys() as u64
     });
+    // One that some home had missed may have come back once more, as a tombstone.
+    let mut forgotten = 0;
+    cluster.wait("no home remembers any of them", |cluster| {
+        let members = cluster.members();
+        let path = format!("{}?r=3", key(forgotten));
+        if let Some(answer) = members[forgotten % 5].try_send("GET", &path, &[], b"") {
+            assert_ne!(answer.status, 200, "{} is back", key(forgotten));
+            let is_forgotten = answer.status == 404 && answer.header("x-riak-vclock").is_none();
+            forgotten += usize::from(is_forgotten);
+        }
+        forgotten == keys()
+    });
     let members = cluster.members();
-    for number in 0..keys() {
-        let answer = members[number % 5].get(&format!("{}?r=3", key(number)), &[]);
-        assert_eq!(answer.status, 404, "{}: {answer:?}", key(number));
-        let context = answer.header("x-riak-vclock");
-        assert_eq!(context, None, "{} is remembered: {answer:?}", key(number));
-    }
     let again = members[0].put(&key(0), &[], b"anew");
     assert_eq!(again.status, 204);
     assert_eq!(members[1].get(&format!("{}?r=3", key(0)), &[]).body, "anew");
