@@ -147,8 +147,10 @@ impl Exchange {
             };
             for some in differing.chunks(KEYS_AT_ONCE) {
                 let _turn = self.node.background.turn(Work::Repair).await;
-                let failed = self.mend_keys(some).await;
-                let equal = some.len() as u64 - failed;
+                let keys = some.len() as u64;
+                // A key that neither end takes fails twice.
+                let failed = self.mend_keys(some).await.min(keys);
+                let equal = keys - failed;
                 self.node.metrics.keys_mended.add(equal);
                 mended.keys += equal;
                 mended.failed += failed;
@@ -189,7 +191,7 @@ impl Exchange {
         Some((listed, differing.collect()))
     }
 
-    /// Makes some keys equal at both ends; how many it could not.
+    /// Makes some keys equal at both ends; how often one end of a key could not be.
     async fn mend_keys(&self, keys: &[Differing]) -> u64 {
         let there = keys.iter().filter(|key| key.is_there);
         let mut wanted: Vec<ObjectName> = there.map(|key| key.name.clone()).collect();
