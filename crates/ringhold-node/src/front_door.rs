@@ -91,6 +91,15 @@ impl Pool {
         })))
     }
 
+    fn is_full(&self) -> bool {
+        let is_full = self.in_flight.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed);
+        if is_full {
+            // Somebody has to, where all are turned away.
+            self.close_window(self.environment.now_us());
+        }
+        is_full
+    }
+
     fn note_served(&self, began_us: u64) {
         let now_us = self.environment.now_us();
         self.served.fetch_add(1, Ordering::Relaxed);
@@ -167,6 +176,17 @@ impl Node {
             note_shed(&self.metrics);
         }
         admitted
+    }
+
+    /// Whether [`Node::admit`] would refuse now, which counts as a refusal: for a listener that can say so before it has done
+    /// anything about a request.
+    #[must_use]
+    pub fn sheds(&self, errand: Errand) -> bool {
+        let sheds = self.front_door.pool(errand).is_full();
+        if sheds {
+            note_shed(&self.metrics);
+        }
+        sheds
     }
 
     /// How many clients' requests of a kind may be in flight, and how many are.

@@ -6,7 +6,8 @@
 //!
 //! Counting what waits says little, because a hundred requests are a lot for one disk and nothing for another. What tells is *standing*
 //! delay: in a burst some requests wait, but in a window of time the fastest one did not; where even the fastest waited, there is a
-//! queue that does not go away (Nichols & Jacobson, `CoDel`, ACM Queue 2012). "Waited" is meant against the least that a request takes when
+//! queue that does not go away (Nichols & Jacobson, `CoDel`, ACM Queue 2012). Two windows in a row have to show it: the first after a disk
+//! stood still holds nothing but those that waited for it. "Waited" is meant against the least that a request takes when
 //! nothing is in its way, which is learnt as TCP Vegas does it (Brakmo & Peterson, 1995), since a disk in another city is slow without any queue.
 //!
 //! With a standing delay, the limit becomes what was done in the window times how long it should take (Little's law): so many requests in
@@ -50,6 +51,10 @@ pub struct Gate {
     limit: u32,
     /// The least that a request takes.
     least_us: Option<u64>,
+    /// Requests that can be carried out in a second: as many as in the best of the last windows, the older the less it says.
+    per_second: u64,
+    /// The last window showed a standing delay.
+    is_suspicious: bool,
     /// For how long there has been a standing delay at the floor.
     at_floor_us: u64,
     /// Since the limit grew.
@@ -64,6 +69,8 @@ impl Gate {
             max: max.max(1),
             limit: max.max(1),
             least_us: None,
+            per_second: 0,
+            is_suspicious: false,
             at_floor_us: 0,
             since_wider_us: 0,
         }
@@ -86,6 +93,8 @@ impl Gate {
             }
             return;
         };
+        let served = u64::from(window.served).saturating_mul(1_000_000);
+        self.per_second = (self.per_second / 8 * 7).max(served / window.elapsed_us.max(1));
         let least_us = self
             .least_us
             .map_or(fastest_us, |least| least.min(fastest_us));
@@ -94,8 +103,11 @@ impl Gate {
             .saturating_mul(TIMES_LEAST)
             .saturating_add(DELAY_US);
         self.since_wider_us = self.since_wider_us.saturating_add(window.elapsed_us);
+        let was_suspicious = std::mem::replace(&mut self.is_suspicious, fastest_us > aim_us);
         if fastest_us > aim_us {
-            self.narrow(window, aim_us, fastest_us);
+            if was_suspicious {
+                self.narrow(window, aim_us, fastest_us);
+            }
         } else if self.since_wider_us >= fastest_us {
             self.at_floor_us = 0;
             self.since_wider_us = 0;
@@ -106,7 +118,7 @@ impl Gate {
     }
 
     fn narrow(&mut self, window: &Window, aim_us: u64, fastest_us: u64) {
-        let in_aim = u64::from(window.served).saturating_mul(aim_us) / window.elapsed_us.max(1);
+        let in_aim = self.per_second.saturating_mul(aim_us) / 1_000_000;
         let floor = FLOOR.min(self.max);
         self.limit = u32::try_from(in_aim)
             .unwrap_or(u32::MAX)
@@ -244,6 +256,18 @@ mod tests {
         let percent = server.run(90, 60, 1_000 * MS);
         assert!(percent >= 89, "{percent} %");
         assert_eq!(server.shed, 0);
+    }
+
+    /// A disk that stands still for a while now and then, under three quarters of the load that it bears.
+    #[test]
+    fn a_stall_that_is_over_is_a_reason_to_turn_away_few() {
+        let mut server = Server::new(200, MS);
+        for _ in 0..20 {
+            server.run(75, 3, 1_000 * MS);
+            server.free_us = server.now_us + 150 * MS;
+        }
+        // Two of a hundred, while it makes up for lost time.
+        assert!(server.shed < 20 * 3 * 3_750 / 50, "{}", server.shed);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 
 use super::stream::{FrameReader, NotTaken, Outbox, StreamError, send_handshake, write_all};
 use ringhold_core::id::NodeId;
-use ringhold_node::Node;
 use ringhold_node::env::Deadline;
+use ringhold_node::{Errand, Node};
 use ringhold_wire::frame::{self, Frame, RequestHeader};
 use ringhold_wire::handshake::{
     self, Dialer, Handshake, NodeCard, ProtocolRange, Standing, TurnedAway,
 };
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::message::{GetError, NotStarted, PutError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -210,6 +211,9 @@ impl Connection {
             let reply = node.answer(self.from, request, deadline).await;
             return self.reply(header.id, &reply);
         }
+        if let Some(refused) = self.shed(&request) {
+            return self.reply(header.id, &refused);
+        }
         let shed = &node.metrics().requests_shed;
         let (pool, shed) = match (self.from, is_background(&request)) {
             (None, _) => (&self.in_flight, &shed.client),
@@ -226,6 +230,21 @@ impl Connection {
             connection.reply(header.id, &reply);
             drop(permit);
         });
+    }
+
+    /// The answer to a client that is turned away, before a task is made for it.
+    fn shed(&self, request: &Request) -> Option<Reply> {
+        let node = &self.serving.node;
+        match request {
+            Request::Get(_) if node.sheds(Errand::Read) => {
+                Some(Reply::Got(Err(GetError::Overloaded)))
+            }
+            Request::Put(_) if node.sheds(Errand::Write) => {
+                let reason = NotStarted::Overloaded;
+                Some(Reply::Coordinated(Err(PutError::NotStarted(reason))))
+            }
+            _ => None,
+        }
     }
 
     fn reply(&self, id: u64, reply: &Reply) {

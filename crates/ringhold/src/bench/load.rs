@@ -27,6 +27,7 @@ const RELEASE_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// left then shows that the cluster can't keep the rate; working it off would tell nothing more.
 const BACKLOG_GRACE: Duration = Duration::from_secs(2);
 const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+const FAILURE_PAUSE: Duration = Duration::from_millis(20);
 const PREFILL_ATTEMPTS: u32 = 5;
 const PREFILL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -199,6 +200,13 @@ impl Run {
         }
     }
 
+    /// After a failure, whoever would ask again at once waits a little. In an open loop the others ask anyway.
+    async fn recover(&self) {
+        if self.load.schedule.is_none() {
+            tokio::time::sleep(FAILURE_PAUSE).await;
+        }
+    }
+
     /// Whether the operation of this number, starting at this time, no longer belongs to the run.
     fn is_past_end(&self, index: u64, start: Duration) -> bool {
         match self.load.end {
@@ -231,8 +239,9 @@ async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measu
             Workload::Mixed => draws.below(2) == 0,
         };
         if is_get {
-            if measured.get(driver.as_ref(), &key, start).await.is_some() {
-                measured.succeeded(&run, start);
+            match measured.get(driver.as_ref(), &key, start).await {
+                Some(_) => measured.succeeded(&run, start),
+                None => run.recover().await,
             }
             continue;
         }
@@ -240,6 +249,7 @@ async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measu
         let mut context = None;
         if run.load.with_context {
             let Some(found) = measured.get(driver.as_ref(), &key, start).await else {
+                run.recover().await;
                 continue;
             };
             context = found.context;
@@ -251,7 +261,10 @@ async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measu
                 measured.put.record(start.elapsed());
                 measured.succeeded(&run, due);
             }
-            Err(error) => measured.failed(&error),
+            Err(error) => {
+                measured.failed(&error);
+                run.recover().await;
+            }
         }
     }
     measured

@@ -148,7 +148,10 @@ impl fmt::Display for Report<'_> {
         }
         if let Some(bytes) = self.servers_bytes {
             let mib = bytes / (1024 * 1024);
-            writeln!(f, "memory of the servers: {mib} MiB at most")?;
+            writeln!(
+                f,
+                "memory of the servers, mapped files aside: {mib} MiB at most"
+            )?;
         }
         if measured.never_started > 0 {
             writeln!(

@@ -65,11 +65,11 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     resident_of(&status)
 }
 
-/// `VmRSS:      1234 kB`
+/// `RssAnon:      1234 kB`: without the pages of mapped files, which the kernel takes back when it needs them.
 fn resident_of(status: &str) -> Option<u64> {
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        .find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -131,9 +131,9 @@ mod tests {
 
     #[test]
     fn memory_is_what_is_resident() {
-        let status = "Name:\tringhold\nVmHWM:\t  9 kB\nVmRSS:\t    12 kB\nThreads:\t4\n";
+        let status = "Name:\tringhold\nVmRSS:\t  19 kB\nRssAnon:\t    12 kB\nThreads:\t4\n";
         assert_eq!(resident_of(status), Some(12 * 1024));
-        for wrong in ["", "VmRSS: kB", "VmRSS: 12 pages", "VmRSS: x kB"] {
+        for wrong in ["", "RssAnon: kB", "RssAnon: 12 pages", "RssAnon: x kB"] {
             assert_eq!(resident_of(wrong), None, "{wrong}");
         }
         assert!(resident_bytes(std::process::id()).is_some_and(|bytes| bytes > 0));
