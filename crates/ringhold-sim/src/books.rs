@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::value::operation_of;
 use crate::workload::{Kind, Workload};
 use ringhold_core::id::Incarnation;
-use ringhold_core::version::{ContentHash, Context, Dot, Object, Version};
+use ringhold_core::version::{ContentHash, Context, Dot, Object, Timestamp, Version};
 use ringhold_wire::message::ObjectName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -372,7 +372,17 @@ impl Books {
             let acknowledged = matches!(outcome, Some(Outcome::Acknowledged(_)));
             !acknowledged || returned_us.is_none_or(|returned_us| returned_us >= called_us)
         };
-        self.rules.last_write_wins && self.durable(node, key).rev().any(meanwhile)
+        // A clock that was ahead made it win over what came later and had not seen it.
+        let latest = self.latest_of(operation);
+        let ahead = |other: usize| self.latest_of(other) > latest;
+        let wins = |other: usize| meanwhile(other) || ahead(other);
+        self.rules.last_write_wins && self.durable(node, key).rev().any(wins)
+    }
+
+    /// The greatest timestamp of an operation's dots.
+    fn latest_of(&self, operation: usize) -> Option<Timestamp> {
+        let dots = self.write(operation)?.dots.iter();
+        dots.map(|number| self.dots.named(*number).timestamp).max()
     }
 
     /// Whether a node lost something flushed of this key since a moment.

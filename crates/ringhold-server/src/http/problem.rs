@@ -149,7 +149,7 @@ impl Problem {
                 Self::unavailable("the node has just started and takes no writes yet\n")
             }
             NotStarted::ClockOff => Self::unavailable(
-                "the clock of the key's primaries that can be reached is far from the others': set it right (`ringhold cluster status` names them)\n",
+                "the clock of the key's primaries that can be reached is far from the others': set it right (`clock` in a node's status tells)\n",
             ),
             NotStarted::DiskFull => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,

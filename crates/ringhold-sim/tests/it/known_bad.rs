@@ -73,6 +73,7 @@ fn is_wanted(mistake: &KnownBad) -> bool {
 fn what_is_right_passes_the_same_seeds() {
     for profile in [
         Profile::All,
+        Profile::Clock,
         Profile::Copies,
         Profile::Handoff,
         Profile::Rebuild,
