@@ -78,7 +78,10 @@ impl Node {
                 .mend_with(request, deadline)
                 .await
                 .map_or_else(Reply::Refused, Reply::Mended),
-            Request::Objects(page) => self.page(&page).map_or_else(Reply::Refused, Reply::Objects),
+            Request::Objects(page) => self
+                .page_in_turn(&page, deadline)
+                .await
+                .map_or_else(Reply::Refused, Reply::Objects),
             Request::Count(request) => self
                 .count_leaves(request, deadline)
                 .await

@@ -167,25 +167,13 @@ impl Node {
 
     fn next_rows(&self, walk: &mut Walk) -> Result<Vec<Bytes>, ReadError> {
         let range = KeyRange::from_start(walk.next);
-        let (rows, next) = match self.store().range(Keyspace::Objects, &range, ROWS) {
-            Ok(rows) => {
-                let last = rows.last().filter(|_| rows.len() == ROWS);
-                let next = last.and_then(|(key, _)| key.successor());
-                (rows, next)
-            }
-            Err(ReadError::Corrupt { key, .. }) => {
-                let before = KeyRange::new(walk.next, key);
-                let rows = self.store().range(Keyspace::Objects, &before, ROWS)?;
-                walk.unreadable += 1;
-                (rows, key.successor())
-            }
-            Err(error) => return Err(error),
-        };
-        match next {
+        let read = self.store().readable(Keyspace::Objects, &range, ROWS)?;
+        walk.unreadable += read.unreadable;
+        match read.next {
             Some(next) => walk.next = next,
             None => walk.is_over = true,
         }
-        Ok(rows.into_iter().map(|(_, row)| row).collect())
+        Ok(read.rows.into_iter().map(|(_, row)| row).collect())
     }
 
     /// Whether a backup may enter here.

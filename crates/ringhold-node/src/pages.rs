@@ -7,11 +7,13 @@
 //!
 //! A record that can't be read is left out: it is lost here, and other homes have it.
 
+use crate::env::Deadline;
 use crate::node::Node;
 use bytes::Bytes;
+use ringhold_core::health::Work;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::{Leaf, leaf_arc};
-use ringhold_storage::{KeyRange, Keyspace, ReadError, StorageKey, Store};
+use ringhold_storage::{KeyRange, Keyspace, StorageKey};
 use ringhold_wire::message::peer::{Page, PageRequest, Refusal};
 use ringhold_wire::record::Record;
 
@@ -23,8 +25,22 @@ const PAGE_BYTES: usize = 1 << 20;
 const ROWS: usize = 16;
 
 impl Node {
+    /// A page for a node that lacks many objects, when it is its turn: the clients that suffer from a rebuild are those of the nodes
+    /// that send, more than of the one that is being rebuilt and is asked for nothing (§6.5).
+    pub(crate) async fn page_in_turn(
+        &self,
+        request: &PageRequest,
+        deadline: Deadline,
+    ) -> Result<Page, Refusal> {
+        let _turn = self.background.turn(Work::Rebuilding).await;
+        if deadline.has_passed(&*self.environment) {
+            return Err(Refusal::Expired);
+        }
+        self.page(request)
+    }
+
     /// A page of the objects of some leaves; refused if this node is no home of the partition.
-    pub(crate) fn page(&self, request: &PageRequest) -> Result<Page, Refusal> {
+    fn page(&self, request: &PageRequest) -> Result<Page, Refusal> {
         let partition = self.own(request.partition)?;
         let mut range = self
             .range_of_leaves(partition, request.first_leaf, request.last_leaf)
@@ -37,15 +53,15 @@ impl Node {
         let mut objects = Vec::new();
         let mut bytes = 0;
         while bytes < PAGE_BYTES && objects.len() < PAGE_OBJECTS {
-            let (rows, next) = readable_rows(self.store(), Keyspace::Objects, &range, ROWS)
-                .map_err(|_| Refusal::StoreFailed)?;
-            for (_, row) in rows {
+            let read = self.store().readable(Keyspace::Objects, &range, ROWS);
+            let read = read.map_err(|_| Refusal::StoreFailed)?;
+            for (_, row) in read.rows {
                 bytes += row.len();
                 if let Ok(record) = Record::decode(row) {
                     objects.push((record.name, record.object));
                 }
             }
-            let Some(next) = next else {
+            let Some(next) = read.next else {
                 let cursor = Bytes::new();
                 return Ok(Page { objects, cursor });
             };
@@ -64,35 +80,6 @@ impl Node {
         }
         let start = leaf_arc(count, partition, first).start().0;
         let end = leaf_arc(count, partition, last).end().0;
-        Some(KeyRange {
-            start: StorageKey::new(start, 0),
-            end: end.checked_add(1).map(|next| StorageKey::new(next, 0)),
-        })
-    }
-}
-
-/// Rows with their keys, in order.
-pub(crate) type Rows = Vec<(StorageKey, Bytes)>;
-
-/// The first rows of a range that can be read, and the key from which to go on, if there may be more.
-pub(crate) fn readable_rows(
-    store: &Store,
-    keyspace: Keyspace,
-    range: &KeyRange,
-    limit: usize,
-) -> Result<(Rows, Option<StorageKey>), ReadError> {
-    match store.range(keyspace, range, limit) {
-        Ok(rows) => {
-            let next = rows.last().and_then(|(key, _)| key.successor());
-            let next = next.filter(|_| rows.len() == limit);
-            Ok((rows, next))
-        }
-        Err(ReadError::Corrupt { key, .. }) => {
-            // What lies before it can be read; it is left out, and the rest follows.
-            let before = KeyRange::new(range.start, key);
-            let rows = store.range(keyspace, &before, limit)?;
-            Ok((rows, key.successor()))
-        }
-        Err(error) => Err(error),
+        Some(KeyRange::of_positions(start..=end))
     }
 }

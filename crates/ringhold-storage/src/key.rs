@@ -11,6 +11,7 @@
 //! position after the last one cannot be written in 16 bytes.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -160,6 +161,16 @@ impl KeyRange {
     #[must_use]
     pub fn from_start(start: StorageKey) -> Self {
         Self { start, end: None }
+    }
+
+    /// All keys at these ring positions, the last one included.
+    #[must_use]
+    pub fn of_positions(positions: RangeInclusive<u128>) -> Self {
+        let (first, last) = positions.into_inner();
+        Self {
+            start: StorageKey::new(first, 0),
+            end: last.checked_add(1).map(|next| StorageKey::new(next, 0)),
+        }
     }
 
     /// All keys of one partition of a ring with `2^partition_bits` partitions.

@@ -11,6 +11,7 @@
 //! | `writer` | [`GroupWriter`]: the one writer of a partition group |
 //! | `log` | records, segments, and the [`Flusher`] behind group commit |
 //! | `buffer`, `view` | the sorted maps in memory, and reading a range through them |
+//! | `readable` | scans that go on behind what is damaged |
 //! | `checkpoint` | buffers into the engine, log dropped |
 //! | `sums` | leaf sums for anti-entropy, true to the objects through any crash |
 //! | `recovery` | what engine and log say at opening, and what follows |
@@ -34,6 +35,7 @@ pub mod known_bad;
 mod lease;
 mod log;
 mod meta;
+mod readable;
 mod recovery;
 mod seal;
 mod store;
@@ -55,6 +57,7 @@ pub use files::os::OsFiles;
 pub use key::{Change, Grouping, KeyRange, Keyspace, StorageKey, Write};
 pub use log::flusher::Flusher;
 pub use meta::{Lineage, StoreId, StoreIdentity};
+pub use readable::Readable;
 pub use recovery::{Doubt, OpenReport};
 pub use store::{Opened, Snapshot, Store, StoreOptions};
 pub use sums::Summarize;

@@ -190,7 +190,7 @@ mod tests {
         }
 
         fn arrive(&mut self, at_us: u64) {
-            let in_flight = u32::try_from(self.queue.len()).unwrap();
+            let in_flight = u32::try_from(self.queue.len()).expect("a few thousand");
             if in_flight >= self.gate.limit() {
                 self.shed += 1;
                 return;

@@ -10,13 +10,12 @@ use crate::gather::breath;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
-use crate::pages::readable_rows;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::{
     FANOUT, Leaf, LeafSum, NodeHash, Tree, TreeBasis, leaf_arc, leaves_of_partition,
 };
 use ringhold_core::version::Object;
-use ringhold_storage::{KeyRange, Keyspace, StorageKey};
+use ringhold_storage::{KeyRange, Keyspace};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{
     LeafEntry, LeafKeys, LeavesRequest, MendRequest, Mended, MergeRequest, Refusal,
@@ -146,16 +145,12 @@ impl Node {
         leaf: Leaf,
     ) -> Result<Vec<LeafEntry>, Refusal> {
         let arc = leaf_arc(self.ring.partition_count(), partition, leaf);
-        let next = arc.end().0.checked_add(1);
-        let mut range = KeyRange {
-            start: StorageKey::new(arc.start().0, 0),
-            end: next.map(|next| StorageKey::new(next, 0)),
-        };
+        let mut range = KeyRange::of_positions(arc.start().0..=arc.end().0);
         let mut entries = Vec::new();
         loop {
-            let rows = readable_rows(self.store(), Keyspace::Objects, &range, 1_000);
-            let (rows, next) = rows.map_err(|_| Refusal::StoreFailed)?;
-            for (_, row) in rows {
+            let read = self.store().readable(Keyspace::Objects, &range, 1_000);
+            let read = read.map_err(|_| Refusal::StoreFailed)?;
+            for (_, row) in read.rows {
                 let Ok(Record { name, object, .. }) = Record::decode(row) else {
                     continue;
                 };
@@ -165,7 +160,7 @@ impl Node {
                 let digest = digest.map_or(0, |digest| digest.0);
                 entries.push(LeafEntry { name, digest });
             }
-            match next {
+            match read.next {
                 Some(next) if entries.len() < LEAF_KEYS_MAX => range.start = next,
                 Some(_) => {
                     let keys = entries.len();

@@ -214,19 +214,24 @@ impl Exchange {
                     Err(_) => failed += 1,
                 }
             }
-            failed += self.pull(&fetched).await;
+            failed += self.merge_here(self.news(&fetched)).await;
             failed += self.push(fetched).await;
         }
         failed
     }
 
-    /// Merges what the peer has into this store; how many were not taken.
-    async fn pull(&self, fetched: &[(ObjectName, Object)]) -> u64 {
-        let news = fetched.iter().filter(|(name, theirs)| {
+    /// Those of some objects that would change something here.
+    pub(crate) fn news(&self, theirs: &[(ObjectName, Object)]) -> Vec<(ObjectName, Object)> {
+        let news = theirs.iter().filter(|(name, theirs)| {
             let ours = self.node.replica.fetch(name);
             ours.map_or(true, |ours| has_news(&ours, theirs))
         });
-        let mut left: Vec<(ObjectName, Object)> = news.cloned().collect();
+        news.cloned().collect()
+    }
+
+    /// Merges what the peer has into this store; how many were not taken.
+    pub(crate) async fn merge_here(&self, theirs: Vec<(ObjectName, Object)>) -> u64 {
+        let mut left = theirs;
         let mut failed = 0;
         for attempt in 0..TRIES {
             if left.is_empty() {

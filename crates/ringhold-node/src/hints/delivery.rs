@@ -126,14 +126,16 @@ impl<'a> Walk<'a> {
         let mut range = KeyRange::ALL;
         loop {
             let turn = self.node.background.turn(Work::Hints).await;
-            let page = self.node.store().range(Keyspace::Hints, &range, PAGE_ROWS);
+            let page = self
+                .node
+                .store()
+                .readable(Keyspace::Hints, &range, PAGE_ROWS);
             let Ok(page) = page else {
                 // It may be readable the next time; nothing is dropped for it.
                 return false;
             };
-            let last = page.last().map(|(key, _)| *key);
-            let is_full = page.len() == PAGE_ROWS;
             let mut owed: Vec<Owed> = page
+                .rows
                 .into_iter()
                 .filter_map(|(key, row)| self.look_up(key, row))
                 .collect();
@@ -142,7 +144,7 @@ impl<'a> Walk<'a> {
                 self.settle(owed).await;
             }
             drop(turn);
-            match last.and_then(|last| last.successor()).filter(|_| is_full) {
+            match page.next {
                 Some(next) => range.start = next,
                 None => break,
             }

@@ -52,15 +52,16 @@ impl HintGauge {
         let gauge = Self::default();
         let mut range = KeyRange::ALL;
         loop {
-            let rows = store.range(Keyspace::Hints, &range, PAGE_ROWS)?;
-            for (_, row) in &rows {
+            // A damaged hint holds up neither the start nor the others; it is not counted, and its object stays.
+            let page = store.readable(Keyspace::Hints, &range, PAGE_ROWS)?;
+            for (_, row) in page.rows {
                 let mut change = HintChange::default();
-                change.comes(HintRow::decode(row.clone()).map_or(0, |row| row.bytes));
+                change.comes(HintRow::decode(row).map_or(0, |row| row.bytes));
                 gauge.change(change);
             }
-            match rows.last().and_then(|(key, _)| key.successor()) {
-                Some(next) if rows.len() == PAGE_ROWS => range.start = next,
-                _ => return Ok(gauge),
+            match page.next {
+                Some(next) => range.start = next,
+                None => return Ok(gauge),
             }
         }
     }

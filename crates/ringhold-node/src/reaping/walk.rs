@@ -48,25 +48,17 @@ impl Walk {
         let partition = Partition(partition);
         self.partition = partition.0;
         let arc = node.ring.partition_count().arc(partition);
-        let start = StorageKey::new(arc.start().0, 0);
-        let range = KeyRange {
-            start: self.at.unwrap_or(start),
-            end: arc
-                .end()
-                .0
-                .checked_add(1)
-                .map(|end| StorageKey::new(end, 0)),
-        };
-        let Ok(page) = node.store().range(Keyspace::Objects, &range, PAGE_ROWS) else {
+        let mut range = KeyRange::of_positions(arc.start().0..=arc.end().0);
+        range.start = self.at.unwrap_or(range.start);
+        let read = node.store().readable(Keyspace::Objects, &range, PAGE_ROWS);
+        let Ok(page) = read else {
             // It may be readable the next time round; nothing goes for it.
             return self.leave(partition);
         };
-        let found = page
-            .iter()
-            .filter_map(|(_, row)| node.candidate(row.clone()));
-        self.found.extend(found);
-        let last = page.last().and_then(|(key, _)| key.successor());
-        match last.filter(|_| page.len() == PAGE_ROWS) {
+        let rows = page.rows.into_iter();
+        self.found
+            .extend(rows.filter_map(|(_, row)| node.candidate(row)));
+        match page.next {
             Some(next) => {
                 self.at = Some(next);
                 if self.found.len() < CANDIDATES_MAX {

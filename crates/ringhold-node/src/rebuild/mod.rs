@@ -27,7 +27,6 @@ use crate::gather::Gather;
 use crate::known_bad::{self, Variant};
 use crate::metrics::Counter;
 use crate::node::Node;
-use crate::replica::Replica;
 use pull::Pull;
 use ringhold_core::boot::Inquiry;
 use ringhold_core::id::NodeId;
@@ -340,12 +339,4 @@ async fn round(node: &Arc<Node>, outstanding: &mut Outstanding) -> bool {
         ask(&mut exchanges);
     }
     progressed
-}
-
-impl Replica {
-    /// Whether what another home has would change nothing here.
-    fn has_all_of(&self, name: &ObjectName, theirs: &ringhold_core::version::Object) -> bool {
-        self.fetch(name)
-            .is_ok_and(|ours| ours.context().includes(theirs.context()))
-    }
 }

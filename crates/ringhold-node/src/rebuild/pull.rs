@@ -8,21 +8,20 @@ use ringhold_core::id::NodeId;
 use ringhold_core::ring::Partition;
 use ringhold_core::tree::Leaf;
 use ringhold_core::version::Object;
-use ringhold_wire::message::ObjectName;
-use ringhold_wire::message::peer::{PageRequest, Refusal, Reply, Request};
+use ringhold_wire::message::peer::{PageRequest, Reply, Request};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// How long one page may take, in microseconds.
-const PATIENCE_US: u64 = 10_000_000;
-/// How long what this node's own disk refused for the moment waits, in microseconds.
-const BREATH_US: u64 = 20_000;
+/// How long one page may take, in microseconds: as long as work in the background may have to wait for its turn at the other
+/// end, and longer.
+const PATIENCE_US: u64 = 30_000_000;
 
 /// See the module.
 pub(super) struct Pull {
     node: Arc<Node>,
     partition: Partition,
     home: NodeId,
+    exchange: Exchange,
 }
 
 impl Pull {
@@ -31,13 +30,13 @@ impl Pull {
             node: Arc::clone(node),
             partition,
             home,
+            exchange: Exchange::new(node, partition, home),
         }
     }
 
     /// True once everything that the home had when this began is here, on disk.
     pub(super) async fn run(self) -> bool {
-        let exchange = Exchange::new(&self.node, self.partition, self.home);
-        let Some(leaves) = exchange.differing_leaves().await else {
+        let Some(leaves) = self.exchange.differing_leaves().await else {
             return false;
         };
         for (first, last) in runs(&leaves) {
@@ -52,7 +51,6 @@ impl Pull {
     async fn take_over(&self, first_leaf: u16, last_leaf: u16) -> bool {
         let mut cursor = bytes::Bytes::new();
         loop {
-            let _turn = self.node.background.turn(Work::Rebuilding).await;
             let request = Request::Objects(PageRequest {
                 partition: self.partition.0,
                 first_leaf,
@@ -64,41 +62,18 @@ impl Pull {
             let Ok(Reply::Objects(page)) = reply else {
                 return false;
             };
-            if !self.merge(page.objects).await {
+            // The home has taken its turn; here it is the merging that costs.
+            let _turn = self.node.background.turn(Work::Rebuilding).await;
+            let news = self.exchange.news(&page.objects);
+            if self.exchange.merge_here(news.clone()).await > 0 {
                 return false;
             }
+            news.iter().for_each(|(_, object)| self.note(object));
             if page.cursor.is_empty() {
                 return true;
             }
             cursor = page.cursor;
         }
-    }
-
-    /// Merges a page into this store; true once a flush covers all of it.
-    async fn merge(&self, objects: Vec<(ObjectName, Object)>) -> bool {
-        let node = &self.node;
-        let mut left = objects;
-        left.retain(|(name, object)| !node.replica.has_all_of(name, object));
-        let until = Deadline::after(&*node.environment, PATIENCE_US);
-        while !left.is_empty() {
-            let merged = node.merge_many(left.clone(), until).await;
-            let mut refused = Vec::new();
-            for ((name, object), merged) in left.into_iter().zip(merged) {
-                match merged {
-                    Ok(()) => self.note(&object),
-                    Err(Refusal::Overloaded) => refused.push((name, object)),
-                    Err(_) => return false,
-                }
-            }
-            left = refused;
-            if !left.is_empty() {
-                let now_us = node.environment.now_us();
-                node.environment
-                    .sleep_until(now_us.saturating_add(BREATH_US))
-                    .await;
-            }
-        }
-        true
     }
 
     fn note(&self, object: &Object) {

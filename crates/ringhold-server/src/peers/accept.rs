@@ -215,7 +215,8 @@ impl Connection {
             return self.reply(header.id, &refused);
         }
         let shed = &node.metrics().requests_shed;
-        let (pool, shed) = match (self.from, is_background(&request)) {
+        let is_background = asker_of(&request) == Asker::MemberInBackground;
+        let (pool, shed) = match (self.from, is_background) {
             (None, _) => (&self.in_flight, &shed.client),
             (Some(_), false) => (&self.in_flight, &shed.replica),
             (Some(_), true) => (&self.background, &shed.background),
@@ -262,42 +263,26 @@ impl Connection {
     }
 }
 
-/// A client gets and puts; what members say to each other is for members.
-fn may_ask(is_member: bool, request: &Request) -> bool {
+/// Who may ask for something, and on whose behalf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// A client; a member may as well.
+    Anybody,
+    /// A member for a client. A hint that comes home is not told from a client's write.
+    MemberForClient,
+    /// A member on no client's behalf.
+    MemberInBackground,
+}
+
+fn asker_of(request: &Request) -> Asker {
     match request {
-        Request::Ping | Request::Get(_) | Request::Put(_) => true,
+        Request::Ping | Request::Get(_) | Request::Put(_) => Asker::Anybody,
         Request::Coordinate(_)
         | Request::Merge(_)
         | Request::Fetch(_)
         | Request::Digest(_)
         | Request::Properties(_)
-        | Request::Testify(_)
-        | Request::Branches { .. }
-        | Request::Leaves { .. }
-        | Request::Objects(_)
-        | Request::LeafKeys(_)
-        | Request::FetchMany(_)
-        | Request::MergeMany(_)
-        | Request::Mend(_)
-        | Request::Count(_)
-        | Request::Strays(_)
-        | Request::Vouch(_)
-        | Request::Reap(_) => is_member,
-    }
-}
-
-/// What a member asks for on no client's behalf. A hint that comes home is not told from a client's write.
-fn is_background(request: &Request) -> bool {
-    match request {
-        Request::Ping
-        | Request::Get(_)
-        | Request::Put(_)
-        | Request::Coordinate(_)
-        | Request::Merge(_)
-        | Request::Fetch(_)
-        | Request::Digest(_)
-        | Request::Properties(_)
-        | Request::Testify(_) => false,
+        | Request::Testify(_) => Asker::MemberForClient,
         Request::Branches { .. }
         | Request::Leaves { .. }
         | Request::Objects(_)
@@ -308,8 +293,13 @@ fn is_background(request: &Request) -> bool {
         | Request::Count(_)
         | Request::Strays(_)
         | Request::Vouch(_)
-        | Request::Reap(_) => true,
+        | Request::Reap(_) => Asker::MemberInBackground,
     }
+}
+
+/// A client gets and puts; what members say to each other is for members.
+fn may_ask(is_member: bool, request: &Request) -> bool {
+    is_member || asker_of(request) == Asker::Anybody
 }
 
 #[cfg(test)]

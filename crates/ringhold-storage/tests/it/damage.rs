@@ -337,6 +337,45 @@ fn an_engine_from_a_backup_is_refused() {
 }
 
 #[test]
+fn a_scan_goes_on_behind_what_is_damaged() {
+    let (machine, _) = filled(6, 0);
+    let intact = {
+        let opened = machine.open(OPTIONS, &mut Random(8)).expect("in order");
+        let rows = opened.store.range(Keyspace::Objects, &KeyRange::ALL, 9);
+        rows.expect("nothing is damaged yet")
+    };
+    for damaged in [&[2][..], &[0], &[5], &[1, 2], &[0, 5]] {
+        let (machine, _) = filled(6, 0);
+        let places: Vec<StorageKey> = damaged.iter().map(|at| intact[*at].0).collect();
+        for place in &places {
+            let bitten = machine
+                .engine
+                .damage(Keyspace::Objects, place, |bytes| bytes[0] ^= 1);
+            assert!(bitten);
+        }
+        let opened = machine.open(OPTIONS, &mut Random(8)).expect("in order");
+        for limit in 1..=7 {
+            let (mut range, mut rows, mut unreadable) = (KeyRange::ALL, Vec::new(), 0);
+            loop {
+                let page = opened.store.readable(Keyspace::Objects, &range, limit);
+                let page = page.expect("the engine reads");
+                assert!(page.rows.len() <= limit);
+                rows.extend(page.rows);
+                unreadable += page.unreadable;
+                match page.next {
+                    Some(next) => range.start = next,
+                    None => break,
+                }
+            }
+            let expected = intact.iter().filter(|(key, _)| !places.contains(key));
+            let whole = format!("{damaged:?} damaged, {limit} at a time");
+            assert!(rows.iter().eq(expected), "{whole}: {rows:?}");
+            assert_eq!(unreadable, damaged.len() as u64, "{whole}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_value_is_an_error_and_never_absent() {
     let (machine, _) = filled(3, 0);
     assert!(
