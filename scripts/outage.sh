@@ -11,23 +11,9 @@
 set -eu
 rate=${1:-500}
 seconds=${2:-15}
-ringhold=${RINGHOLD:-target/release/ringhold}
 carts=$(dirname "$0")/../data/journey
-dir=$(mktemp -d)
-
-"$ringhold" dev --nodes 5 --base-port 0 --dir "$dir" >"$dir/dev.log" 2>&1 &
-dev=$!
-trap 'kill $dev 2>/dev/null; wait $dev 2>/dev/null; rm -rf "$dir"' EXIT
-until [ -f "$dir/cluster.json" ]; do
-    kill -0 $dev || { cat "$dir/dev.log"; exit 1; }
-done
-
-# A member of one node in cluster.json.
-of() {
-    tr -d '\n ' <"$dir/cluster.json" | tr '{' '\n' | grep "\"name\":\"$1\"" | tr ',}' '\n\n' |
-        sed -n "s/^\"$2\":\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p"
-}
-url() { of "$1" http | sed 's,^http://,,; s,^,http://,'; }
+nodes=5
+. "$(dirname "$0")/cluster.sh"
 
 living="$(url node1),$(url node3),$(url node5)"
 part() {
@@ -47,8 +33,11 @@ rm -rf "$(of node4 data_dir)"
 "$ringhold" dev restart node2 --dir "$dir"
 "$ringhold" dev restart node4 --dir "$dir"
 part "both back, node4 with an empty disk" "$living"
-wait $shoppers && echo "== carts" || echo "== carts: FAILED"
+carts_are_right=true
+wait $shoppers || carts_are_right=false
+echo "== carts"
 tail -1 "$dir/carts.txt"
+$carts_are_right
 
 began=$(date +%s)
 until "$ringhold" cluster hints --at "$(url node1)" | grep -q "no hints" &&

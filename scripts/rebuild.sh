@@ -12,22 +12,8 @@ set -eu
 keys=${1:-200000}
 bytes=${2:-100}
 rate=${3:-0}
-ringhold=${RINGHOLD:-target/release/ringhold}
-dir=$(mktemp -d)
-
-"$ringhold" dev --nodes 3 --base-port 0 --dir "$dir" >"$dir/dev.log" 2>&1 &
-dev=$!
-trap 'kill $dev 2>/dev/null; wait $dev 2>/dev/null; rm -rf "$dir"' EXIT
-until [ -f "$dir/cluster.json" ]; do
-    kill -0 $dev || { cat "$dir/dev.log"; exit 1; }
-done
-
-# A member of one node in cluster.json.
-of() {
-    tr -d '\n ' <"$dir/cluster.json" | tr '{' '\n' | grep "\"name\":\"$1\"" | tr ',}' '\n\n' |
-        sed -n "s/^\"$2\":\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p"
-}
-url() { of "$1" http | sed 's,^http://,,; s,^,http://,'; }
+nodes=3
+. "$(dirname "$0")/cluster.sh"
 metric() { curl -s "$(url node3)/metrics" | sed -n "s/^$1 //p"; }
 load() {
     echo "== $1"

@@ -143,18 +143,31 @@ pub(crate) fn alone(name: &str, work: impl FnOnce(u64) + Send) {
     });
 }
 
-fn run_seed(scenario: &Scenario, seed: u64) {
-    let (watchdog, _guard) = Watchdog::start(scenario.name, LIMIT);
-    let started = Instant::now();
+/// A cluster whose nodes reach each other, and their addresses; none, and the reason said, where the machine lacks what the
+/// scenario needs.
+pub(crate) fn started(
+    scenario: &Scenario,
+    seed: u64,
+    watchdog: &Watchdog,
+) -> Option<(Cluster, Vec<SocketAddr>)> {
     let mut cluster = Cluster::make(scenario, seed);
     println!("  {}", cluster.describe());
     if let Err(missing) = (scenario.needs)(&cluster) {
         println!("  skipped: {missing}");
-        return;
+        return None;
     }
     (0..NODES).for_each(|node| cluster.start(node, &Around::Nothing));
     let nodes = cluster.addresses();
-    client::wait_until_connected(&nodes, &watchdog);
+    client::wait_until_connected(&nodes, watchdog);
+    Some((cluster, nodes))
+}
+
+fn run_seed(scenario: &Scenario, seed: u64) {
+    let (watchdog, _guard) = Watchdog::start(scenario.name, LIMIT);
+    let began = Instant::now();
+    let Some((mut cluster, nodes)) = started(scenario, seed, &watchdog) else {
+        return;
+    };
 
     let history = History::default();
     let mut random = Random::of(seed, scenario.name);
@@ -165,7 +178,7 @@ fn run_seed(scenario: &Scenario, seed: u64) {
         watchdog,
         history: &history,
         faults: 0,
-        started,
+        started: began,
     };
     under_load(&nodes, keys, seed, &mut adversary, scenario.faults);
     let mut random = adversary.random.clone();
@@ -173,7 +186,7 @@ fn run_seed(scenario: &Scenario, seed: u64) {
     heal(&mut cluster, &mut random, &watchdog);
     let verdict = check::check(&history, keys, &nodes, &watchdog);
 
-    println!("{}", report(faults, &history, keys, &verdict, started));
+    println!("{}", report(faults, &history, keys, &verdict, began));
     let acknowledged = history.books().count(Outcome::Acknowledged);
     assert!(acknowledged > 0, "nothing was acknowledged");
     if scenario.must_lose {

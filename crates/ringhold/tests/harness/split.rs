@@ -8,10 +8,8 @@
 //! `RINGHOLD_SPLIT_SECONDS` is how long the two are apart, 5 if it is not set.
 
 use crate::client::{self, Outcome, Put};
-use crate::cluster::{Cluster, NODES};
 use crate::network;
-use crate::process::Around;
-use crate::run::{LIMIT, Scenario, alone};
+use crate::run::{LIMIT, Scenario, alone, started};
 use crate::scenarios::network_can_part;
 use crate::tools::must;
 use crate::watchdog::Watchdog;
@@ -45,15 +43,9 @@ fn two_sides_write_and_nothing_is_lost_or_comes_back() {
 
 fn split(scenario: &Scenario, seed: u64) {
     let (watchdog, _guard) = Watchdog::start(scenario.name, LIMIT);
-    let mut cluster = Cluster::make(scenario, seed);
-    println!("  {}", cluster.describe());
-    if let Err(missing) = (scenario.needs)(&cluster) {
-        println!("  skipped: {missing}");
+    let Some((cluster, nodes)) = started(scenario, seed, &watchdog) else {
         return;
-    }
-    (0..NODES).for_each(|node| cluster.start(node, &Around::Nothing));
-    let nodes = cluster.addresses();
-    client::wait_until_connected(&nodes, &watchdog);
+    };
 
     must(network::close(
         &cluster,
