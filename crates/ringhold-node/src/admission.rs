@@ -154,7 +154,8 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenRepo
 }
 
 fn others(node: &Node) -> Vec<NodeId> {
-    let members = node.ring.members().iter();
+    let ring = node.ring();
+    let members = ring.members().iter();
     members
         .filter(|member| member.id != node.id && member.state != MemberState::Removed)
         .map(|member| member.id)

@@ -123,7 +123,8 @@ impl Node {
             let given = blocks.send(block).await;
             given.map_err(|_| BackupFailed::Abandoned)
         };
-        let document = self.ring.document();
+        let ring = self.ring();
+        let document = ring.document();
         let (mut writer, first) = BackupWriter::begin(Head {
             cluster: document.cluster_id,
             node: self.id,
@@ -181,7 +182,7 @@ impl Node {
     /// # Errors
     /// What stands against it.
     pub fn may_restore(&self, head: &Head, insisting: Insisting) -> Result<(), RestoreRefused> {
-        let (theirs, ours) = (head.cluster, self.ring.document().cluster_id);
+        let (theirs, ours) = (head.cluster, self.ring().document().cluster_id);
         if theirs != ours && !insisting.into_other_cluster {
             return Err(RestoreRefused::OtherCluster { theirs, ours });
         }
@@ -197,11 +198,11 @@ impl Node {
     pub async fn restore_properties(self: &Arc<Self>, buckets: Vec<BucketProperties>) -> u64 {
         let deadline = Deadline::after(&*self.environment, PATIENCE_US);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
-        for member in self.ring.members() {
+        for member in self.ring().members() {
             let request = Request::Properties(buckets.clone());
             calls.ask((), self.call(member.id, request, deadline));
         }
-        let mut missing = self.ring.members().len() as u64;
+        let mut missing = self.ring().members().len() as u64;
         while let Some(((), reply)) = calls.next().await {
             missing -= u64::from(reply == Ok(Reply::PropertiesKept));
         }

@@ -6,6 +6,7 @@
 
 use ringhold_core::health::DiskSpace;
 use ringhold_core::id::NodeId;
+use ringhold_core::ring::Member;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::future::Future;
 use std::pin::Pin;
@@ -44,10 +45,12 @@ pub trait Environment: Send + Sync {
 /// The other nodes, over whatever connects them.
 pub trait Peers: Send + Sync {
     /// Sends a request and waits for its reply, at most until the deadline.
-    /// The request is on its way when this returns; the future only waits.
+    /// The request is on its way when this returns; the future only waits. With it goes the number of the placement that
+    /// the sender knows.
     fn call(
         &self,
         to: NodeId,
+        placement_number: u64,
         request: Request,
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>>;
@@ -55,6 +58,10 @@ pub trait Peers: Send + Sync {
     /// Whether there is a connection to `node`: a request could be put on its way now. Cheap; asked for each request. What
     /// becomes of requests is the node's own experience to keep ([`crate::peer_health`]).
     fn connected(&self, node: NodeId) -> bool;
+
+    /// Keeps connections to these members from now on, and to no others. Told at the start and whenever the ring
+    /// document has changed.
+    fn follow(&self, members: &[Member]);
 }
 
 /// Why a call has no reply.

@@ -21,6 +21,7 @@ mod hints;
 mod inspect;
 #[cfg(feature = "known-bad")]
 pub mod known_bad;
+mod membership;
 pub mod metrics;
 mod node;
 mod pages;
@@ -31,7 +32,6 @@ mod read_repair;
 mod reaping;
 mod rebuild;
 mod replica;
-mod ring_memory;
 mod scrub;
 pub mod trees;
 
@@ -43,9 +43,9 @@ pub use clock_guard::ClockState;
 pub use front_door::{Admitted, Errand};
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
+pub use membership::RingRefused;
 pub use node::{Node, Parts, StartError, Tuning};
 pub use property_table::PropertyTableError;
 pub use reaping::{Obstacle, Reaping, ReapingView};
 pub use rebuild::RebuildProgress;
 pub use replica::ObjectLimits;
-pub use ring_memory::RingRefused;

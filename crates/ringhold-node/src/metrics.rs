@@ -99,6 +99,10 @@ pub struct BackgroundMetrics {
 
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Ring documents that took the place of an earlier one.
+    pub epochs_adopted: Counter,
+    /// Requests that were asked again because the first try was by an old placement.
+    pub placements_behind: Counter,
     /// Microseconds of gets and puts, by how they ended.
     pub gets_answered: Histogram,
     pub gets_failed: Histogram,

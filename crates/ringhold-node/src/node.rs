@@ -12,6 +12,7 @@ use crate::disk_guard::{self, DiskGuard};
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::front_door::FrontDoor;
 use crate::hints::{self, Debts, HintGauge};
+use crate::membership::{Documents, RingRefused, latest};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
@@ -20,8 +21,9 @@ use crate::reaping::{self, Homecomings, Reaping, ReapingView, Standstill};
 use crate::rebuild::{self, Rebuild};
 use crate::replica::writer::Row;
 use crate::replica::{ObjectLimits, Replica};
-use crate::ring_memory::{self, RingRefused};
 use crate::scrub;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use ringhold_core::boot::Boot;
 use ringhold_core::health::admission::Settings as BackgroundSettings;
 use ringhold_core::health::{HedgeDelay, Standing, Watermarks};
@@ -30,6 +32,7 @@ use ringhold_core::ring::{MemberState, Partition, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_storage::{OpenReport, Opened, ReadError, Store};
+use ringhold_wire::handshake::NodeCard;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::fmt;
@@ -91,6 +94,7 @@ impl Default for Tuning {
 /// What a node is made of.
 pub struct Parts {
     pub id: NodeId,
+    /// The one that the node was founded or enrolled with; the store may know a later one.
     pub ring: Arc<Ring>,
     pub environment: Arc<dyn Environment>,
     pub peers: Arc<dyn Peers>,
@@ -137,7 +141,8 @@ impl std::error::Error for StartError {}
 
 pub struct Node {
     pub(crate) id: NodeId,
-    pub(crate) ring: Arc<Ring>,
+    ring: ArcSwap<Ring>,
+    pub(crate) documents: Documents,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) health: PeerHealth,
@@ -183,7 +188,7 @@ impl Node {
             flusher,
             report,
         } = opened;
-        let new_ring = ring_memory::check(&store, id, ring.document()).map_err(StartError::Ring)?;
+        let (ring, new_ring) = latest(&store, id, ring).map_err(StartError::Ring)?;
         let properties = PropertyTable::load(&store, tuning.default_properties.clone())
             .map_err(StartError::Properties)?;
         let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
@@ -225,7 +230,8 @@ impl Node {
         let standstill = Standstill::since_start(&*environment, tuning.reaping.settle_us);
         let node = Arc::new(Self {
             id,
-            ring,
+            documents: Documents::of(&ring),
+            ring: ArcSwap::new(ring),
             environment: Arc::clone(&environment),
             peers,
             health,
@@ -247,6 +253,7 @@ impl Node {
             tuning,
             token_key,
         });
+        node.follow(&node.ring());
         node.spawn_tasks(new_ring, report);
         Ok(node)
     }
@@ -283,9 +290,15 @@ impl Node {
         self.id
     }
 
+    /// The ring that this node serves by. Another one may be in its place a moment later, so whatever belongs together
+    /// asks once.
     #[must_use]
-    pub fn ring(&self) -> &Arc<Ring> {
-        &self.ring
+    pub fn ring(&self) -> Arc<Ring> {
+        self.ring.load_full()
+    }
+
+    pub(crate) fn set_ring(&self, ring: Arc<Ring>) {
+        self.ring.store(ring);
     }
 
     #[must_use]
@@ -312,6 +325,23 @@ impl Node {
     #[must_use]
     pub fn boot(&self) -> BootId {
         self.admission.boot().id
+    }
+
+    /// What this node says of itself when it connects, or is connected to.
+    #[must_use]
+    pub fn card(&self, name: &str) -> NodeCard {
+        let ring = self.ring();
+        let document = ring.document();
+        NodeCard {
+            cluster: document.cluster_id,
+            node: self.id,
+            incarnation: self.store().identity().incarnation,
+            boot: self.boot(),
+            epoch: document.epoch.0,
+            placement_number: document.placement.placement_number,
+            ring: document.hash().0,
+            name: Bytes::copy_from_slice(name.as_bytes()),
+        }
     }
 
     /// Whether this node knows under which name it may coordinate writes.
@@ -363,13 +393,13 @@ impl Node {
         primaries_only: bool,
     ) -> Placement {
         let nearness = |node| (self.standing(node), self.health.latency_us(node));
-        let ring = Arc::clone(&self.ring);
-        Placement::new(ring, self.id, nearness, name, n_val, primaries_only)
+        Placement::new(self.ring(), self.id, nearness, name, n_val, primaries_only)
     }
 
     /// The primaries of a partition, by the ring and the default N.
     pub(crate) fn homes_of_partition(&self, partition: Partition) -> Vec<NodeId> {
-        let list = self.ring.partition_preference_list(partition);
+        let ring = self.ring();
+        let list = ring.partition_preference_list(partition);
         let n_val = self.tuning.default_properties.n_val;
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
         list[..n].to_vec()
@@ -379,7 +409,8 @@ impl Node {
     pub(crate) fn homes(&self, name: &ObjectName) -> Vec<NodeId> {
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
         let n_val = properties.map_or(self.tuning.default_properties.n_val, |own| own.n_val);
-        let list = self.ring.preference_list(name.position());
+        let ring = self.ring();
+        let list = ring.preference_list(name.position());
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
         list[..n].to_vec()
     }

@@ -73,7 +73,7 @@ impl Node {
 
     /// The keys of a run of leaves; none if there is no such run.
     fn range_of_leaves(&self, partition: Partition, first: u16, last: u16) -> Option<KeyRange> {
-        let count = self.ring.partition_count();
+        let count = self.ring().partition_count();
         let (first, last) = (Leaf::new(first)?, Leaf::new(last)?);
         if first > last {
             return None;

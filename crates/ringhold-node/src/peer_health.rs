@@ -28,6 +28,7 @@ use crate::gather::until;
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use crate::node::Node;
+use arc_swap::ArcSwap;
 use ringhold_core::health::experience::{Thresholds, typical_us};
 use ringhold_core::health::{
     Experience, HedgeDelay, LatencyHistogram, LocalPause, Phi, Reported, RetryBudget, Standing,
@@ -71,7 +72,8 @@ pub struct PeerView {
 
 /// See the module.
 pub(crate) struct PeerHealth {
-    peers: BTreeMap<NodeId, Peer>,
+    /// All other members; replaced as a whole when members come or go.
+    peers: ArcSwap<BTreeMap<NodeId, Arc<Peer>>>,
     pause: Mutex<LocalPause>,
     hedge: HedgeDelay,
     hedge_us: AtomicU64,
@@ -110,7 +112,7 @@ enum End<'a> {
 impl PeerHealth {
     pub(crate) fn new(peers: impl Iterator<Item = NodeId>, now_us: u64, hedge: HedgeDelay) -> Self {
         Self {
-            peers: peers.map(|node| (node, Peer::new())).collect(),
+            peers: ArcSwap::from_pointee(peers.map(|node| (node, Arc::default())).collect()),
             pause: Mutex::new(LocalPause::new(TICK_US, now_us)),
             hedge,
             hedge_us: AtomicU64::new(hedge.us_max),
@@ -119,13 +121,24 @@ impl PeerHealth {
         }
     }
 
+    /// Knows these peers from now on: what was learnt of those that stay is kept.
+    pub(crate) fn follow(&self, peers: impl Iterator<Item = NodeId>) {
+        let known = self.peers.load_full();
+        let now = peers.map(|node| (node, known.get(&node).cloned().unwrap_or_default()));
+        self.peers.store(Arc::new(now.collect()));
+    }
+
     /// A stranger is down.
     pub(crate) fn standing(&self, node: NodeId) -> Standing {
-        self.peers.get(&node).map_or(Standing::Down, Peer::standing)
+        let peers = self.peers.load();
+        peers
+            .get(&node)
+            .map_or(Standing::Down, |peer| peer.standing())
     }
 
     pub(crate) fn latency_us(&self, node: NodeId) -> Option<u64> {
-        let latency_us = self.peers.get(&node)?.latency_us.load(Ordering::Relaxed);
+        let peers = self.peers.load();
+        let latency_us = peers.get(&node)?.latency_us.load(Ordering::Relaxed);
         (latency_us != UNKNOWN).then_some(latency_us)
     }
 
@@ -139,7 +152,8 @@ impl PeerHealth {
     }
 
     pub(crate) fn view(&self, node: NodeId, now_us: u64) -> Option<PeerView> {
-        let known = self.peers.get(&node)?.lock();
+        let peers = self.peers.load();
+        let known = peers.get(&node)?.lock();
         Some(PeerView {
             standing: known.experience.standing(),
             phi: known.phi.phi(now_us),
@@ -173,7 +187,8 @@ impl PeerHealth {
     }
 
     fn learn(&self, to: NodeId, asked: &Asked, end: &End<'_>, now_us: u64, metrics: &Metrics) {
-        let Some(peer) = self.peers.get(&to) else {
+        let peers = self.peers.load();
+        let Some(peer) = peers.get(&to) else {
             return;
         };
         #[cfg(feature = "known-bad")]
@@ -212,7 +227,7 @@ impl PeerHealth {
     fn tick(&self, now_us: u64) {
         let late = self.pause().tick(now_us);
         if late {
-            for peer in self.peers.values() {
+            for peer in self.peers.load().values() {
                 peer.lock().phi.excuse(now_us);
             }
         }
@@ -221,9 +236,10 @@ impl PeerHealth {
     /// Compares the peers with each other, and draws the hedge delay from those that are up.
     fn compare(&self, now_us: u64, metrics: &Metrics) {
         let mut seen = LatencyHistogram::default();
-        let mut high_us = Vec::with_capacity(self.peers.len());
-        let mut disk_us = Vec::with_capacity(self.peers.len());
-        for peer in self.peers.values() {
+        let peers = self.peers.load();
+        let mut high_us = Vec::with_capacity(peers.len());
+        let mut disk_us = Vec::with_capacity(peers.len());
+        for peer in peers.values() {
             let known = peer.lock();
             high_us.extend(known.experience.high_latency_us());
             let reported = known.experience.reported();
@@ -233,7 +249,7 @@ impl PeerHealth {
             }
         }
         let (high_us, disk_us) = (typical_us(high_us), typical_us(disk_us));
-        for peer in self.peers.values() {
+        for peer in peers.values() {
             peer.change(metrics, |known| {
                 known.experience.compare_disk(disk_us);
                 known.experience.beat(now_us, high_us);
@@ -250,8 +266,8 @@ impl PeerHealth {
     }
 }
 
-impl Peer {
-    fn new() -> Self {
+impl Default for Peer {
+    fn default() -> Self {
         let known = Known {
             experience: Experience::new(Thresholds::default()),
             phi: Phi::new(BEAT_US, BEAT_DEVIATION_US_MIN),
@@ -263,7 +279,9 @@ impl Peer {
             was_connected: AtomicBool::new(false),
         }
     }
+}
 
+impl Peer {
     fn standing(&self) -> Standing {
         match self.standing.load(Ordering::Relaxed) {
             0 => Standing::Up,
@@ -335,7 +353,8 @@ pub(crate) fn call(
         ),
     };
     let without_connection = !node.peers.connected(to);
-    let call = node.peers.call(to, request, deadline);
+    let placement_number = node.ring().placement_number();
+    let call = node.peers.call(to, placement_number, request, deadline);
     if without_connection {
         return call;
     }
@@ -404,7 +423,7 @@ pub(crate) async fn beat(node: Weak<Node>, environment: Arc<dyn Environment>) {
         if is_beat {
             node.health.compare(now_us, &node.metrics);
         }
-        for (&id, peer) in &node.health.peers {
+        for (&id, peer) in &*node.health.peers.load_full() {
             if is_due(&node, id, peer, is_beat, now_us) {
                 let task = heartbeat(Arc::clone(&node), id);
                 environment.spawn(Box::pin(task));
@@ -446,13 +465,13 @@ async fn heartbeat(node: Arc<Node>, id: NodeId) {
         let ping = node.call(id, Request::Ping, deadline);
         // Hosts may look at deadlines now and then only; a heartbeat that is late is dropped, and that is noted.
         let reply = until(&*node.environment, deadline, ping).await;
-        let Some(peer) = node.health.peers.get(&id) else {
+        let Some(peer) = node.health.peers.load().get(&id).cloned() else {
             return;
         };
         if peer.standing() != Standing::Down {
             break;
         }
-        if !matches!(reply, Some(Ok(_))) || !admits_probe(peer, node.environment.now_us()) {
+        if !matches!(reply, Some(Ok(_))) || !admits_probe(&peer, node.environment.now_us()) {
             return;
         }
     }

@@ -295,11 +295,9 @@ impl Node {
         let deadline = Deadline::after(&*self.environment, SPREAD_US);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
         let (mut reachable, mut missing) = (0, BTreeSet::new());
-        for member in self
-            .ring
-            .members()
-            .iter()
-            .filter(|member| member.id != self.id && self.is_reachable(member.id))
+        let ring = self.ring();
+        let members = ring.members().iter();
+        for member in members.filter(|member| member.id != self.id && self.is_reachable(member.id))
         {
             calls.ask(
                 member.id,

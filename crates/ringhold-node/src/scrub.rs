@@ -34,7 +34,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pau
             return;
         };
         let _turn = node.background.turn(Work::Scrub).await;
-        let leaves = u64::from(node.ring.partition_count().count()) * LEAVES as u64;
+        let leaves = u64::from(node.ring().partition_count().count()) * LEAVES as u64;
         let end = at + FANOUT as u64;
         let doubtful = node.store().doubtful_leaves();
         for leaf in doubtful.into_iter().take(FANOUT) {

@@ -265,6 +265,7 @@ impl Peers for InProcess {
     fn call(
         &self,
         to: NodeId,
+        _placement_number: u64,
         request: Request,
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
@@ -292,6 +293,8 @@ impl Peers for InProcess {
             Ok(Reply::decode(bytes).expect("what was encoded decodes"))
         })
     }
+
+    fn follow(&self, _members: &[ringhold_core::ring::Member]) {}
 
     fn connected(&self, _: NodeId) -> bool {
         self.nodes.get().is_some()

@@ -75,7 +75,8 @@ impl Door for NodeDoor {
     }
 
     fn rebuild_without(&self, member: &str) -> Result<(), String> {
-        let members = self.node.ring().members();
+        let ring = self.node.ring();
+        let members = ring.members();
         let Some(found) = members.iter().find(|known| known.name == member) else {
             let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
             return Err(format!(

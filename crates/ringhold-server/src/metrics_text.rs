@@ -374,7 +374,8 @@ fn peers(page: &mut Page, node: &Node) {
         "gauge",
         "1 if requests to the member are answered, by this node's own experience.",
     );
-    let members = node.ring().members().iter();
+    let ring = node.ring();
+    let members = ring.members().iter();
     let peers: Vec<(String, Standing, PeerView)> = members
         .filter_map(|member| {
             let labels = format!("peer=\"{}\"", escape(&member.name));

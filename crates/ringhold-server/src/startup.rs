@@ -10,15 +10,13 @@ use crate::door::NodeDoor;
 use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
-use crate::peers::{self, Dialling, Door, Link, Links, Serving};
-use bytes::Bytes;
+use crate::peers::{self, Dialler, Door, Links, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
-use ringhold_core::ring::MemberState;
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
-use ringhold_node::env::Environment;
+use ringhold_node::env::{Environment, Peers};
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
 use ringhold_node::{Node, ObjectLimits, Parts, Reaping, StartError, Tuning};
@@ -26,7 +24,6 @@ use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
 };
-use ringhold_wire::handshake::NodeCard;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,21 +119,26 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         data_dir::claim_store(&config.data_dir, store.0).map_err(ServeError::DataDir)?;
     }
     let store = Arc::clone(&opened.store);
-    let card = card_of(&membership, &store, &config.name);
-    let links = links_of(&membership, &environment);
+    let links = Links::new(membership.node, Arc::clone(&environment));
     let node = Node::start(Parts {
         id: membership.node,
         ring: Arc::clone(&membership.ring),
         environment: Arc::clone(&environment),
-        peers: Arc::new(Links::new(links.iter().cloned())),
-        boot: card.boot,
+        peers: Arc::clone(&links) as Arc<dyn Peers>,
+        boot: BootId(random_bits()),
         opened,
         token_key: TokenKey::new(&membership.secret, None),
         tree_key: TreeKey::new(&membership.secret),
         tuning: tuning_of(&config),
     });
     let node = node.map_err(ServeError::Start)?;
-    dial_members(&config, &membership, &node, &card, links);
+    links.dial(Dialler {
+        node: Arc::downgrade(&node),
+        name: config.name.clone(),
+        secret: membership.secret,
+        connect: Duration::from_millis(config.timeouts.connect_ms),
+        silence: Duration::from_millis(config.timeouts.peer_silence_ms),
+    });
 
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(
@@ -146,7 +148,6 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         &config,
         listeners,
         &node,
-        &card,
         membership.secret,
         &connections,
         &stopping,
@@ -242,33 +243,6 @@ fn groups_of(configured: u32) -> usize {
     }
 }
 
-fn card_of(membership: &Membership, store: &Store, name: &str) -> NodeCard {
-    let document = membership.ring.document();
-    NodeCard {
-        cluster: document.cluster_id,
-        node: membership.node,
-        incarnation: store.identity().incarnation,
-        boot: BootId(random_bits()),
-        epoch: document.epoch.0,
-        placement_number: document.placement.placement_number,
-        ring: document.hash().0,
-        name: Bytes::copy_from_slice(name.as_bytes()),
-    }
-}
-
-fn links_of(membership: &Membership, environment: &Arc<dyn Environment>) -> Vec<Arc<Link>> {
-    let placement_number = membership.ring.document().placement.placement_number;
-    let others = membership
-        .ring
-        .members()
-        .iter()
-        .filter(|member| member.id != membership.node);
-    let others = others.filter(|member| member.state != MemberState::Removed);
-    others
-        .map(|member| Link::new(member.id, Arc::clone(environment), placement_number))
-        .collect()
-}
-
 fn tuning_of(config: &Config) -> Tuning {
     let default_properties = Properties {
         allow_mult: config.default_bucket.allow_mult,
@@ -320,52 +294,20 @@ fn background_of(config: &crate::config::Background) -> BackgroundSettings {
     }
 }
 
-/// Dials every other member, and gives each whatever buckets have set whenever it is reached anew.
-fn dial_members(
-    config: &Config,
-    membership: &Membership,
-    node: &Arc<Node>,
-    card: &NodeCard,
-    links: Vec<Arc<Link>>,
-) {
-    for link in links {
-        let member = membership
-            .ring
-            .member(link.member)
-            .expect("links are made of the ring's members");
-        let (greeter, id) = (Arc::downgrade(node), link.member);
-        let greet = move || {
-            if let Some(node) = greeter.upgrade() {
-                tokio::spawn(async move { node.greet(id).await });
-            }
-        };
-        tokio::spawn(peers::keep_connected(Dialling {
-            address: member.addresses.peer.clone(),
-            card: card.clone(),
-            secret: membership.secret,
-            connect: Duration::from_millis(config.timeouts.connect_ms),
-            silence: Duration::from_millis(config.timeouts.peer_silence_ms),
-            greet: Box::new(greet),
-            link,
-        }));
-    }
-}
-
 /// Opens all doors; the future ends when they have been told to stop and have finished.
 fn open_doors(
     config: &Config,
     listeners: Listeners,
     node: &Arc<Node>,
-    card: &NodeCard,
     secret: [u8; 32],
     connections: &Arc<Semaphore>,
     stopping: &watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
     let serving = |door| {
-        let (node, card, connections) = (Arc::clone(node), card.clone(), Arc::clone(connections));
+        let (node, connections) = (Arc::clone(node), Arc::clone(connections));
         Arc::new(Serving {
             node,
-            card,
+            name: config.name.clone(),
             secret,
             door,
             connections,

@@ -142,7 +142,8 @@ fn reaping(node: &Node) -> Value {
 
 /// How requests to each other member fare, by this node's own experience.
 fn peers(node: &Node) -> Vec<Value> {
-    let members = node.ring().members().iter();
+    let ring = node.ring();
+    let members = ring.members().iter();
     let views = members.filter_map(|member| Some((member, node.peer_view(member.id)?)));
     views
         .map(|(member, view)| {

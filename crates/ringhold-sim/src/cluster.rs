@@ -26,7 +26,6 @@ use ringhold_core::ring::{
 use ringhold_core::version::{Object, TokenKey};
 use ringhold_node::Node;
 use ringhold_storage::{Keyspace, StorageKey, Store};
-use ringhold_wire::handshake::NodeCard;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,13 +107,7 @@ impl Cluster {
             rare,
         } = around.clone();
         let network_random = SharedRandom::new(Random::of(plan.seed, "network"));
-        let network = Network::new(
-            around.clone(),
-            network_random,
-            ids.clone(),
-            plan.clients,
-            document.placement.placement_number,
-        );
+        let network = Network::new(around.clone(), network_random, ids.clone(), plan.clients);
         if plan.reaping {
             network.set_longest_delay(LONGEST_DELAY_US);
         }
@@ -392,22 +385,6 @@ impl Cluster {
             &shared.ring
         };
         Arc::clone(ring)
-    }
-
-    /// What a process says of itself when it connects.
-    fn card(&self, node: usize, started: &Node) -> NodeCard {
-        let ring = self.ring_file(node);
-        let document = ring.document();
-        NodeCard {
-            cluster: document.cluster_id,
-            node: self.0.machines[node].id,
-            incarnation: started.store().identity().incarnation,
-            boot: started.boot(),
-            epoch: document.epoch.0,
-            placement_number: document.placement.placement_number,
-            ring: document.hash().0,
-            name: format!("n{node}").into(),
-        }
     }
 
     fn crash_at(&self, node: usize, point: CrashPoint) {

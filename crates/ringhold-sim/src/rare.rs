@@ -140,7 +140,7 @@ rare_events! {
     /// A process found another node's disk and did not start on it.
     ForeignDisk = "start on another node's disk refused",
     /// A process found an older ring than its store was served with, and did not start.
-    OldRing = "start with an old ring refused",
+    OldRing = "start with an old ring file",
     /// A handshake failed, and no connection came of it.
     HandshakeFailed = "handshake failed",
     /// A record disappeared from a store.

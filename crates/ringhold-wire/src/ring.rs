@@ -5,7 +5,7 @@
 //! u128     cluster id
 //! u64      epoch
 //! 16 B     hash of the previous document
-//! u32      sections: "members", "placement", then any others; each:
+//! u32      sections: "members", "placement", "staged", then any others; each:
 //!   u32      length of the name, name
 //!   16 B     hash of the section
 //!   u32      length of the content, content
@@ -14,7 +14,7 @@
 //!
 //! Each section has its own length and hash, so that a node can keep, compare and pass on one that
 //! it knows nothing about: a section that a later release adds survives every node of this one
-//! (T20). The layouts of the two known sections belong to the format version, because their hashes
+//! (T20). The layouts of the three known sections belong to the format version, because their hashes
 //! are over their meaning; what a later release wants to say of members or placement, it says in a
 //! section of its own, or in a new format version that no release writes before every member reads
 //! it.
@@ -29,10 +29,10 @@
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::{ClusterId, NodeId};
-use ringhold_core::ring::document::{MEMBERS_SECTION, PLACEMENT_SECTION};
+use ringhold_core::ring::document::{MEMBERS_SECTION, PLACEMENT_SECTION, STAGED_SECTION};
 use ringhold_core::ring::{
-    Addresses, Epoch, FurtherSection, Member, MemberState, PartitionCount, Placement, RingDocument,
-    RingHash, SectionHash,
+    Addresses, Change, Epoch, FurtherSection, Member, MemberState, Next, PartitionCount, Placement,
+    RingDocument, RingHash, SectionHash,
 };
 
 /// The version of the format that is written, and the only one that is read.
@@ -46,6 +46,8 @@ pub const SECTIONS_MAX: usize = 256;
 
 const NODE_ID_BYTES: usize = 16;
 const SECTION_BYTES_MIN: usize = 4 + 16 + 4;
+/// A kind and an id.
+const CHANGE_BYTES_MIN: usize = 1 + 16;
 /// An id, seven texts, weight and state.
 const MEMBER_BYTES_MIN: usize = 16 + 7 * 4 + 4 + 1;
 
@@ -99,9 +101,12 @@ fn sections(document: &RingDocument) -> Vec<(&str, Bytes)> {
     Writer::new(&mut members).list(&document.members, write_member);
     let mut placement = BytesMut::new();
     write_placement(&mut Writer::new(&mut placement), &document.placement);
+    let mut staged = BytesMut::new();
+    Writer::new(&mut staged).list(&document.staged, write_change);
     let known = [
         (MEMBERS_SECTION, members.freeze()),
         (PLACEMENT_SECTION, placement.freeze()),
+        (STAGED_SECTION, staged.freeze()),
     ];
     let further = document.further.iter();
     known
@@ -144,18 +149,20 @@ fn read(reader: &mut Reader) -> Result<RingDocument, DecodeError> {
             left,
         });
     }
-    let Some((members, placement, further)) = known_first(&sections) else {
+    let Some((known, further)) = known_first(&sections) else {
         return Err(DecodeError::Malformed {
             what: "sections",
             offset,
         });
     };
+    let [members, placement, staged] = known.map(|section| section.content.clone());
     let document = RingDocument {
         cluster_id,
         epoch,
         previous,
         members: decode_whole("members", members, read_members)?,
         placement: decode_whole("placement", placement, read_placement)?,
+        staged: decode_whole("staged changes", staged, read_changes)?,
         further,
         section_hashes: Vec::new(),
     }
@@ -179,15 +186,16 @@ fn read(reader: &mut Reader) -> Result<RingDocument, DecodeError> {
     Ok(document)
 }
 
-/// The contents of the two known sections and all others, if names are as they must be.
-fn known_first(sections: &[Section]) -> Option<(Bytes, Bytes, Vec<FurtherSection>)> {
-    let [members, placement, further @ ..] = sections else {
+/// The three known sections and all others, if names are as they must be.
+fn known_first(sections: &[Section]) -> Option<([&Section; 3], Vec<FurtherSection>)> {
+    let [members, placement, staged, further @ ..] = sections else {
         return None;
     };
-    if members.name != MEMBERS_SECTION || placement.name != PLACEMENT_SECTION {
-        return None;
-    }
-    if !distinct(sections.iter().map(|section| section.name.as_str())) {
+    let known = [members, placement, staged];
+    let names = [MEMBERS_SECTION, PLACEMENT_SECTION, STAGED_SECTION];
+    if known.map(|section| section.name.as_str()) != names
+        || !distinct(sections.iter().map(|section| section.name.as_str()))
+    {
         return None;
     }
     let further = further.iter();
@@ -195,11 +203,7 @@ fn known_first(sections: &[Section]) -> Option<(Bytes, Bytes, Vec<FurtherSection
         name: s.name.clone(),
         bytes: s.content.clone(),
     });
-    Some((
-        members.content.clone(),
-        placement.content.clone(),
-        further.collect(),
-    ))
+    Some((known, further.collect()))
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> bool {
@@ -281,7 +285,10 @@ fn write_placement(writer: &mut Writer<'_>, placement: &Placement) {
     writer.u64(placement.placement_number);
     writer.u8(placement.target_n);
     write_table(writer, &placement.owners);
-    writer.option(placement.next.as_deref(), write_table);
+    writer.option(placement.next.as_ref(), |writer, next| {
+        write_table(writer, &next.owners);
+        writer.list(&next.changes, write_change);
+    });
 }
 
 fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
@@ -295,7 +302,67 @@ fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
         placement_number: reader.u64("placement number")?,
         target_n: reader.u8("target n")?,
         owners: read_table(reader)?,
-        next: reader.option("next", read_table)?,
+        next: reader.option("next", read_next)?,
+    })
+}
+
+fn read_next(reader: &mut Reader) -> Result<Next, DecodeError> {
+    Ok(Next {
+        owners: read_table(reader)?,
+        changes: read_changes(reader)?,
+    })
+}
+
+fn write_change(writer: &mut Writer<'_>, change: &Change) {
+    let mut kind = |kind, node: NodeId| {
+        writer.u8(kind);
+        writer.u128(node.0);
+    };
+    match change {
+        Change::Join { node } => kind(1, *node),
+        Change::Leave { node } => kind(2, *node),
+        Change::Remove { node } => kind(3, *node),
+        Change::Replace { old, new } => {
+            kind(4, *old);
+            writer.u128(new.0);
+        }
+        Change::Weigh { node, weight } => {
+            kind(5, *node);
+            writer.u32(*weight);
+        }
+        Change::Place { node, zone, rack } => {
+            kind(6, *node);
+            writer.bytes(zone.as_bytes());
+            writer.bytes(rack.as_bytes());
+        }
+    }
+}
+
+fn read_changes(reader: &mut Reader) -> Result<Vec<Change>, DecodeError> {
+    reader.list::<_, CHANGE_BYTES_MIN>("changes", read_change)
+}
+
+fn read_change(reader: &mut Reader) -> Result<Change, DecodeError> {
+    let kind = reader.u8("change")?;
+    let node = NodeId(reader.u128("node id")?);
+    Ok(match kind {
+        1 => Change::Join { node },
+        2 => Change::Leave { node },
+        3 => Change::Remove { node },
+        4 => Change::Replace {
+            old: node,
+            new: NodeId(reader.u128("node id")?),
+        },
+        5 => Change::Weigh {
+            node,
+            weight: reader.u32("weight")?,
+        },
+        6 => Change::Place {
+            node,
+            zone: read_text(reader, "zone", WITHOUT_LIMIT)?,
+            rack: read_text(reader, "rack", WITHOUT_LIMIT)?,
+        },
+        code => return Err(reader.unknown_code("change", code)),
     })
 }
 

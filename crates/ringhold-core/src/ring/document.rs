@@ -4,10 +4,9 @@
 //! lost data by that: two joins at once, two owners of a partition, merges that never settled
 //! (T14). So here a ring is a *document*. Each has an [`Epoch`], one more than the document it
 //! replaces and whose hash it carries, so that a majority of voters can accept it as a whole or not
-//! at all, and gossip only has to carry what is already agreed. Today a cluster has one document,
-//! that of its founding.
+//! at all, and gossip only has to carry what is already agreed.
 //!
-//! A document is made of sections with a hash each: members, placement, and any number of further
+//! A document is made of sections with a hash each: members, placement, staged changes, and any number of further
 //! ones (bucket types, users, feature flags) which this module carries as named bytes, so that a
 //! node keeps what it does not understand. The document's hash covers the sections' hashes: nodes
 //! compare and send only the sections that differ. A hash is of a canonical byte form, private to
@@ -26,6 +25,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::assignment::assign;
+use super::change::{Change, Next};
 use super::position::PartitionCount;
 use super::share::AssignmentMember;
 use super::validation::{InvalidRing, validate};
@@ -156,8 +156,8 @@ pub struct Placement {
     pub partition_count: PartitionCount,
     /// The owner of each partition, in order of partition.
     pub owners: Vec<NodeId>,
-    /// The owners that partitions are being moved to, while they are.
-    pub next: Option<Vec<NodeId>>,
+    /// What partitions are being moved to, while they are.
+    pub next: Option<Next>,
     /// Rises by one with each change of this section.
     pub placement_number: u64,
     /// So many consecutive partitions should have distinct owners.
@@ -167,7 +167,7 @@ pub struct Placement {
 /// A section that this module only carries.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FurtherSection {
-    /// Unique in a document, and neither [`MEMBERS_SECTION`] nor [`PLACEMENT_SECTION`].
+    /// Unique in a document, and none of the names below.
     pub name: String,
     pub bytes: Bytes,
 }
@@ -176,6 +176,8 @@ pub struct FurtherSection {
 pub const MEMBERS_SECTION: &str = "members";
 /// The name of the section with the placement.
 pub const PLACEMENT_SECTION: &str = "placement";
+/// The name of the section with the changes that operators have staged.
+pub const STAGED_SECTION: &str = "staged";
 
 /// A section's name and the hash of its content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -194,6 +196,8 @@ pub struct RingDocument {
     pub previous: RingHash,
     pub members: Vec<Member>,
     pub placement: Placement,
+    /// What operators want changed, and have not committed yet.
+    pub staged: Vec<Change>,
     pub further: Vec<FurtherSection>,
     /// As received or [sealed](Self::sealed); `validation` compares them with the content.
     pub section_hashes: Vec<SectionHash>,
@@ -232,6 +236,7 @@ impl RingDocument {
             previous: RingHash::NONE,
             members,
             placement,
+            staged: Vec::new(),
             further: Vec::new(),
             section_hashes: Vec::new(),
         }
@@ -277,7 +282,7 @@ impl RingDocument {
         form.hash()
     }
 
-    /// The hash of each section as its content is now: members, placement, then the further ones by
+    /// The hash of each section as its content is now: members, placement, staged, then the further ones by
     /// name.
     pub fn count_section_hashes(&self) -> Vec<SectionHash> {
         let mut further: Vec<&FurtherSection> = self.further.iter().collect();
@@ -285,6 +290,7 @@ impl RingDocument {
         let own = [
             (MEMBERS_SECTION, self.hash_members()),
             (PLACEMENT_SECTION, self.hash_placement()),
+            (STAGED_SECTION, self.hash_staged()),
         ];
         own.into_iter()
             .chain(
@@ -330,13 +336,23 @@ impl RingDocument {
         form.number(u128::from(placement.partition_count.count()));
         form.number(u128::from(placement.placement_number));
         form.number(u128::from(placement.target_n));
-        let tables = [Some(&placement.owners), placement.next.as_ref()];
+        let next = placement.next.as_ref();
+        let tables = [Some(&placement.owners), next.map(|next| &next.owners)];
         for table in tables.into_iter().flatten() {
             form.length(table.len());
             for owner in table {
                 form.number(owner.0);
             }
         }
+        if let Some(next) = next {
+            form.changes(&next.changes);
+        }
+        form.hash()
+    }
+
+    fn hash_staged(&self) -> RingHash {
+        let mut form = CanonicalForm::new("ring section staged");
+        form.changes(&self.staged);
         form.hash()
     }
 }
@@ -376,6 +392,35 @@ impl CanonicalForm {
     fn bytes(&mut self, bytes: &[u8]) {
         self.length(bytes.len());
         self.hasher.update(bytes);
+    }
+
+    fn changes(&mut self, changes: &[Change]) {
+        self.length(changes.len());
+        for change in changes {
+            match change {
+                Change::Join { node } => self.kind(1, *node),
+                Change::Leave { node } => self.kind(2, *node),
+                Change::Remove { node } => self.kind(3, *node),
+                Change::Replace { old, new } => {
+                    self.kind(4, *old);
+                    self.number(new.0);
+                }
+                Change::Weigh { node, weight } => {
+                    self.kind(5, *node);
+                    self.number(u128::from(*weight));
+                }
+                Change::Place { node, zone, rack } => {
+                    self.kind(6, *node);
+                    self.bytes(zone.as_bytes());
+                    self.bytes(rack.as_bytes());
+                }
+            }
+        }
+    }
+
+    fn kind(&mut self, kind: u128, node: NodeId) {
+        self.number(kind);
+        self.number(node.0);
     }
 
     fn hash(&self) -> RingHash {
@@ -452,7 +497,10 @@ mod tests {
             (MEMBERS_SECTION, |d| d.members.truncate(3)),
             (PLACEMENT_SECTION, |d| d.placement.owners.swap(0, 1)),
             (PLACEMENT_SECTION, |d| {
-                d.placement.next = Some(d.placement.owners.clone());
+                d.placement.next = Some(Next {
+                    owners: d.placement.owners.clone(),
+                    changes: Vec::new(),
+                });
             }),
             (PLACEMENT_SECTION, |d| d.placement.placement_number += 1),
             (PLACEMENT_SECTION, |d| d.placement.target_n += 1),

@@ -10,6 +10,8 @@
 //! | [`assignment`] | who shall own each partition? |
 //! | [`preference`] | which nodes serve a key, in which order? |
 //! | [`validation`] | may this document be believed? |
+//! | [`change`] | which document comes next, when an operator wants something changed? |
+//! | [`moves`] | which replicas go from whom to whom for that? |
 //!
 //! Behind `assignment`: [`share`] says by arithmetic how far apart owners can be kept and how much
 //! each gets; `spread` builds a ring from nothing and so proves `share` right; `search` makes one
@@ -17,7 +19,7 @@
 //!
 //! The way of a change: an operator's plan becomes a draft of the next document, `assignment` fills
 //! its `next` table, `validation` checks it wherever it is proposed or received, nodes agree on it
-//! (not here, and not built yet), and each makes a new [`Ring`] of it, which replaces the old one as a whole. The way
+//! (`membership::register`), and each makes a new [`Ring`] of it, which replaces the old one as a whole. The way
 //! of a request: names → [`Position`] → partition → preference list, by [`Ring::preference_list`].
 //!
 //! Invariants of the module: a ring in use was validated; equal documents give equal lists on
@@ -28,7 +30,9 @@
 //! gossip, which lost data elsewhere (T14).
 
 pub mod assignment;
+pub mod change;
 pub mod document;
+pub mod moves;
 pub mod position;
 pub mod preference;
 mod search;
@@ -37,10 +41,12 @@ mod spread;
 pub mod validation;
 
 pub use assignment::assign;
+pub use change::{Change, ChangeRefused, Next, members_after};
 pub use document::{
     Addresses, Epoch, FurtherSection, Member, MemberState, Placement, RingDocument, RingHash,
     SectionHash,
 };
+pub use moves::Move;
 pub use position::{InvalidPartitionCount, Partition, PartitionCount, Position};
 pub use preference::{Ring, preference_list};
 pub use share::{AssignmentGoal, AssignmentMember, Share};

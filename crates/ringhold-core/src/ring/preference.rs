@@ -24,6 +24,7 @@
 
 use std::collections::BTreeMap;
 
+use super::change::members_after;
 use super::document::{Member, MemberState, RingDocument};
 use super::position::{Partition, PartitionCount, Position};
 use super::validation::{InvalidRing, validate};
@@ -167,9 +168,14 @@ impl Walker {
     }
 }
 
-/// A joining member is listed only where it owns: in the lists of a `next` table.
+/// A joining member is listed only where it owns: in the lists of a `next` table. Likewise one that leaves: what has handed
+/// everything over stands in for nobody.
 fn is_placeable(state: MemberState, owns: bool) -> bool {
-    state.may_own() || (owns && state.may_own_next())
+    match state {
+        MemberState::Up | MemberState::Down => true,
+        MemberState::Joining | MemberState::Leaving => owns,
+        MemberState::Removed => false,
+    }
 }
 
 /// What a list under construction already has.
@@ -240,10 +246,10 @@ impl Ring {
         validate(&document)?;
         let placement = &document.placement;
         let owners = PreferenceTable::new(&placement.owners, &document.members);
-        let next = placement
-            .next
-            .as_ref()
-            .map(|next| PreferenceTable::new(next, &document.members));
+        let next = placement.next.as_ref().map(|next| {
+            let members = members_after(&document.members, &next.changes);
+            PreferenceTable::new(&next.owners, &members)
+        });
         let members = document
             .members
             .iter()
@@ -274,11 +280,10 @@ impl Ring {
         self.owners.list(partition)
     }
 
-    /// The list that the position will have after the placement change under way, if one is.
-    pub fn next_preference_list(&self, position: Position) -> Option<&[NodeId]> {
-        self.next
-            .as_ref()
-            .map(|next| next.list(self.partition_of(position)))
+    /// The list that the partition will have after the placement change under way, if one is. Panics if the ring has
+    /// no such partition.
+    pub fn next_preference_list(&self, partition: Partition) -> Option<&[NodeId]> {
+        self.next.as_ref().map(|next| next.list(partition))
     }
 
     /// The partition that a position lies in.
@@ -301,6 +306,11 @@ impl Ring {
     /// All members, removed ones included, as the document lists them.
     pub fn members(&self) -> &[Member] {
         &self.document.members
+    }
+
+    /// Rises with each change of who serves which keys.
+    pub fn placement_number(&self) -> u64 {
+        self.document.placement.placement_number
     }
 
     /// The document that this ring was made from.

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::document::{
-    Epoch, MEMBERS_SECTION, MemberState, PLACEMENT_SECTION, RingDocument, RingHash,
+    Epoch, MEMBERS_SECTION, MemberState, PLACEMENT_SECTION, RingDocument, RingHash, STAGED_SECTION,
 };
 use super::position::Partition;
 use super::share::node_window;
@@ -229,7 +229,7 @@ pub fn validate(document: &RingDocument) -> Result<(), InvalidRing> {
         &mut faults,
     );
     if let Some(next) = &document.placement.next {
-        check_table(document, Table::Next, next, &mut faults);
+        check_table(document, Table::Next, &next.owners, &mut faults);
     }
     check_sections(document, &mut faults);
     if !faults.is_empty() {
@@ -354,7 +354,7 @@ fn check_windows(table: Table, owners: &[NodeId], window: usize, faults: &mut Ve
 }
 
 fn check_sections(document: &RingDocument, faults: &mut Vec<RingFault>) {
-    let mut taken = BTreeSet::from([MEMBERS_SECTION, PLACEMENT_SECTION]);
+    let mut taken = BTreeSet::from([MEMBERS_SECTION, PLACEMENT_SECTION, STAGED_SECTION]);
     for section in &document.further {
         if section.name.is_empty() || !taken.insert(&section.name) {
             faults.push(RingFault::SectionName {

@@ -56,7 +56,8 @@ impl fmt::Display for Refused {
 impl Node {
     /// What the tree of a partition is made with here, and for whom.
     pub(super) fn tree_basis(&self, partition: Partition) -> TreeBasis {
-        let document = self.ring.document();
+        let ring = self.ring();
+        let document = ring.document();
         TreeBasis::new(
             self.tree_key.tag(),
             document.cluster_id,
@@ -73,7 +74,7 @@ impl Node {
 
     /// A partition of which this node is a home.
     pub(crate) fn own(&self, partition: u32) -> Result<Partition, Refusal> {
-        let is_one = partition < self.ring.partition_count().count();
+        let is_one = partition < self.ring().partition_count().count();
         let is_home = is_one
             && self
                 .homes_of_partition(Partition(partition))
@@ -144,7 +145,7 @@ impl Node {
         partition: Partition,
         leaf: Leaf,
     ) -> Result<Vec<LeafEntry>, Refusal> {
-        let arc = leaf_arc(self.ring.partition_count(), partition, leaf);
+        let arc = leaf_arc(self.ring().partition_count(), partition, leaf);
         let mut range = KeyRange::of_positions(arc.start().0..=arc.end().0);
         let mut entries = Vec::new();
         loop {

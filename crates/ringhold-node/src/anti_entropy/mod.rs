@@ -117,14 +117,14 @@ impl Node {
 
 /// The partitions of which this node is a home, each with each other home.
 fn pairs(node: &Node) -> Vec<(Partition, NodeId)> {
-    let count = node.ring.partition_count().count();
+    let count = node.ring().partition_count().count();
     let mut pairs = Vec::new();
     for partition in (0..count).map(Partition) {
         let homes = node.homes_of_partition(partition);
         if homes.contains(&node.id) {
             #[cfg(feature = "known-bad")]
             let homes = known_bad::homes_and_a_fallback(homes, || {
-                node.ring.partition_preference_list(partition).to_vec()
+                node.ring().partition_preference_list(partition).to_vec()
             });
             let others = homes.into_iter().filter(|home| *home != node.id);
             pairs.extend(others.map(|other| (partition, other)));

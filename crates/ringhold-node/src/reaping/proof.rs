@@ -102,7 +102,8 @@ async fn look(
     entries: &[LeafEntry],
 ) -> Result<Vec<bool>, Obstacle> {
     let homes = node.homes_of_partition(partition);
-    let members = node.ring.members().iter();
+    let ring = node.ring();
+    let members = ring.members().iter();
     let members = members.filter(|member| member.state != MemberState::Removed);
     let others: Vec<NodeId> = members
         .map(|member| member.id)

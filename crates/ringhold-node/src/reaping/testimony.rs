@@ -153,7 +153,7 @@ impl Node {
         mut names: impl Iterator<Item = &'a ObjectName>,
         as_home: bool,
     ) -> Result<Partition, Refusal> {
-        let partitions = self.ring.partition_count();
+        let partitions = self.ring().partition_count();
         let partition = Partition(partition);
         let is_one = partition.0 < partitions.count();
         if !is_one || names.any(|name| partitions.partition_of(name.position()) != partition) {
@@ -168,7 +168,7 @@ impl Node {
 
     /// A key of the partition, for finding its writer.
     fn start_of(&self, partition: Partition) -> StorageKey {
-        let Position(start) = *self.ring.partition_count().arc(partition).start();
+        let Position(start) = *self.ring().partition_count().arc(partition).start();
         StorageKey::new(start, 0)
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Walk {
 impl Walk {
     /// Reads a page.
     pub(super) fn step(&mut self, node: &Node) -> Step {
-        let count = node.ring.partition_count().count();
+        let count = node.ring().partition_count().count();
         let is_ours = |partition: &u32| node.reaps(Partition(*partition));
         let Some(partition) = (self.partition..count).find(is_ours) else {
             *self = Self::default();
@@ -47,7 +47,7 @@ impl Walk {
         };
         let partition = Partition(partition);
         self.partition = partition.0;
-        let arc = node.ring.partition_count().arc(partition);
+        let arc = node.ring().partition_count().arc(partition);
         let mut range = KeyRange::of_positions(arc.start().0..=arc.end().0);
         range.start = self.at.unwrap_or(range.start);
         let read = node.store().readable(Keyspace::Objects, &range, PAGE_ROWS);
@@ -101,7 +101,7 @@ impl Node {
         if !is_past_grace(since_us, self.grace_us(), wall_us) {
             return None;
         }
-        let partition = self.ring.partition_of(name.position());
+        let partition = self.ring().partition_of(name.position());
         if self.homes(&name) != self.homes_of_partition(partition) {
             return None;
         }

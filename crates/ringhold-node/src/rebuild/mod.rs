@@ -122,7 +122,7 @@ impl Node {
         if !self.rebuild.in_doubt() {
             return true;
         }
-        let partition = self.ring.partition_count().partition_of(name.position());
+        let partition = self.ring().partition_count().partition_of(name.position());
         self.vouches_for_partition(partition)
     }
 
@@ -225,7 +225,7 @@ impl Node {
 
     /// The partitions of which this node is a home, each with its other homes.
     fn other_homes(&self) -> Vec<(Partition, BTreeSet<NodeId>)> {
-        let count = self.ring.partition_count().count();
+        let count = self.ring().partition_count().count();
         let homes = (0..count).map(Partition).filter_map(|partition| {
             let homes = self.homes_of_partition(partition);
             homes

@@ -9,9 +9,7 @@ use ringhold_core::id::NodeId;
 use ringhold_node::env::Deadline;
 use ringhold_node::{Errand, Node};
 use ringhold_wire::frame::{self, Frame, RequestHeader};
-use ringhold_wire::handshake::{
-    self, Dialer, Handshake, NodeCard, ProtocolRange, Standing, TurnedAway,
-};
+use ringhold_wire::handshake::{self, Dialer, Handshake, ProtocolRange, Standing, TurnedAway};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{GetError, NotStarted, PutError};
 use std::sync::Arc;
@@ -36,7 +34,8 @@ pub(crate) enum Door {
 /// Everything that serving needs to know.
 pub(crate) struct Serving {
     pub(crate) node: Arc<Node>,
-    pub(crate) card: NodeCard,
+    /// What this node is called.
+    pub(crate) name: String,
     pub(crate) secret: [u8; 32],
     pub(crate) door: Door,
     pub(crate) connections: Arc<Semaphore>,
@@ -125,7 +124,7 @@ async fn welcome(
         (Dialer::Client { .. }, Door::Clients) => None,
         _ => return Err(StreamError::OutOfTurn),
     };
-    let ring = Arc::clone(serving.node.ring());
+    let ring = serving.node.ring();
     let standing = |node| {
         if ring.member(node).is_some() {
             Standing::Member
@@ -135,7 +134,7 @@ async fn welcome(
     };
     let mac = super::mac_with(&serving.secret);
     let answer = handshake::answer(
-        &serving.card,
+        &serving.node.card(&serving.name),
         ProtocolRange::SPOKEN,
         standing,
         &hello,

@@ -6,28 +6,34 @@
 //! of life. Any part of a frame that arrives is one, and so is a large frame that keeps going out.
 
 use super::link::Link;
+use super::links::Dialler;
 use super::stream::{FrameReader, StreamError, send_handshake, write_all};
 use bytes::Bytes;
 use ringhold_node::env::Deadline;
 use ringhold_wire::frame::Frame;
 use ringhold_wire::handshake::{
-    self, Dialer, Handshake, Hello, NodeCard, ProtocolRange, TurnedAway, WelcomeRefused,
+    self, Dialer, Handshake, Hello, ProtocolRange, TurnedAway, WelcomeRefused,
 };
 use ringhold_wire::message::peer::Reply;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Everything that dialling needs to know.
+/// Everything that dialling one member needs to know.
 pub(crate) struct Dialling {
     pub(crate) link: Arc<Link>,
     pub(crate) address: String,
-    pub(crate) card: NodeCard,
-    pub(crate) secret: [u8; 32],
-    pub(crate) connect: Duration,
-    pub(crate) silence: Duration,
-    /// Called each time the member is reached anew: connected to, or heard again after a silence.
-    pub(crate) greet: Box<dyn Fn() + Send + Sync>,
+    pub(crate) dialler: Arc<Dialler>,
+}
+
+impl Dialling {
+    /// The member is reached anew: connected to, or heard again after a silence.
+    fn greet(&self) {
+        if let Some(node) = self.dialler.node.upgrade() {
+            let member = self.link.member;
+            tokio::spawn(async move { node.greet(member).await });
+        }
+    }
 }
 
 /// The first pause between two attempts; it doubles up to the last.
@@ -67,7 +73,7 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
                 retry = RETRY_FIRST;
                 dialling.link.heard();
                 dialling.link.set_connected(true);
-                (dialling.greet)();
+                dialling.greet();
                 exchange(&dialling, reader, writer).await.to_string()
             }
             Err(error) => error.to_string(),
@@ -92,20 +98,22 @@ async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
             .map_err(StreamError::Io)?;
         shake_hands(dialling, stream).await
     };
-    tokio::time::timeout(dialling.connect, attempt)
+    tokio::time::timeout(dialling.dialler.connect, attempt)
         .await
         .unwrap_or(Err(DialError::Stream(StreamError::TimedOut)))
 }
 
 async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, DialError> {
     stream.set_nodelay(true).map_err(StreamError::Io)?;
+    let node = dialling.dialler.node.upgrade();
+    let node = node.ok_or(StreamError::Closed)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = FrameReader::new(reader);
     let hello = Hello {
         protocols: ProtocolRange::SPOKEN,
         nonce: super::nonce(),
         dialer: Dialer::Node {
-            card: dialling.card.clone(),
+            card: node.card(&dialling.dialler.name),
             wanted: Some(dialling.link.member),
         },
         extensions: Bytes::new(),
@@ -116,7 +124,7 @@ async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, D
         Handshake::TurnedAway(reason) => return Err(DialError::TurnedAway(reason)),
         Handshake::Hello(_) | Handshake::Confirm(_) => return Err(StreamError::OutOfTurn.into()),
     };
-    let mac = super::mac_with(&dialling.secret);
+    let mac = super::mac_with(&dialling.dialler.secret);
     let confirm = handshake::confirm(&hello, &welcome, &mac).map_err(DialError::WelcomeRefused)?;
     if let Some(confirm) = confirm {
         send_handshake(&mut writer, &Handshake::Confirm(confirm)).await?;
@@ -141,7 +149,7 @@ async fn exchange(
             }
         }
     };
-    let beating = beat(link, dialling.silence);
+    let beating = beat(link, dialling.dialler.silence);
     tokio::select! {
         error = writing => error,
         error = reading => error,
@@ -157,7 +165,7 @@ async fn receive(dialling: &Dialling, reader: &mut FrameReader) -> Result<(), St
     let reply = Reply::decode(body)?;
     // A member that was silent and is back may have missed what members are told.
     if link.set_connected(true) {
-        (dialling.greet)();
+        dialling.greet();
     }
     link.receive(id, reply);
     Ok(())

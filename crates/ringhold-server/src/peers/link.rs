@@ -8,7 +8,7 @@
 
 use super::stream::Outbox;
 use ringhold_core::id::NodeId;
-use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
+use ringhold_node::env::{Deadline, Environment};
 use ringhold_wire::frame::{self, RequestHeader};
 use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
@@ -25,7 +25,6 @@ struct Waiting {
 pub(crate) struct Link {
     pub(crate) member: NodeId,
     environment: Arc<dyn Environment>,
-    placement_number: u64,
     pub(super) outbox: Outbox,
     waiting: Mutex<BTreeMap<u64, Waiting>>,
     next_id: AtomicU64,
@@ -34,15 +33,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(
-        member: NodeId,
-        environment: Arc<dyn Environment>,
-        placement_number: u64,
-    ) -> Arc<Self> {
+    pub(crate) fn new(member: NodeId, environment: Arc<dyn Environment>) -> Arc<Self> {
         Arc::new(Self {
             member,
             environment,
-            placement_number,
             outbox: Outbox::default(),
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -54,17 +48,19 @@ impl Link {
     /// Puts a request on its way; `None` if it can't be.
     pub(super) fn send(
         &self,
+        placement_number: u64,
         request: &Request,
         deadline: Deadline,
     ) -> Option<oneshot::Receiver<Reply>> {
         if !self.connected.load(Ordering::Relaxed) {
             return None;
         }
-        self.put_in_outbox(request, deadline)
+        self.put_in_outbox(placement_number, request, deadline)
     }
 
     fn put_in_outbox(
         &self,
+        placement_number: u64,
         request: &Request,
         deadline: Deadline,
     ) -> Option<oneshot::Receiver<Reply>> {
@@ -73,7 +69,7 @@ impl Link {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             remaining_ms: u32::try_from(deadline.at_us.saturating_sub(now_us).div_ceil(1_000))
                 .unwrap_or(u32::MAX),
-            placement_number: self.placement_number,
+            placement_number,
         };
         let (reply, answer) = oneshot::channel();
         // In the table before it is on its way: the reply may be faster than this thread.
@@ -103,7 +99,7 @@ impl Link {
 
     /// Sends a heartbeat, also to a member that is thought disconnected: its answer says otherwise.
     pub(super) fn beat(&self, deadline: Deadline) {
-        self.put_in_outbox(&Request::Ping, deadline);
+        self.put_in_outbox(0, &Request::Ping, deadline);
     }
 
     /// Notes a sign of life.
@@ -141,6 +137,12 @@ impl Link {
         drop(abandoned);
     }
 
+    /// The member is none any more: no call waits, and none is sent.
+    pub(super) fn end(&self) {
+        self.set_connected(false);
+        self.abandon();
+    }
+
     /// Ends the calls whose deadline has passed.
     pub(super) fn expire(&self) {
         let now_us = self.environment.now_us();
@@ -150,42 +152,5 @@ impl Link {
 
     fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The ways to all other members.
-pub(crate) struct Links {
-    links: BTreeMap<NodeId, Arc<Link>>,
-}
-
-impl Links {
-    pub(crate) fn new(links: impl IntoIterator<Item = Arc<Link>>) -> Self {
-        Self {
-            links: links.into_iter().map(|link| (link.member, link)).collect(),
-        }
-    }
-}
-
-impl Peers for Links {
-    fn call(
-        &self,
-        to: NodeId,
-        request: Request,
-        deadline: Deadline,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        let sent = self
-            .links
-            .get(&to)
-            .and_then(|link| link.send(&request, deadline));
-        Box::pin(async move {
-            let answer = sent.ok_or(CallError::NotSent)?;
-            answer.await.map_err(|_| CallError::NoAnswer)
-        })
-    }
-
-    fn connected(&self, node: NodeId) -> bool {
-        self.links
-            .get(&node)
-            .is_some_and(|link| link.is_connected())
     }
 }

@@ -8,6 +8,7 @@
 //! | module | |
 //! | --- | --- |
 //! | [`link`] | what callers share with the connection to one member: waiting calls, the last sign of life |
+//! | [`links`] | the links to all members, which follow the ring document |
 //! | [`dial`] | keeps one connection to one member alive |
 //! | [`accept`] | serves the requests of whoever connects |
 //! | [`stream`] | frames on a TCP stream |
@@ -15,11 +16,11 @@
 mod accept;
 mod dial;
 mod link;
+mod links;
 mod stream;
 
 pub(crate) use accept::{Door, Serving, serve};
-pub(crate) use dial::{Dialling, keep_connected};
-pub(crate) use link::{Link, Links};
+pub(crate) use links::{Dialler, Links};
 
 use ringhold_core::secret::handshake_mac;
 use ringhold_wire::handshake::{Mac, Nonce};

@@ -69,6 +69,9 @@ impl Cluster {
             Ok(started) => started,
             Err(error) => return self.did_not_start(node, &error),
         };
+        if started.ring().document().epoch > self.ring_file(node).document().epoch {
+            self.around().rare.hit(Rare::OldRing);
+        }
         if let Some(process) = self.process(node).as_mut() {
             process.node = Some(Arc::clone(&started));
         }
@@ -76,7 +79,6 @@ impl Cluster {
         self.0.network.set_serving(
             node,
             Some(Serving {
-                card: self.card(node, &started),
                 node: started,
                 group,
                 environment,
@@ -178,14 +180,9 @@ impl Cluster {
     }
 
     fn did_not_start(&self, node: usize, error: &StartError) {
-        let Surroundings {
-            trace, rare, books, ..
-        } = self.around();
+        let Surroundings { trace, books, .. } = self.around();
         trace.event(Who::Node(node), "no start", || error.to_string());
         match error {
-            StartError::Ring(RingRefused::Behind { .. }) if self.has_old_ring(node) => {
-                rare.hit(Rare::OldRing);
-            }
             // Reads fail now and then in some runs.
             StartError::Ring(RingRefused::Unreadable(_))
             | StartError::Properties(_)

@@ -48,7 +48,6 @@ use ringhold_core::id::NodeId;
 use ringhold_node::Node;
 use ringhold_node::env::{CallError, Deadline, Environment};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
-use ringhold_wire::handshake::NodeCard;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -87,8 +86,6 @@ struct Way {
 #[derive(Clone)]
 pub struct Serving {
     pub node: Arc<Node>,
-    /// What it says of itself when it connects.
-    pub card: NodeCard,
     pub group: Group,
     pub environment: Arc<NodeEnvironment>,
     pub trips: Trips,
@@ -105,7 +102,6 @@ struct Shared {
     rare: Arc<RareCounts>,
     random: SharedRandom,
     ids: Vec<NodeId>,
-    placement_number: u64,
     state: Mutex<State>,
 }
 
@@ -127,7 +123,6 @@ impl Network {
         random: SharedRandom,
         ids: Vec<NodeId>,
         clients: usize,
-        placement_number: u64,
     ) -> Self {
         let hosts = ids.len() + clients;
         let way = Way {
@@ -157,7 +152,6 @@ impl Network {
             rare,
             random,
             ids,
-            placement_number,
             state: Mutex::new(state),
         }))
     }
@@ -236,7 +230,7 @@ impl Network {
         let header = RequestHeader {
             id,
             remaining_ms: u32::try_from(left_ms).unwrap_or(u32::MAX),
-            placement_number: self.0.placement_number,
+            placement_number: self.placement_number_of(from),
         };
         let mut bytes = BytesMut::new();
         frame::append_request(&mut bytes, header, request)
@@ -253,6 +247,12 @@ impl Network {
             slot,
             self.0.executor.sleep_until(until_us),
         ))
+    }
+
+    /// By which placement a host asks; a client by none.
+    fn placement_number_of(&self, host: usize) -> u64 {
+        let serving = self.serving(host);
+        serving.map_or(0, |serving| serving.node.ring().placement_number())
     }
 
     /// Decides a message's fate.

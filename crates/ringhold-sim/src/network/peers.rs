@@ -10,6 +10,7 @@ use crate::invariants::i12_corruption;
 use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::id::NodeId;
+use ringhold_core::ring::Member;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use ringhold_wire::message::peer::{Reply, Request};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ impl Peers for SimPeers {
     fn call(
         &self,
         to: NodeId,
+        _placement_number: u64,
         request: Request,
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
@@ -66,6 +68,9 @@ impl Peers for SimPeers {
             .get(&(self.host, to))
             .is_some_and(|link| link.connected)
     }
+
+    /// Every machine tries to reach every other one all the time.
+    fn follow(&self, _members: &[Member]) {}
 }
 
 /// Keeps the link from one node to another alive, for as long as the process lives.
@@ -176,9 +181,9 @@ impl Network {
         let nonces = [nonce(), nonce()];
         drop(random);
         let meeting = Meeting {
-            dialer: &dialer.card,
+            dialer: &dialer.node.card(&format!("n{from}")),
             wanted: self.0.ids[to],
-            listener: &listener.card,
+            listener: &listener.node.card(&format!("n{to}")),
             members: &self.0.ids,
             nonces,
             damage,

@@ -74,7 +74,7 @@ fn a_section_name_occurs_once() {
 
 #[test]
 fn there_are_not_many_sections() {
-    let document = with_further((3..=SECTIONS_MAX).map(|number| number.to_string()));
+    let document = with_further((4..=SECTIONS_MAX).map(|number| number.to_string()));
     let valid = ring::encode(&document);
     assert_eq!(ring::decode(valid.clone()).as_ref(), Ok(&document));
 

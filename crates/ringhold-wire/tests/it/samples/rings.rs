@@ -5,8 +5,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::{
-    Addresses, Epoch, FurtherSection, Member, MemberState, PartitionCount, Placement, RingDocument,
-    RingHash,
+    Addresses, Change, Epoch, FurtherSection, Member, MemberState, Next, PartitionCount, Placement,
+    RingDocument, RingHash,
 };
 
 fn member(number: u128, state: MemberState) -> Member {
@@ -45,7 +45,13 @@ pub(crate) fn document() -> RingDocument {
     let placement = Placement {
         partition_count: PartitionCount::MIN,
         owners: table([1, 2, 1, 2, 1, 2, 1, 2]),
-        next: Some(table([1, 3, 1, 3, 1, 3, 1, 3])),
+        next: Some(Next {
+            owners: table([1, 3, 1, 3, 1, 3, 1, 3]),
+            changes: vec![
+                Change::Leave { node: NodeId(2) },
+                Change::Join { node: NodeId(3) },
+            ],
+        }),
         placement_number: 12,
         target_n: 2,
     };
@@ -61,6 +67,22 @@ pub(crate) fn document() -> RingDocument {
         previous,
         members,
         placement,
+        staged: vec![
+            Change::Weigh {
+                node: NodeId(1),
+                weight: 2,
+            },
+            Change::Place {
+                node: NodeId(1),
+                zone: "south".to_owned(),
+                rack: "r9".to_owned(),
+            },
+            Change::Remove { node: NodeId(2) },
+            Change::Replace {
+                old: NodeId(1),
+                new: NodeId(3),
+            },
+        ],
         further,
         section_hashes,
     }
@@ -98,9 +120,27 @@ fn any_member() -> impl Strategy<Value = Member> {
     )
 }
 
+fn any_change() -> impl Strategy<Value = Change> {
+    let node = || any::<u128>().prop_map(NodeId);
+    prop_oneof![
+        node().prop_map(|node| Change::Join { node }),
+        node().prop_map(|node| Change::Leave { node }),
+        node().prop_map(|node| Change::Remove { node }),
+        (node(), node()).prop_map(|(old, new)| Change::Replace { old, new }),
+        (node(), any::<u32>()).prop_map(|(node, weight)| Change::Weigh { node, weight }),
+        (node(), ".{0,6}", ".{0,6}").prop_map(|(node, zone, rack)| Change::Place {
+            node,
+            zone,
+            rack
+        }),
+    ]
+}
+
 fn any_placement() -> impl Strategy<Value = Placement> {
     let table = || vec(any::<u128>().prop_map(NodeId), 0..9);
-    let next = proptest::option::of(table());
+    let next = (table(), vec(any_change(), 0..4));
+    let next = next.prop_map(|(owners, changes)| Next { owners, changes });
+    let next = proptest::option::of(next);
     (3..=16u32, table(), next, any::<u64>(), any::<u8>()).prop_map(
         |(bits, owners, next, placement_number, target_n)| Placement {
             partition_count: PartitionCount::new(1 << bits).expect("a possible count"),
@@ -116,8 +156,13 @@ fn any_placement() -> impl Strategy<Value = Placement> {
 pub(crate) fn any_document() -> impl Strategy<Value = RingDocument> {
     let heading = (any::<u128>(), any::<u64>(), any::<[u8; 16]>());
     let further = btree_map("[a-l]{0,6}", super::any_bytes(9), 0..4);
-    (heading, vec(any_member(), 0..4), any_placement(), further).prop_map(
-        |((cluster, epoch, previous), members, placement, further)| {
+    let content = (
+        vec(any_member(), 0..4),
+        any_placement(),
+        vec(any_change(), 0..4),
+    );
+    (heading, content, further).prop_map(
+        |((cluster, epoch, previous), (members, placement, staged), further)| {
             let section = |(name, bytes)| FurtherSection { name, bytes };
             RingDocument {
                 cluster_id: ClusterId(cluster),
@@ -125,6 +170,7 @@ pub(crate) fn any_document() -> impl Strategy<Value = RingDocument> {
                 previous: RingHash(previous),
                 members,
                 placement,
+                staged,
                 further: further.into_iter().map(section).rev().collect(),
                 section_hashes: Vec::new(),
             }

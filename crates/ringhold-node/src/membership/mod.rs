@@ -1,0 +1,22 @@
+//! Who is a member, and who serves what: the host of ring documents in a node.
+//!
+//! A node serves by one ring document at a time and replaces it as a whole (`documents`). The next one is agreed on by the
+//! voters of the last (`agreement`, over `ringhold_core::membership::register`), at the wish of an operator (`changes`) or
+//! because a step of a placement change is due (`transfers`). Whoever has missed it learns of it (`news`): from gossip, from
+//! whoever it meets, or because a request came with a placement number that does not fit.
+//!
+//! While a document has a `next` table, each node that is to become a home of a partition copies it (`transfers`), writes go to
+//! both, and when all are done the table is taken into use. What a node holds of partitions that are not its own any more is
+//! owed to their homes, like everything that it keeps for others (`strays`).
+//!
+//! Invariants: epochs of a node never go down (I10); a document is on this node's disk before it is served by; requests
+//! between members of different placements wait until the one behind has caught up.
+//!
+//! Not here: when documents are valid and follow each other (`ringhold_core::ring`), and failure detection, which changes routing and
+//! never a document.
+
+#[expect(dead_code, reason = "its callers come with the agreement on epochs")]
+mod documents;
+
+pub use documents::RingRefused;
+pub(crate) use documents::{Documents, latest};
