@@ -2,8 +2,8 @@
 
 use crate::env::Deadline;
 use crate::front_door::Errand;
+use crate::membership::Sender;
 use crate::node::Node;
-use ringhold_core::id::NodeId;
 use ringhold_core::version::token::TokenScope;
 use ringhold_core::version::{Content, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
@@ -17,15 +17,25 @@ impl Node {
     /// this node itself.
     pub async fn answer(
         self: &Arc<Self>,
-        from: Option<NodeId>,
+        from: Option<Sender>,
         request: Request,
         deadline: Deadline,
     ) -> Reply {
         if deadline.has_passed(&*self.environment) {
             return Reply::Refused(Refusal::Expired);
         }
+        // What is said about the ring itself comes before any agreement on it.
+        let request = match self.answer_on_ring(from, request).await {
+            Ok(reply) => return reply,
+            Err(request) => request,
+        };
+        if let Some(from) = from
+            && let Err(refusal) = self.fits(from, deadline).await
+        {
+            return Reply::Refused(refusal);
+        }
+        let from = from.map(|from| from.id);
         match request {
-            Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
             Request::Fetch(name) => self
                 .vouched(&name)
                 .map_or_else(Reply::Refused, Reply::Fetched),
@@ -97,9 +107,40 @@ impl Node {
                 // Only a member has starts that anybody remembers.
                 None => Reply::Refused(Refusal::Malformed),
             },
+            Request::Receipts => Reply::Receipts(self.receipts()),
+            Request::Ping
+            | Request::Prepare(_)
+            | Request::Accept(_)
+            | Request::Ring(_)
+            | Request::RingIs(_) => unreachable!("answered before"),
             Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
             Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
         }
+    }
+
+    /// The answer to a member that asks about the ring, or the request if it is about something else.
+    async fn answer_on_ring(
+        self: &Arc<Self>,
+        from: Option<Sender>,
+        request: Request,
+    ) -> Result<Reply, Request> {
+        Ok(match request {
+            Request::Prepare(request) => Reply::Prepared(self.prepare(request).await),
+            Request::Accept(request) => match self.accept(request).await {
+                Ok(reply) => Reply::Accepted(reply),
+                Err(refusal) => Reply::Refused(refusal),
+            },
+            Request::Ring(request) => Reply::Ring(self.ring_for(request.epoch)),
+            Request::RingIs(document) => {
+                if let Some(from) = from {
+                    self.hear_of(from.id, document).await;
+                }
+                Reply::RingTaken
+            }
+            // Signs of life are taken from anybody who is of the cluster.
+            Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
+            other => return Err(other),
+        })
     }
 
     /// An object as it is here, if this store can be believed that there is no more to it (T18).

@@ -97,6 +97,22 @@ pub enum Variant {
     RebuildsFromOne,
     /// An empty store is taken for new because some have never heard of its node (T18).
     FewMakeAStoreNew,
+    /// Writes go to the old homes only while a partition changes hands (T16).
+    ComersMissWrites,
+    /// A partition is copied before all members write to its next homes (T16).
+    CopiesBeforeAllKnow,
+    /// The next table is taken into use before all comers have their copies (T16).
+    FinishesWithoutReceipts,
+    /// Requests are carried out whatever placement they were planned by (T13).
+    PlacementIgnored,
+    /// A copy counts as whole after one pass over what differed (T16).
+    ReceiptAfterOnePass,
+    /// A comer says that it has what it has not copied (T16).
+    ReceiptWithoutCopy,
+    /// Tombstones are reaped while homes change (T11, T16).
+    ReapsWhileMoving,
+    /// What a node holds of a partition that it has lost stays with it (T16).
+    StraysStay,
     /// A store says that it is whole before it is (T18).
     WholeBeforeRebuilt,
     /// A store that lacks keys judges conditions by what it has (T18).
@@ -137,6 +153,14 @@ impl Variant {
         Self::ExtendsForeignEntry,
         Self::AsksNoWitness,
         Self::TestimonyNotRaised,
+        Self::ComersMissWrites,
+        Self::CopiesBeforeAllKnow,
+        Self::FinishesWithoutReceipts,
+        Self::PlacementIgnored,
+        Self::ReceiptAfterOnePass,
+        Self::ReceiptWithoutCopy,
+        Self::ReapsWhileMoving,
+        Self::StraysStay,
         Self::OldRingServed,
         Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,

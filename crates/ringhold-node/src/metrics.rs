@@ -101,6 +101,10 @@ pub struct BackgroundMetrics {
 pub struct Metrics {
     /// Ring documents that took the place of an earlier one.
     pub epochs_adopted: Counter,
+    /// Partitions of which this node has become a home.
+    pub partitions_received: Counter,
+    /// Objects of partitions that are not this node's, found by sweeps.
+    pub strays_found: Counter,
     /// Requests that were asked again because the first try was by an old placement.
     pub placements_behind: Counter,
     /// Microseconds of gets and puts, by how they ended.

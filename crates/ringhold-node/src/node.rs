@@ -12,7 +12,7 @@ use crate::disk_guard::{self, DiskGuard};
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::front_door::FrontDoor;
 use crate::hints::{self, Debts, HintGauge};
-use crate::membership::{Documents, RingRefused, latest};
+use crate::membership::{self, Agreement, Documents, RingRefused, Transfers, latest};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
@@ -143,6 +143,8 @@ pub struct Node {
     pub(crate) id: NodeId,
     ring: ArcSwap<Ring>,
     pub(crate) documents: Documents,
+    pub(crate) agreement: Agreement,
+    pub(crate) transfers: Transfers,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) health: PeerHealth,
@@ -194,6 +196,8 @@ impl Node {
         let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
         let rebuild = Rebuild::of(&store, &ring, id).map_err(StartError::Completeness)?;
         let rebuild = Arc::new(rebuild);
+        let transfers = Transfers::of(&store, id).map_err(StartError::Completeness)?;
+        let agreement = Agreement::of(&store, id, ring.document().epoch);
         let number = store.identity().boot_number;
         environment.spawn_vital(Box::pin(flusher));
         let metrics = Arc::new(Metrics::default());
@@ -231,6 +235,8 @@ impl Node {
         let node = Arc::new(Self {
             id,
             documents: Documents::of(&ring),
+            agreement,
+            transfers,
             ring: ArcSwap::new(ring),
             environment: Arc::clone(&environment),
             peers,
@@ -277,6 +283,10 @@ impl Node {
         let (node, environment) = around();
         let pause_us = self.tuning.reaping.pause_us;
         spawn(Box::pin(reaping::run(node, environment, pause_us)));
+        let (node, environment) = around();
+        spawn(Box::pin(membership::run_transfers(node, environment)));
+        let (node, environment) = around();
+        spawn(Box::pin(membership::run_strays(node, environment)));
         let (node, environment) = around();
         spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
         let node = Arc::clone(self);
@@ -415,7 +425,7 @@ impl Node {
         list[..n].to_vec()
     }
 
-    /// Asks a node, which may be this one, to do something for a coordinator.
+    /// Asks a node, which may be this one, to do something by the newest placement that either knows.
     pub(crate) fn call(
         self: &Arc<Self>,
         to: NodeId,
@@ -423,9 +433,19 @@ impl Node {
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
         if to != self.id {
-            return peer_health::call(self, to, request, deadline);
+            return self.call_in_step(to, request, deadline);
         }
         let node = Arc::clone(self);
         Box::pin(async move { Ok(node.answer(None, request, deadline).await) })
+    }
+
+    /// Asks another node, whatever placement it knows.
+    pub(crate) fn call_as_is(
+        self: &Arc<Self>,
+        to: NodeId,
+        request: Request,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
+        peer_health::call(self, to, request, deadline)
     }
 }

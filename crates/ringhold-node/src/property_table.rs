@@ -329,6 +329,8 @@ impl Node {
     /// Gives a member whatever buckets have set: one that has just been connected to, or one that has missed
     /// something. Tries until the member has it; should the connection break, the next one begins with this.
     pub async fn greet(self: &Arc<Self>, member: NodeId) {
+        let deadline = Deadline::after(&*self.environment, SPREAD_US);
+        self.catch_up(member, deadline).await;
         if !self.properties.telling.begins(member) {
             return;
         }

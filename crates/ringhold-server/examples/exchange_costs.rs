@@ -19,7 +19,7 @@ use ringhold_core::version::{
 };
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, Pace, Parts, Tuning};
+use ringhold_node::{Node, Pace, Parts, Sender, Tuning};
 use ringhold_server::TokioEnvironment;
 use ringhold_storage::{LmdbEngine, Opened, OsFiles, Store, StoreOptions};
 use ringhold_wire::message::ObjectName;
@@ -265,7 +265,7 @@ impl Peers for InProcess {
     fn call(
         &self,
         to: NodeId,
-        _placement_number: u64,
+        placement_number: u64,
         request: Request,
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
@@ -282,7 +282,16 @@ impl Peers for InProcess {
         let me = self.me;
         self.environment.spawn(Box::pin(async move {
             let request = Request::decode(bytes.freeze()).expect("what was encoded decodes");
-            let answer = node.answer(Some(me), request, deadline).await;
+            let answer = node
+                .answer(
+                    Some(Sender {
+                        id: me,
+                        placement_number,
+                    }),
+                    request,
+                    deadline,
+                )
+                .await;
             let mut bytes = BytesMut::new();
             answer.encode(&mut bytes);
             // Whoever asked may have gone.

@@ -87,6 +87,8 @@ pub enum ChangeRefused {
     NameTaken { name: String },
     /// This identity was a member, or is one already.
     KnownIdentity { node: NodeId },
+    /// The token with which it asks to join was used for another node.
+    TokenSpent,
     /// A weight of 0.
     ZeroWeight { name: String },
     /// Nothing is staged.
@@ -125,6 +127,7 @@ impl fmt::Display for ChangeRefused {
                 f,
                 "node {node} is a member or was one: a node joins with an empty data directory and a new identity"
             ),
+            Self::TokenSpent => f.write_str("the token was used for another node: draw a new one"),
             Self::ZeroWeight { name } => write!(f, "{name} can't weigh 0: let it leave instead"),
             Self::NothingStaged => f.write_str("nothing is staged"),
             Self::ChangeUnderWay => f.write_str(

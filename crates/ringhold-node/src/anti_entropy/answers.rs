@@ -46,6 +46,8 @@ impl fmt::Display for Refused {
             Refusal::Rebuilding => "rebuilding",
             Refusal::Malformed => "it is no primary of this partition, or speaks otherwise",
             Refusal::PlacementBehind => "it knows a newer placement",
+            Refusal::PlacementUnknown => "it knows an older placement only",
+            Refusal::NotAMember => "this node is no member to it",
             Refusal::Starting => "it is starting",
             Refusal::DiskFull => "its disk is nearly full",
             Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
@@ -65,6 +67,11 @@ impl Node {
             partition,
             &self.homes_of_partition(partition),
         )
+    }
+
+    /// The hash of all that this store has of a partition.
+    pub(crate) fn root_of(&self, partition: Partition) -> u128 {
+        self.tree(partition).root().0
     }
 
     /// The hash tree of a partition as it is in this store.

@@ -138,6 +138,13 @@ impl Exchange {
         self.costs_of(mended)
     }
 
+    /// Mends some leaves, in ascending order, as far as that can be done now.
+    pub(crate) async fn mend_leaves(&self, leaves: &[Leaf]) {
+        let leaves: Vec<u16> = leaves.iter().copied().map(number_of).collect();
+        let never = Deadline { at_us: u64::MAX };
+        self.mend(&leaves, never, &mut Mended::default()).await;
+    }
+
     /// Brings each end what the other has of the keys that differ; how many leaves are done.
     async fn mend(&self, leaves: &[u16], until: Deadline, mended: &mut Mended) -> usize {
         let mut done = 0;

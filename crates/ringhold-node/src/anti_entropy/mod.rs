@@ -84,7 +84,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pac
         };
         let pairs = pairs(&node);
         if pairs.is_empty() {
-            return;
+            continue;
         }
         let (partition, peer) = pairs[turn % pairs.len()];
         turn += 1;

@@ -30,6 +30,8 @@ pub(crate) struct Placement {
     pub(crate) absent: Vec<Target>,
     /// Further fallbacks, in ring order, for targets that turn out not to answer.
     pub(crate) spares: VecDeque<Target>,
+    /// Who is to become a home of the key by the placement change under way.
+    pub(crate) comers: Vec<NodeId>,
     /// Whether this node is a target.
     pub(crate) is_here: bool,
 }
@@ -43,7 +45,8 @@ impl Placement {
         n_val: u32,
         primaries_only: bool,
     ) -> Self {
-        let list = ring.preference_list(name.position());
+        let partition = ring.partition_of(name.position());
+        let list = ring.partition_preference_list(partition);
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
         let mut primaries: Vec<(Nearness, NodeId)> = list[..n]
             .iter()
@@ -77,6 +80,9 @@ impl Placement {
             n: u32::try_from(n).expect("a ring has fewer than 2^32 members"),
             is_here: targets.iter().any(|target| target.node == me),
             absent: down.iter().map(as_primary).collect(),
+            comers: ring
+                .comers(partition, usize::try_from(n_val).unwrap_or(usize::MAX))
+                .collect(),
             ring,
             name,
             targets,

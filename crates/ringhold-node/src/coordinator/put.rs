@@ -374,6 +374,26 @@ impl Putting {
             };
             self.count(target, outcome, || dots_of(&written.object));
         }
+        self.send_to_comers();
+    }
+
+    /// To those who are to become homes of the key. They count for nothing: what does not arrive is made good before they
+    /// are homes.
+    fn send_to_comers(&self) {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::ComersMissWrites) {
+            return;
+        }
+        let targets = self.placement.targets.iter();
+        let targets: Vec<NodeId> = targets.map(|target| target.node).collect();
+        let comers = self.placement.comers.iter().copied();
+        let (node, merge) = (&self.node, self.merge.as_ref());
+        for comer in comers.filter(|comer| !targets.contains(comer) && *comer != node.id) {
+            let merge = merge.expect("written before it is sent").clone();
+            let call = node.call(comer, Request::Merge(merge), self.tail);
+            let task = async move { drop(call.await) };
+            node.environment.spawn(Box::pin(task));
+        }
     }
 
     fn send(&mut self, target: Target) {
@@ -518,6 +538,8 @@ fn not_started(refusal: Refusal) -> NotStarted {
         | Refusal::Rebuilding
         | Refusal::Malformed
         | Refusal::PlacementBehind
+        | Refusal::PlacementUnknown
+        | Refusal::NotAMember
         | Refusal::OtherBasis => NotStarted::StoreFailed,
     }
 }

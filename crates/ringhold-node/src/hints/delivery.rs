@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
             missing
         };
         if missing.is_empty() {
-            let is_home = owed.homes.contains(&node.id);
+            let is_home = owed.homes.contains(&node.id) || node.is_home(&owed.name);
             let delivered = owed.confirmed.context;
             // Noted before, so that whoever sees the hint gone sees this too; and after, because the object can be
             // read until then.

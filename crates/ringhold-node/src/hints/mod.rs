@@ -104,9 +104,10 @@ impl HintChange {
 }
 
 impl Node {
-    /// Whether this node is a home of a key, by the ring and the bucket's N.
+    /// Whether this node is a home of a key, by the ring and the bucket's N, or becomes one.
     pub(crate) fn is_home(&self, name: &ObjectName) -> bool {
-        self.homes(name).contains(&self.id)
+        let ring = self.ring();
+        self.homes(name).contains(&self.id) || self.keeps(&ring, ring.partition_of(name.position()))
     }
 
     /// As what this node takes an object of this name.

@@ -15,8 +15,18 @@
 //! Not here: when documents are valid and follow each other (`ringhold_core::ring`), and failure detection, which changes routing and
 //! never a document.
 
-#[expect(dead_code, reason = "its callers come with the agreement on epochs")]
+mod agreement;
+mod changes;
 mod documents;
+mod news;
+mod strays;
+mod transfers;
 
+pub(crate) use agreement::Agreement;
+pub use changes::{ChangeFailed, Changed};
 pub use documents::RingRefused;
 pub(crate) use documents::{Documents, latest};
+pub use news::Sender;
+pub(crate) use strays::run as run_strays;
+pub use transfers::TransferView;
+pub(crate) use transfers::{Transfers, run as run_transfers};

@@ -26,6 +26,8 @@ const KEYS_MAX: usize = 256;
 /// Candidates that passed the first look.
 pub(super) struct Pending {
     candidates: Candidates,
+    /// The placement by which they were looked at: another one has other homes, and the proof begins anew.
+    placement_number: u64,
     /// When they are looked at again.
     pub(super) due_us: u64,
 }
@@ -33,10 +35,12 @@ pub(super) struct Pending {
 impl Pending {
     /// Looks for the first time; none if nothing passes.
     pub(super) async fn begin(node: &Arc<Node>, candidates: Candidates) -> Option<Self> {
+        let placement_number = node.ring().placement_number();
         let candidates = looked_at(node, candidates).await?;
         let settle_us = node.tuning.reaping.settle_us;
         Some(Self {
             candidates,
+            placement_number,
             due_us: node.environment.now_us().saturating_add(settle_us),
         })
     }
@@ -51,7 +55,9 @@ impl Pending {
         if known_bad::is(Variant::ReapsUnconditionally) {
             return remove(node, self.candidates).await;
         }
-        if let Some(proven) = looked_at(node, self.candidates).await {
+        if let Some(proven) = looked_at(node, self.candidates).await
+            && node.ring().placement_number() == self.placement_number
+        {
             remove(node, proven).await;
         }
     }
@@ -188,6 +194,10 @@ fn why(refusal: Refusal) -> &'static str {
         Refusal::Rebuilding => "is rebuilding",
         Refusal::Starting => "is starting",
         Refusal::DiskFull => "has a disk that is nearly full",
-        Refusal::Malformed | Refusal::PlacementBehind | Refusal::OtherBasis => "has another ring",
+        Refusal::Malformed
+        | Refusal::PlacementBehind
+        | Refusal::PlacementUnknown
+        | Refusal::NotAMember
+        | Refusal::OtherBasis => "has another ring",
     }
 }

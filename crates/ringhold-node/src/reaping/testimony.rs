@@ -160,8 +160,8 @@ impl Node {
             return Err(Refusal::Malformed);
         }
         let is_home = self.homes_of_partition(partition).contains(&self.id);
-        if is_home != as_home {
-            return Err(Refusal::PlacementBehind);
+        if is_home != as_home || self.is_changing() {
+            return Err(Refusal::PlacementUnknown);
         }
         Ok(partition)
     }

@@ -4,6 +4,8 @@
 //! reached or when there are many of them; the walk goes on behind them.
 
 use super::Candidates;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::reaping::{dead_since_us, is_past_grace};
@@ -88,9 +90,18 @@ impl Walk {
 }
 
 impl Node {
-    /// Whether this node is the one that reaps a partition: its first primary.
+    /// Whether this node is the one that reaps a partition: its first primary. Nobody does while homes are being changed.
     fn reaps(&self, partition: Partition) -> bool {
-        self.homes_of_partition(partition).first() == Some(&self.id)
+        !self.is_changing() && self.homes_of_partition(partition).first() == Some(&self.id)
+    }
+
+    /// Whether a placement change is under way.
+    pub(super) fn is_changing(&self) -> bool {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::ReapsWhileMoving) {
+            return false;
+        }
+        self.ring().document().placement.next.is_some()
     }
 
     /// A record as a candidate; none if it lives, is too young, can't be read, or has other homes than its partition.

@@ -27,7 +27,7 @@ use crate::gather::Gather;
 use crate::known_bad::{self, Variant};
 use crate::metrics::Counter;
 use crate::node::Node;
-use pull::Pull;
+pub(crate) use pull::Pull;
 use ringhold_core::boot::Inquiry;
 use ringhold_core::id::NodeId;
 use ringhold_core::rebuild::{Newness, Outstanding, newness};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const PATIENCE_US: u64 = 30_000_000;
 
 /// See the module.
-pub(super) struct Pull {
+pub(crate) struct Pull {
     node: Arc<Node>,
     partition: Partition,
     home: NodeId,
@@ -25,7 +25,7 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    pub(super) fn new(node: &Arc<Node>, partition: Partition, home: NodeId) -> Self {
+    pub(crate) fn new(node: &Arc<Node>, partition: Partition, home: NodeId) -> Self {
         Self {
             node: Arc::clone(node),
             partition,
@@ -35,7 +35,7 @@ impl Pull {
     }
 
     /// True once everything that the home had when this began is here, on disk.
-    pub(super) async fn run(self) -> bool {
+    pub(crate) async fn run(self) -> bool {
         let Some(leaves) = self.exchange.differing_leaves().await else {
             return false;
         };

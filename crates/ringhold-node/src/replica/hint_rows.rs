@@ -39,6 +39,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Puts a hint beside each object that is there and has none. Nothing is too much for this: what is here already is not
+    /// refused.
+    pub(super) fn owe(&mut self, keys: &[StorageKey]) -> Result<(), Refusal> {
+        for &key in keys {
+            let record = self.group.read(Keyspace::Objects, &key);
+            let record = record.map_err(|error| refusal_of(&error))?;
+            if let Some(record) = record
+                && self.hint(key)?.is_none()
+            {
+                let bytes_max = u64::MAX;
+                self.stage_hint(key, Kept::AsHint { bytes_max }, record.len() as u64)?;
+            }
+        }
+        Ok(())
+    }
+
     fn hint(&self, key: StorageKey) -> Result<Option<HintRow>, Refusal> {
         let row = self.group.read(Keyspace::Hints, &key);
         let row = row.map_err(|_| Refusal::StoreFailed)?;

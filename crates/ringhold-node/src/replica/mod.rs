@@ -297,6 +297,16 @@ impl Replica {
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 
+    /// Marks objects of one partition as kept for its homes, those that are there and have no mark.
+    pub(crate) async fn owe(&self, keys: Vec<StorageKey>) -> Result<(), Refusal> {
+        let Some(&first) = keys.first() else {
+            return Ok(());
+        };
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(first, Job::Owe { keys, reply })?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
     /// Ends once all that this key's writer had taken in is committed and flushed.
     pub(crate) async fn settle(&self, key: StorageKey) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();

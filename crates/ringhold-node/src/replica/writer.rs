@@ -59,6 +59,11 @@ pub(crate) enum Job {
         is_home: bool,
         reply: oneshot::Sender<Result<bool, Refusal>>,
     },
+    /// Objects that turn out to be others'.
+    Owe {
+        keys: Vec<StorageKey>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     KeepRow {
         row: Row,
         reply: oneshot::Sender<Result<(), Refusal>>,
@@ -190,6 +195,10 @@ impl Writer {
                     batch.waiting.push(Waiting::Merged(reply));
                 }
                 other => answer(reply, other),
+            },
+            Job::Owe { keys, reply } => match self.owe(&keys) {
+                Ok(()) => batch.waiting.push(Waiting::Settled(reply)),
+                Err(refusal) => answer(reply, Err(refusal)),
             },
             Job::KeepRow { row, reply } => {
                 let Row {

@@ -7,7 +7,7 @@
 use super::stream::{FrameReader, NotTaken, Outbox, StreamError, send_handshake, write_all};
 use ringhold_core::id::NodeId;
 use ringhold_node::env::Deadline;
-use ringhold_node::{Errand, Node};
+use ringhold_node::{Errand, Node, Sender};
 use ringhold_wire::frame::{self, Frame, RequestHeader};
 use ringhold_wire::handshake::{self, Dialer, Handshake, ProtocolRange, Standing, TurnedAway};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
@@ -207,7 +207,7 @@ impl Connection {
             request,
             Request::Ping | Request::Fetch(_) | Request::Digest(_)
         ) {
-            let reply = node.answer(self.from, request, deadline).await;
+            let reply = node.answer(self.sender(&header), request, deadline).await;
             return self.reply(header.id, &reply);
         }
         if let Some(refused) = self.shed(&request) {
@@ -225,11 +225,21 @@ impl Connection {
             return self.reply(header.id, &Reply::Refused(Refusal::Overloaded));
         };
         let (connection, node) = (Arc::clone(self), Arc::clone(node));
+        let from = self.sender(&header);
         tokio::spawn(async move {
-            let reply = node.answer(connection.from, request, deadline).await;
+            let reply = node.answer(from, request, deadline).await;
             connection.reply(header.id, &reply);
             drop(permit);
         });
+    }
+
+    /// Who asks, and by which placement; none if it is a client.
+    fn sender(&self, header: &RequestHeader) -> Option<Sender> {
+        let placement_number = header.placement_number;
+        self.from.map(|id| Sender {
+            id,
+            placement_number,
+        })
     }
 
     /// The answer to a client that is turned away, before a task is made for it.
@@ -281,7 +291,11 @@ fn asker_of(request: &Request) -> Asker {
         | Request::Fetch(_)
         | Request::Digest(_)
         | Request::Properties(_)
-        | Request::Testify(_) => Asker::MemberForClient,
+        | Request::Testify(_)
+        | Request::Prepare(_)
+        | Request::Accept(_)
+        | Request::Ring(_)
+        | Request::RingIs(_) => Asker::MemberForClient,
         Request::Branches { .. }
         | Request::Leaves { .. }
         | Request::Objects(_)
@@ -292,7 +306,8 @@ fn asker_of(request: &Request) -> Asker {
         | Request::Count(_)
         | Request::Strays(_)
         | Request::Vouch(_)
-        | Request::Reap(_) => Asker::MemberInBackground,
+        | Request::Reap(_)
+        | Request::Receipts => Asker::MemberInBackground,
     }
 }
 

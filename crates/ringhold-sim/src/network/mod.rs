@@ -45,8 +45,8 @@ use call::CallSlot;
 use fate::{Damage, Direction};
 use link::Link;
 use ringhold_core::id::NodeId;
-use ringhold_node::Node;
 use ringhold_node::env::{CallError, Deadline, Environment};
+use ringhold_node::{Node, Sender};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
 use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
@@ -358,7 +358,11 @@ impl Network {
         };
         let request = Request::decode(body).expect("an undamaged request decodes");
         let asked = Asked::by(&request, self.0.executor.now_us());
-        let member = self.0.ids.get(from).copied();
+        let placement_number = header.placement_number;
+        let member = self.0.ids.get(from).map(|id| Sender {
+            id: *id,
+            placement_number,
+        });
         let deadline = Deadline::after(
             &*serving.environment,
             u64::from(header.remaining_ms) * 1_000,

@@ -16,10 +16,13 @@
 
 mod coordinate;
 mod explain;
+mod membership;
 mod peer;
 mod reaping;
+mod transfer;
 mod trees;
 
+use super::membership::DOCUMENT_BYTES_MAX;
 use super::peer::{Reply, Request};
 use super::{NAME_BYTES_MAX, ObjectName};
 use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
@@ -113,6 +116,14 @@ impl Part for Request {
             Self::Strays(request) => kind(writer, 21, request),
             Self::Vouch(request) => kind(writer, 17, request),
             Self::Reap(request) => kind(writer, 18, request),
+            Self::Prepare(request) => kind(writer, 24, request),
+            Self::Accept(request) => kind(writer, 25, request),
+            Self::Ring(request) => kind(writer, 26, request),
+            Self::RingIs(document) => {
+                writer.u8(27);
+                writer.bytes(document);
+            }
+            Self::Receipts => writer.u8(28),
         }
     }
 
@@ -145,6 +156,11 @@ impl Part for Request {
             21 => Self::Strays(Part::read(reader)?),
             17 => Self::Vouch(Part::read(reader)?),
             18 => Self::Reap(Part::read(reader)?),
+            24 => Self::Prepare(Part::read(reader)?),
+            25 => Self::Accept(Part::read(reader)?),
+            26 => Self::Ring(Part::read(reader)?),
+            27 => Self::RingIs(reader.bytes("ring document", DOCUMENT_BYTES_MAX)?),
+            28 => Self::Receipts,
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -171,6 +187,14 @@ impl Part for Reply {
             Self::Objects(page) => kind(writer, 20, page),
             Self::Counted(counted) => kind(writer, 13, counted),
             Self::Said(answers) => kind(writer, 21, answers),
+            Self::Prepared(reply) => kind(writer, 24, reply),
+            Self::Accepted(reply) => kind(writer, 25, reply),
+            Self::Ring(document) => {
+                writer.u8(26);
+                writer.option(document.as_ref(), |writer, document| writer.bytes(document));
+            }
+            Self::RingTaken => writer.u8(27),
+            Self::Receipts(receipts) => kind(writer, 28, receipts),
         }
     }
 
@@ -196,6 +220,13 @@ impl Part for Reply {
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Counted(Part::read(reader)?),
             21 => Self::Said(Part::read(reader)?),
+            24 => Self::Prepared(Part::read(reader)?),
+            25 => Self::Accepted(Part::read(reader)?),
+            26 => Self::Ring(reader.option("ring document", |reader| {
+                reader.bytes("ring document", DOCUMENT_BYTES_MAX)
+            })?),
+            27 => Self::RingTaken,
+            28 => Self::Receipts(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

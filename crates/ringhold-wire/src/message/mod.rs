@@ -8,7 +8,9 @@
 
 pub(crate) mod codec;
 pub mod explain;
+pub mod membership;
 pub mod peer;
+pub mod transfer;
 
 use bytes::Bytes;
 use explain::Explanation;

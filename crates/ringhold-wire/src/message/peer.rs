@@ -1,10 +1,13 @@
 //! What nodes ask of each other.
 
+use super::membership::{AcceptRequest, PrepareRequest, RingRequest};
+use super::transfer::Receipts;
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
 use ringhold_core::id::NodeId;
+use ringhold_core::membership::register::{AcceptReply, PrepareReply};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
@@ -53,6 +56,16 @@ pub enum Request {
     Vouch(ReapRequest),
     /// Of a primary: all have vouched for these; remove them.
     Reap(ReapRequest),
+    /// Of a voter: promise to take nothing below this ballot.
+    Prepare(PrepareRequest),
+    /// Of a voter: accept this ring document.
+    Accept(AcceptRequest),
+    /// Your ring document, if it is later than the sender's.
+    Ring(RingRequest),
+    /// This ring document, as encoded, is committed.
+    RingIs(Bytes),
+    /// Which of the partitions that come to you do you have? Whoever answers knows the sender's placement.
+    Receipts,
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -260,6 +273,13 @@ pub enum Reply {
     Counted(CountedLeaves),
     /// For each key of the question: yes or no.
     Said(Vec<bool>),
+    Prepared(PrepareReply<Bytes>),
+    Accepted(AcceptReply),
+    /// The encoded document; none if the sender's is as late.
+    Ring(Option<Bytes>),
+    /// The document is known.
+    RingTaken,
+    Receipts(Receipts),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
     /// The request was not carried out.
@@ -287,6 +307,10 @@ pub enum Refusal {
     DiskFull,
     /// The sender knows an older placement; it must fetch the ring first.
     PlacementBehind,
+    /// The sender knows a later placement, and this node could not get it.
+    PlacementUnknown,
+    /// The sender is no member, or not any more.
+    NotAMember,
     /// Its hash trees are made with something else, or for other nodes (T13).
     OtherBasis,
 }

@@ -178,4 +178,6 @@ codes!("refusal", Refusal {
     OtherBasis = 8,
     Starting = 9,
     DiskFull = 10,
+    PlacementUnknown = 11,
+    NotAMember = 12,
 });

@@ -1,0 +1,153 @@
+//! How a node learns that there is a newer ring document.
+//!
+//! Whoever has a document committed sends it to all members. Who misses that hears of it by gossip, from a member that it
+//! connects to, or because a request does not fit: each carries the placement number that its sender knows. A receiver that
+//! is behind fetches the document from the sender before it goes about the request, since what it thinks are a key's homes may
+//! not be any more. A sender that is behind is told so, fetches, and asks again. Documents that leave the placement as it is
+//! make no request wait.
+//!
+//! Invariant: no request between members is carried out under two placements. A member that was removed gets the document that
+//! says so, and nothing else (T17).
+
+use crate::env::{BoxFuture, CallError, Deadline};
+use crate::gather::Gather;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
+use crate::node::Node;
+use bytes::Bytes;
+use ringhold_core::id::NodeId;
+use ringhold_core::ring::{Epoch, MemberState, RingDocument};
+use ringhold_wire::message::membership::RingRequest;
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::ring as ring_format;
+use std::sync::Arc;
+
+/// How long the members are given to take a new document, before whoever had it committed goes on. Microseconds.
+const SPREAD_US: u64 = 1_000_000;
+/// How long a document is waited for, in microseconds.
+const FETCH_US: u64 = 2_000_000;
+
+/// The member that sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    pub id: NodeId,
+    /// Of the placement by which it asks.
+    pub placement_number: u64,
+}
+
+impl Node {
+    /// Fetches the document of a member that may have a newer one; whether this node has a newer one afterwards.
+    pub(crate) async fn catch_up(self: &Arc<Self>, from: NodeId, until: Deadline) -> bool {
+        let ring = self.ring();
+        let held = ring.document();
+        let deadline = Deadline::after(&*self.environment, FETCH_US).min(until);
+        let request = Request::Ring(RingRequest {
+            epoch: held.epoch,
+            sections: held.section_hashes.clone(),
+        });
+        let reply = self.call_as_is(from, request, deadline).await;
+        if let Ok(Reply::Ring(Some(document))) = reply {
+            self.hear_of(from, document).await;
+        }
+        self.ring().document().epoch > held.epoch
+    }
+
+    /// A member says that this is the ring document.
+    pub(crate) async fn hear_of(self: &Arc<Self>, from: NodeId, document: Bytes) {
+        let adopted = match ring_format::decode(document) {
+            Ok(document) => self
+                .adopt(Arc::new(document))
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = adopted {
+            tracing::error!(member = %from, error, "a member's ring document is not taken into use");
+        }
+    }
+
+    /// This node's document, for a member that holds the one of an epoch; none if that is as late.
+    pub(crate) fn ring_for(&self, epoch: Epoch) -> Option<Bytes> {
+        let ring = self.ring();
+        let document = ring.document();
+        (document.epoch > epoch).then(|| ring_format::encode(document))
+    }
+
+    /// A member is said to know an epoch. Fetches its document, if that is newer than the one in use.
+    #[expect(dead_code, reason = "gossip calls it")]
+    pub(crate) async fn ring_news(self: &Arc<Self>, from: NodeId, epoch: u64) {
+        if epoch > self.ring().document().epoch.0 {
+            let deadline = Deadline::after(&*self.environment, FETCH_US);
+            self.catch_up(from, deadline).await;
+        }
+    }
+
+    /// Hands a new document to all members that it or the one before names.
+    pub(super) async fn spread_ring(self: &Arc<Self>, document: &Arc<RingDocument>) {
+        let deadline = Deadline::after(&*self.environment, SPREAD_US);
+        let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
+        let encoded = ring_format::encode(document);
+        for member in &document.members {
+            if member.id != self.id && self.is_reachable(member.id) {
+                let request = Request::RingIs(encoded.clone());
+                calls.ask(member.id, self.call_as_is(member.id, request, deadline));
+            }
+        }
+        while calls.next().await.is_some() {}
+    }
+
+    /// Whether a request of a member may be carried out by this node's ring. This node catches up first, if it has to.
+    pub(crate) async fn fits(
+        self: &Arc<Self>,
+        from: Sender,
+        deadline: Deadline,
+    ) -> Result<(), Refusal> {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::PlacementIgnored) {
+            return Ok(());
+        }
+        loop {
+            let ring = self.ring();
+            let is_member = ring
+                .member(from.id)
+                .is_some_and(|m| m.state != MemberState::Removed);
+            if from.placement_number < ring.placement_number() {
+                return Err(if is_member {
+                    Refusal::PlacementBehind
+                } else {
+                    Refusal::NotAMember
+                });
+            }
+            if from.placement_number == ring.placement_number() {
+                return if is_member {
+                    Ok(())
+                } else {
+                    Err(Refusal::NotAMember)
+                };
+            }
+            if deadline.has_passed(&*self.environment) || !self.catch_up(from.id, deadline).await {
+                return Err(Refusal::PlacementUnknown);
+            }
+        }
+    }
+
+    /// Asks another node, and once more by its ring if this one turns out to be old.
+    pub(crate) fn call_in_step(
+        self: &Arc<Self>,
+        to: NodeId,
+        request: Request,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let first = self.call_as_is(to, request.clone(), deadline);
+        let node = Arc::clone(self);
+        Box::pin(async move {
+            let reply = first.await;
+            if !matches!(reply, Ok(Reply::Refused(Refusal::PlacementBehind))) {
+                return reply;
+            }
+            node.metrics.placements_behind.add(1);
+            node.catch_up(to, deadline).await;
+            node.call_as_is(to, request, deadline).await
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! What is here of partitions that are not this node's own.
+//!
+//! A placement change takes partitions from a node, and it learns of that sooner or later; a write that was on its way then may come
+//! to lie here afterwards. All of it belongs to the homes, whatever they have already. So it is treated as what it is: an
+//! object kept for others, that is, a hint (§7): the row that says so is put beside each, and from there on handing over,
+//! receipts and deletion are those of hints. Nothing is deleted because of a transfer (T16).
+//!
+//! A sweep goes over the partitions that are not this node's and whose sums are not empty, and leaves alone what has its row
+//! already. It is made when the placement has changed, again when the longest put that was under way then must have come to its end,
+//! and now and then.
+
+use crate::env::Environment;
+use crate::gather::breath;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
+use crate::node::Node;
+use ringhold_core::health::Work;
+use ringhold_core::ring::{Partition, Ring};
+use ringhold_core::tree::leaves_of_partition;
+use ringhold_storage::{KeyRange, Keyspace, ReadError, StorageKey};
+use ringhold_wire::message::peer::Refusal;
+use std::sync::{Arc, Weak};
+
+/// Objects read at once.
+const PAGE_ROWS: usize = 256;
+/// Between two looks at the placement, in microseconds.
+const TICK_US: u64 = 500_000;
+/// After this time anyway, in microseconds.
+const AGAIN_US: u64 = 600_000_000;
+/// Beyond the time of a put, in microseconds.
+const LATER_US: u64 = 2_000_000;
+
+/// Sweeps for as long as the node lives.
+pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
+    let mut swept = None;
+    let mut due_us = 0;
+    loop {
+        let now_us = environment.now_us();
+        environment
+            .sleep_until(now_us.saturating_add(TICK_US))
+            .await;
+        let Some(node) = node.upgrade() else {
+            return;
+        };
+        let ring = node.ring();
+        let is_new = swept != Some(ring.placement_number());
+        if !is_new && environment.now_us() < due_us {
+            continue;
+        }
+        match node.sweep(&ring).await {
+            Ok(()) => {
+                let pause_us = if is_new {
+                    node.tuning.put_tail_us + LATER_US
+                } else {
+                    AGAIN_US
+                };
+                due_us = environment.now_us().saturating_add(pause_us);
+                swept = Some(ring.placement_number());
+            }
+            Err(Refusal::StoreFailed) if node.store().poisoned().is_some() => return,
+            // What can't be read now is looked for again at the next tick.
+            Err(_) => {}
+        }
+    }
+}
+
+impl Node {
+    /// Whether this node is a home of a partition, or becomes one.
+    pub(crate) fn keeps(&self, ring: &Ring, partition: Partition) -> bool {
+        let n = self.replicas();
+        let next = ring.next_homes(partition, n).unwrap_or_default();
+        ring.homes(partition, n).contains(&self.id) || next.contains(&self.id)
+    }
+
+    /// Has all that is not this node's own marked as owed.
+    async fn sweep(self: &Arc<Self>, ring: &Ring) -> Result<(), Refusal> {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::StraysStay) {
+            return Ok(());
+        }
+        for partition in ring.partition_count().partitions() {
+            if !self.keeps(ring, partition) && self.has_any(partition) {
+                self.sweep_partition(ring, partition).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// By its sums, which are those of nothing where there is nothing.
+    fn has_any(&self, partition: Partition) -> bool {
+        let sums = self.store().leaf_sums(leaves_of_partition(partition));
+        sums.iter().any(|sum| *sum != Default::default())
+    }
+
+    async fn sweep_partition(
+        self: &Arc<Self>,
+        ring: &Ring,
+        partition: Partition,
+    ) -> Result<(), Refusal> {
+        let arc = ring.partition_count().arc(partition);
+        let mut range = KeyRange::of_positions(arc.start().0..=arc.end().0);
+        loop {
+            let _turn = self.background.turn(Work::Hints).await;
+            if self.ring().placement_number() != ring.placement_number() {
+                return Err(Refusal::PlacementBehind);
+            }
+            let page = self.store().readable(Keyspace::Objects, &range, PAGE_ROWS);
+            let page = page.map_err(|_| Refusal::Unreadable)?;
+            let keys = page.rows.iter().map(|(key, _)| *key);
+            let unmarked = keys.filter_map(|key| {
+                self.is_unmarked(key)
+                    .map(|is| is.then_some(key))
+                    .transpose()
+            });
+            let unmarked: Vec<StorageKey> = unmarked
+                .collect::<Result<_, _>>()
+                .map_err(|_| Refusal::Unreadable)?;
+            if !unmarked.is_empty() {
+                self.metrics.strays_found.add(unmarked.len() as u64);
+                self.replica.owe(unmarked).await?;
+            }
+            match page.next {
+                Some(next) => range.start = next,
+                None => return Ok(()),
+            }
+            breath().await;
+        }
+    }
+
+    fn is_unmarked(&self, key: StorageKey) -> Result<bool, ReadError> {
+        Ok(self.store().get(Keyspace::Hints, &key)?.is_none())
+    }
+}

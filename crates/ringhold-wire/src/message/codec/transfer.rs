@@ -1,0 +1,45 @@
+//! The parts of messages about partitions that change hands.
+
+use super::super::transfer::{Receipt, Receipts};
+use super::Part;
+use crate::bytes_io::{DecodeError, Reader, Writer};
+
+const RECEIPT_BYTES: usize = 4 + 16;
+/// A reason is cut off after so many bytes.
+const WAIT_BYTES_MAX: usize = 200;
+
+impl Part for Receipt {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.partition);
+        writer.u128(self.root);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            partition: reader.u32("partition")?,
+            root: reader.u128("root")?,
+        })
+    }
+}
+
+impl Part for Receipts {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.placement_number);
+        writer.list(&self.receipts, |writer, receipt| receipt.write(writer));
+        writer.list(&self.waits, |writer, why| {
+            let end = why.floor_char_boundary(WAIT_BYTES_MAX);
+            writer.bytes(&why.as_bytes()[..end]);
+        });
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            placement_number: reader.u64("placement number")?,
+            receipts: reader.list::<_, RECEIPT_BYTES>("receipts", Receipt::read)?,
+            waits: reader.list::<_, 4>("waits", |reader| {
+                let why = reader.bytes("why", WAIT_BYTES_MAX)?;
+                Ok(String::from_utf8_lossy(&why).into_owned())
+            })?,
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! What members tell each other of partitions that change hands.
+
+/// The word of a node that it has what the homes of a partition have. It is on its disk, and says nothing beyond the
+/// placement change for which it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub partition: u32,
+    /// The hash of the partition's tree when it was equal to that of the home it was copied from.
+    pub root: u128,
+}
+
+/// All of a node's receipts for the placement that it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipts {
+    pub placement_number: u64,
+    pub receipts: Vec<Receipt>,
+    /// What holds up the others, for people.
+    pub waits: Vec<String>,
+}
