@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
 //! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
+//! | [`membership`] | which ring comes next, and who may say so | §4.8.1 |
 //! | [`boot`] | whether a store may go on under its name | |
 //! | [`fingerprint`] | which record of a store is a key's | |
 //! | [`secret`] | what proves membership | |
@@ -20,6 +21,7 @@ pub mod boot;
 pub mod fingerprint;
 pub mod health;
 pub mod id;
+pub mod membership;
 pub mod quorum;
 pub mod reaping;
 pub mod rebuild;

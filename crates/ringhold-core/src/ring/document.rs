@@ -21,6 +21,7 @@
 //! Not here: whether a document makes sense (`validation`), how it is agreed on, and how it is
 //! encoded for disk and network (the wire crate).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -302,6 +303,12 @@ impl RingDocument {
     /// The member of this identity.
     pub fn member(&self, id: NodeId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id)
+    }
+
+    /// Those who vote on the next document.
+    pub fn voters(&self) -> BTreeSet<NodeId> {
+        let voting = self.members.iter().filter(|member| member.state.votes());
+        voting.map(|member| member.id).collect()
     }
 
     fn hash_members(&self) -> RingHash {

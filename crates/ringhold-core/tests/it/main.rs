@@ -6,6 +6,7 @@ mod quorum;
 mod quorum_get;
 mod quorum_model;
 mod quorum_put;
+mod register;
 mod ring_exhaustive;
 mod ring_properties;
 mod token_golden;
