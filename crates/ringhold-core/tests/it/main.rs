@@ -7,6 +7,7 @@ mod quorum_get;
 mod quorum_model;
 mod quorum_put;
 mod ring_changes;
+mod register;
 mod ring_exhaustive;
 mod ring_properties;
 mod token_golden;
