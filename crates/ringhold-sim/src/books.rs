@@ -9,6 +9,7 @@
 
 use crate::dots::{DotNumber, DotSet, DotTable, Named};
 use crate::graves::{Ending, Graves};
+use crate::invariants::i10_rings::RingWitness;
 use crate::invariants::t26_clocks::ClockWitnesses;
 use crate::invariants::{self, Violation};
 use crate::settings::Settings;
@@ -134,6 +135,7 @@ pub struct Books {
     pub settings: Settings,
     pub graves: Graves,
     pub clocks: ClockWitnesses,
+    pub rings: RingWitness,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
     /// Whose store each incarnation is.

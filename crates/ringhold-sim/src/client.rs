@@ -214,7 +214,7 @@ impl Client {
 
     /// Reads a key and remembers its context.
     async fn read(&mut self, key: usize, workload: Workload) -> Option<Object> {
-        let node = self.random.index(self.plan().nodes);
+        let node = *self.random.pick(&self.cluster.members());
         let name = self.name(key);
         let options = self.get_options();
         let operation = self.begin(key, workload, Kind::Get, node, None);
@@ -317,7 +317,7 @@ impl Client {
 
     /// Writes, under one operation id, until an outcome is known or there were tries enough.
     async fn write(&mut self, key: usize, workload: Workload, draft: Draft) {
-        let node = self.random.index(self.plan().nodes);
+        let node = *self.random.pick(&self.cluster.members());
         let (operation, put) = self.record(key, workload, node, &draft);
         let outcome = self.attempts(key, node, operation, put).await;
         if draft.is_stray && matches!(outcome, Outcome::Acknowledged(_)) {
@@ -366,7 +366,7 @@ impl Client {
             let pause_us = self.random.around(30_000);
             self.cluster.around().executor.sleep(pause_us).await;
             if self.random.chance(600_000) {
-                node = self.random.index(self.plan().nodes);
+                node = *self.random.pick(&self.cluster.members());
             }
         }
         known

@@ -53,7 +53,10 @@ pub struct Cluster(Arc<Shared>);
 struct Shared {
     around: Surroundings,
     plan: Plan,
+    /// The one that the founders were founded with.
     ring: Arc<Ring>,
+    /// The latest that any node was seen to serve by.
+    latest: Mutex<Arc<Ring>>,
     /// The ring of the epoch before.
     old_ring: Arc<Ring>,
     document: RingDocument,
@@ -66,6 +69,10 @@ struct Machine {
     id: NodeId,
     disk: Disk,
     clock: WallClock,
+    /// What it was enrolled with; none for a founder, and for a machine that is no member yet.
+    enrolled: Mutex<Option<Arc<Ring>>>,
+    /// Its node was removed from the cluster, or died for good.
+    is_gone: AtomicBool,
     /// Somebody has put an old ring document into its data directory.
     has_old_ring: AtomicBool,
     /// What was on the disk before a copy took its place.
@@ -96,7 +103,8 @@ impl Cluster {
         let ids: Vec<NodeId> = (0..plan.nodes)
             .map(|_| NodeId(random.next_u128()))
             .collect();
-        let old = found(ClusterId(random.next_u128()), &ids, &plan);
+        let founders = &ids[..plan.founders()];
+        let old = found(ClusterId(random.next_u128()), founders, &plan);
         let document = moved_on(&old);
         let [old_ring, ring] = [old, document.clone()]
             .map(|document| Arc::new(Ring::new(document).expect("a founded ring is valid")));
@@ -125,6 +133,8 @@ impl Cluster {
                 id: *id,
                 disk,
                 clock: WallClock::default(),
+                enrolled: Mutex::new(None),
+                is_gone: AtomicBool::new(false),
                 has_old_ring: AtomicBool::new(false),
                 original: Mutex::new(None),
                 process: Mutex::new(None),
@@ -135,6 +145,7 @@ impl Cluster {
         Self(Arc::new(Shared {
             around,
             plan,
+            latest: Mutex::new(Arc::clone(&ring)),
             ring,
             old_ring,
             document,
@@ -179,15 +190,80 @@ impl Cluster {
         &self.0.machines[node].clock
     }
 
-    /// The nodes that are primaries of a key.
+    /// The latest ring that any node was seen to serve by.
+    #[must_use]
+    pub fn ring(&self) -> Arc<Ring> {
+        let mut latest = self.0.latest.lock().expect("no holder of this lock panics");
+        for machine in &self.0.machines {
+            let process = machine
+                .process
+                .lock()
+                .expect("no holder of this lock panics");
+            let running = process.as_ref().and_then(|process| process.node.as_ref());
+            if let Some(ring) = running.map(|node| node.ring())
+                && ring.document().epoch > latest.document().epoch
+            {
+                *latest = ring;
+            }
+        }
+        Arc::clone(&latest)
+    }
+
+    /// The nodes that are primaries of a key, by the latest ring.
     #[must_use]
     pub fn primaries(&self, name: &ObjectName) -> Vec<usize> {
-        let list = self.0.ring.preference_list(name.position());
-        let n = usize::try_from(self.0.plan.replicas)
-            .expect("a handful")
-            .min(list.len());
-        let number = |id: &NodeId| self.0.machines.iter().position(|machine| machine.id == *id);
-        list[..n].iter().filter_map(number).collect()
+        self.primaries_by(&self.ring(), name)
+    }
+
+    /// The nodes that are primaries of a key, by some ring.
+    #[must_use]
+    pub fn primaries_by(&self, ring: &Ring, name: &ObjectName) -> Vec<usize> {
+        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
+        let homes = ring.homes(ring.partition_of(name.position()), n).iter();
+        homes.filter_map(|id| self.number_of(*id)).collect()
+    }
+
+    /// The machine of a node.
+    #[must_use]
+    pub fn number_of(&self, id: NodeId) -> Option<usize> {
+        self.0.machines.iter().position(|machine| machine.id == id)
+    }
+
+    #[must_use]
+    pub fn id_of(&self, node: usize) -> NodeId {
+        self.0.machines[node].id
+    }
+
+    /// The machines whose nodes should run: founders and those that were enrolled, unless they are gone.
+    #[must_use]
+    pub fn members(&self) -> Vec<usize> {
+        let all = 0..self.0.machines.len();
+        all.filter(|node| self.is_member(*node)).collect()
+    }
+
+    #[must_use]
+    pub fn is_member(&self, node: usize) -> bool {
+        let machine = &self.0.machines[node];
+        let enrolled = machine
+            .enrolled
+            .lock()
+            .expect("no holder of this lock panics");
+        let was_taken_in = node < self.0.plan.founders() || enrolled.is_some();
+        was_taken_in && !machine.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// A machine gets what it needs to join.
+    pub fn enrol(&self, node: usize, ring: Arc<Ring>) {
+        let machine = &self.0.machines[node];
+        *machine
+            .enrolled
+            .lock()
+            .expect("no holder of this lock panics") = Some(ring);
+    }
+
+    /// A node will not come back.
+    pub fn set_gone(&self, node: usize) {
+        self.0.machines[node].is_gone.store(true, Ordering::Relaxed);
     }
 
     /// The partition that a key lies in.
@@ -228,9 +304,9 @@ impl Cluster {
         self.process(node).is_none()
     }
 
-    /// Starts a process, if none is there.
+    /// Starts a process, if none is there and one should be.
     pub fn start(&self, node: usize) {
-        if !self.is_down(node) {
+        if !self.is_down(node) || !self.is_member(node) {
             return;
         }
         let group = self.0.around.executor.new_group();
@@ -256,7 +332,7 @@ impl Cluster {
 
     /// Asks of every node what is asked of one that starts: that its store has what was flushed.
     pub fn check_holdings(&self) {
-        for node in 0..self.0.plan.nodes {
+        for node in self.members() {
             if let Some(started) = self.node(node) {
                 self.check_recovery(node, started.store());
             }
@@ -379,12 +455,19 @@ impl Cluster {
 
     fn ring_file(&self, node: usize) -> Arc<Ring> {
         let shared = &self.0;
-        let ring = if self.has_old_ring(node) {
-            &shared.old_ring
-        } else {
-            &shared.ring
-        };
-        Arc::clone(ring)
+        let enrolled = &shared.machines[node].enrolled;
+        let enrolled = enrolled
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone();
+        enrolled.unwrap_or_else(|| {
+            let ring = if self.has_old_ring(node) {
+                &shared.old_ring
+            } else {
+                &shared.ring
+            };
+            Arc::clone(ring)
+        })
     }
 
     fn crash_at(&self, node: usize, point: CrashPoint) {
@@ -499,6 +582,9 @@ impl Cluster {
         rare.add(Rare::ReapingObstructed, metrics.reaping_obstructed.count());
         rare.add(Rare::ReapingMetStray, metrics.reaping_strays.count());
         rare.add(Rare::VersionExpired, metrics.versions_expired.count());
+        rare.add(Rare::PartitionReceived, metrics.partitions_received.count());
+        rare.add(Rare::StrayFound, metrics.strays_found.count());
+        rare.add(Rare::PlacementBehind, metrics.placements_behind.count());
         rare.add(Rare::BootConfirmed, metrics.boots_confirmed.count());
         rare.add(Rare::BootDoubted, metrics.boots_doubted.count());
     }

@@ -43,6 +43,7 @@ pub mod invariants;
 #[cfg(feature = "known-bad")]
 pub mod known_bad;
 pub mod network;
+pub mod operators;
 pub mod plan;
 pub mod probe;
 pub mod process;

@@ -23,7 +23,10 @@ pub struct Plan {
     pub profile: Profile,
     pub faults: BTreeSet<FaultClass>,
     pub operations: BTreeSet<OperationClass>,
+    /// Machines, those of nodes that may join later included.
     pub nodes: usize,
+    /// So many of them are no members at first. If there are any, operators change the cluster all the time.
+    pub spares: usize,
     pub replicas: u32,
     pub partitions: u32,
     pub writer_groups: usize,
@@ -91,10 +94,19 @@ impl Plan {
         let think_us = *random.pick(&[5_000, 20_000, 60_000]);
         let actions = *random.pick(&[300, 1_000, 3_000]);
         let nodes = usize::try_from(random.between(fewest, 6)).expect("a handful");
+        let spares = match profile {
+            Profile::Membership => usize::try_from(random.between(1, 2)).expect("a handful"),
+            _ => 0,
+        };
+        if spares > 0 {
+            // What is at home where changes under them.
+            operations.remove(&OperationClass::Conditional);
+        }
         let plan = Self {
             seed,
             profile,
-            nodes,
+            nodes: nodes + spares,
+            spares,
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),
@@ -111,6 +123,8 @@ impl Plan {
                 Profile::Handoff => false,
                 // What a sloppy quorum misses proves nothing.
                 Profile::Rebuild => true,
+                // Nor what is read where homes change in between.
+                Profile::Membership => false,
                 _ => random.chance(300_000),
             },
             // Without it, reads and hints have to heal, and what a store has forgotten stays so for longer.
@@ -119,7 +133,7 @@ impl Plan {
                     profile,
                     Profile::Copies | Profile::Handoff | Profile::Rebuild
                 ),
-            liveness: random.chance(200_000),
+            liveness: random.chance(200_000) && profile != Profile::Membership,
             pressed: random.chance(300_000),
             blocking_repair: random.chance(300_000),
             reaping: false,
@@ -182,6 +196,12 @@ impl Plan {
             return vec![Workload::Register, Workload::Blind, Workload::Deletes];
         }
         on.collect()
+    }
+
+    /// The members at first.
+    #[must_use]
+    pub fn founders(&self) -> usize {
+        self.nodes - self.spares
     }
 
     /// Acknowledgements that a put waits for unless it says otherwise.
@@ -259,6 +279,9 @@ impl fmt::Display for Plan {
             if self.pressed { ", pressed" } else { "" },
             if self.administrator { ", repairs" } else { "" },
         )?;
+        if self.spares > 0 {
+            writeln!(f, "  {} of the nodes may join", self.spares)?;
+        }
         if self.blocking_repair {
             writeln!(f, "  reads repair before they are answered")?;
         }

@@ -29,6 +29,12 @@ macro_rules! rare_events {
                     | Self::ReapingMetStray
                     | Self::RecreatedAfterReaping
                     | Self::VersionExpired => profile == Profile::Reaping,
+                    Self::RingChanged
+                    | Self::RingNotChanged
+                    | Self::ChangeAborted
+                    | Self::PartitionReceived
+                    | Self::StrayFound
+                    | Self::PlacementBehind => profile == Profile::Membership,
                     _ => profile == Profile::All,
                 }
             }
@@ -139,8 +145,20 @@ rare_events! {
     DiskRolledBack = "disk rolled back to a copy",
     /// A process found another node's disk and did not start on it.
     ForeignDisk = "start on another node's disk refused",
-    /// A process found an older ring than its store was served with, and did not start.
+    /// A process found an older ring than its store was served with, and served by the store's.
     OldRing = "start with an old ring file",
+    /// A change of the ring was committed.
+    RingChanged = "ring changed",
+    /// A change of the ring found no majority, or was outbid.
+    RingNotChanged = "ring change without a majority",
+    /// What was staged or under way was given up.
+    ChangeAborted = "ring change aborted",
+    /// A node has become a home of a partition.
+    PartitionReceived = "partition received",
+    /// A node found objects of partitions that are not its own any more.
+    StrayFound = "stray found",
+    /// A request was asked again by a newer placement.
+    PlacementBehind = "request by an old placement",
     /// A handshake failed, and no connection came of it.
     HandshakeFailed = "handshake failed",
     /// A record disappeared from a store.

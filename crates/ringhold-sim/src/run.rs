@@ -21,6 +21,7 @@ use crate::invariants::{
     self, Violation, i05_convergence, i08_placement, i09_hints, i10_founding, i17_liveness,
     properties, t11_reaping,
 };
+use crate::operators;
 use crate::plan::{FaultClass, Plan};
 use crate::probe::{self, ATTEMPTS_MAX};
 use crate::random::Random;
@@ -174,7 +175,10 @@ async fn direct(cluster: Cluster, stage: Stage) {
 async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     let executor = &cluster.around().executor;
     i10_founding::check(cluster.document())?;
-    (0..cluster.plan().nodes).for_each(|node| cluster.start(node));
+    cluster
+        .members()
+        .into_iter()
+        .for_each(|node| cluster.start(node));
     all_serve(cluster).await?;
 
     let until_us = executor.now_us() + cluster.plan().load_us;
@@ -182,6 +186,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     if cluster.plan().administrator {
         administrator::repair_some_time(cluster, until_us);
     }
+    operators::change_things(cluster, until_us);
     let mut adversary = Adversary::new(cluster.clone()).rage(until_us).await;
     *stage.faults.lock().expect("no holder of this lock panics") = adversary.done().clone();
     adversary.heal();
@@ -189,6 +194,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
         executor.sleep(100_000).await;
     }
     all_serve(cluster).await?;
+    operators::settle(cluster).await?;
     executor.sleep(TAIL_US).await;
     cluster.check_holdings();
     remove_rotten(cluster, &adversary);
@@ -210,7 +216,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     // Nobody wrote since the hints came home, so nothing may have strayed again.
     check_placement(cluster)?;
     check_properties(cluster)?;
-    let everybody: Vec<usize> = (0..cluster.plan().nodes).collect();
+    let everybody = cluster.members();
     probe::answers(cluster, &everybody, Count::All).await?;
     if cluster.plan().liveness {
         leave_a_quorum(cluster).await?;
@@ -237,16 +243,18 @@ fn send_clients(cluster: &Cluster, until_us: u64) -> Arc<AtomicUsize> {
 async fn all_serve(cluster: &Cluster) -> Result<(), Violation> {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + HEALING_US;
-    let nodes = 0..cluster.plan().nodes;
     let ready = |node: usize| cluster.is_serving(node) && cluster.disk(node).is_idle();
-    while let Some(silent) = nodes.clone().find(|&node| !ready(node)) {
+    while let Some(silent) = cluster.members().into_iter().find(|&node| !ready(node)) {
         if executor.now_us() >= until_us {
             return Err(Violation::new(
                 "I17",
                 format!("n{silent} does not start, or its disk is never done"),
             ));
         }
-        nodes.clone().for_each(|node| cluster.start(node));
+        cluster
+            .members()
+            .into_iter()
+            .for_each(|node| cluster.start(node));
         executor.sleep(200_000).await;
     }
     Ok(())
@@ -274,8 +282,9 @@ async fn drain_hints(cluster: &Cluster) -> Result<(), Violation> {
     let until_us = executor.now_us() + HEALING_US;
     loop {
         let kept = |node: usize| cluster.node(node).map(|node| node.hints_kept());
-        let nodes = 0..cluster.plan().nodes;
-        let holder = nodes
+        let holder = cluster
+            .members()
+            .into_iter()
             .filter_map(|node| Some((node, kept(node)?)))
             .find(|(_, (rows, _))| *rows > 0);
         let Some((node, (rows, bytes))) = holder else {
@@ -293,9 +302,9 @@ async fn all_whole(cluster: &Cluster) -> Result<(), Violation> {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + HEALING_US;
     loop {
-        let nodes = 0..cluster.plan().nodes;
         let progress = |node: usize| Some((node, cluster.node(node)?.rebuild_progress()?));
-        let Some((node, progress)) = nodes.filter_map(progress).next() else {
+        let in_doubt = cluster.members().into_iter().find_map(progress);
+        let Some((node, progress)) = in_doubt else {
             return Ok(());
         };
         if executor.now_us() >= until_us {
@@ -357,7 +366,11 @@ fn check_placement(cluster: &Cluster) -> Result<(), Violation> {
     for key in 0..cluster.plan().keys {
         let name = cluster.around().books.lock().names[key].clone();
         let homes = cluster.primaries(&name);
-        for node in (0..cluster.plan().nodes).filter(|node| !homes.contains(node)) {
+        for node in cluster
+            .members()
+            .into_iter()
+            .filter(|node| !homes.contains(node))
+        {
             // What can't be read is not there for anybody.
             if let Ok(object) = cluster.held(node, &name) {
                 i08_placement::check(node, key, &object)?;
@@ -419,7 +432,8 @@ async fn read_at(cluster: &Cluster, key: usize, primaries_only: bool) -> Result<
         },
         explain: false,
     });
-    let node = key % cluster.plan().nodes;
+    let members = cluster.members();
+    let node = members[key % members.len()];
     let answered = |reply: &Reply| matches!(reply, Reply::Got(Ok(_)));
     match probe::persist(cluster, node, &request, answered).await {
         Some(Reply::Got(Ok(answer))) => {
@@ -470,7 +484,11 @@ fn check_properties(cluster: &Cluster) -> Result<(), Violation> {
             let overrides = serving.overrides(&"default".into(), &Bytes::from_static(name));
             Some((node, overrides.encode()))
         };
-        let held: Vec<_> = (0..cluster.plan().nodes).filter_map(overrides).collect();
+        let held: Vec<_> = cluster
+            .members()
+            .into_iter()
+            .filter_map(overrides)
+            .collect();
         let books = cluster.around().books.lock();
         properties::check_end(&books.settings, bucket, &held)?;
     }

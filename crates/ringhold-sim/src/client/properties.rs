@@ -18,7 +18,7 @@ impl Client {
     /// Changes a few properties of a bucket that nobody uses, by way of some node.
     pub(super) fn change_properties(&mut self) {
         let (node, bucket) = (
-            self.random.index(self.plan().nodes),
+            *self.random.pick(&self.cluster.members()),
             self.random.index(BUCKETS.len()),
         );
         let around = self.cluster.around().clone();

@@ -14,7 +14,7 @@ use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::health::admission::{Settings, Target};
 use ringhold_core::id::BootId;
-use ringhold_core::ring::PartitionCount;
+use ringhold_core::ring::{PartitionCount, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
@@ -32,8 +32,17 @@ pub(crate) const GRACE_US: u64 = 30_000_000;
 /// How long the replicas of a put are waited for in such a run.
 const PUT_TAIL_US: u64 = 4_000_000;
 
+/// Of each key: what a node was seen to keep for others.
+type Kept = BTreeMap<usize, Keeping>;
+
 /// The operations of each key that a node was seen to have on its disk.
-type Kept = BTreeMap<usize, BTreeSet<usize>>;
+type Own = BTreeMap<usize, BTreeSet<usize>>;
+
+/// What a node keeps of a key, and for whom.
+struct Keeping {
+    operations: BTreeSet<usize>,
+    homes: Vec<usize>,
+}
 
 impl Cluster {
     /// The life of a process.
@@ -133,11 +142,22 @@ impl Cluster {
             books,
             rare,
         } = self.around();
-        let (mut kept, mut own) = (Kept::new(), Kept::new());
+        let (mut kept, mut own) = (Kept::new(), Own::new());
         let mut turns = Turns::default();
         loop {
             executor.sleep(WATCH_US).await;
-            self.check_hints(node, store, &mut kept);
+            let Some(running) = self.node(node) else {
+                return;
+            };
+            let ring = running.ring();
+            self.note_ring(node, &ring);
+            if running.is_removed() {
+                trace.event(Who::Node(node), "gone", || "it was removed".to_owned());
+                self.set_gone(node);
+                drop(running);
+                return self.kill(node);
+            }
+            self.check_hints(node, store, &ring, &mut kept);
             if self.0.plan.reaping {
                 self.check_reaping(node, store, &mut own);
             }
@@ -148,10 +168,8 @@ impl Cluster {
                 &figures,
                 self.0.plan.segment_bytes,
             );
-            let running = self.node(node);
-            let waits = running.map_or(Ok(()), |running| {
-                turns.look(node, running.metrics(), WATCH_US)
-            });
+            let waits = turns.look(node, running.metrics(), WATCH_US);
+            drop(running);
             if let Err(violation) = bounded.and(waits) {
                 books.lock().fail(violation);
             }
@@ -183,6 +201,11 @@ impl Cluster {
         let Surroundings { trace, books, .. } = self.around();
         trace.event(Who::Node(node), "no start", || error.to_string());
         match error {
+            // A node that missed its removal learns of it when it is over.
+            StartError::Ring(RingRefused::Removed { .. }) => {
+                self.set_gone(node);
+                return self.kill(node);
+            }
             // Reads fail now and then in some runs.
             StartError::Ring(RingRefused::Unreadable(_))
             | StartError::Properties(_)
@@ -197,12 +220,21 @@ impl Cluster {
         self.start_later(node, 500_000);
     }
 
+    /// Compares the ring that a node serves by with those of others and with its own of before (I10).
+    fn note_ring(&self, node: usize, ring: &Ring) {
+        let mut books = self.around().books.lock();
+        let noted = books.rings.note(node, ring.document());
+        if let Err(violation) = noted {
+            books.fail(violation);
+        }
+    }
+
     /// Looks for what a node kept for others, and asks where it is when it is gone.
-    fn check_hints(&self, node: usize, store: &Store, kept: &mut Kept) {
+    fn check_hints(&self, node: usize, store: &Store, ring: &Ring, kept: &mut Kept) {
         let mut books = self.around().books.lock();
         for key in 0..books.names.len() {
             let name = books.names[key].clone();
-            let homes = self.primaries(&name);
+            let homes = self.primaries_by(ring, &name);
             let Ok(object) = read_record(store, &name) else {
                 continue;
             };
@@ -211,19 +243,24 @@ impl Cluster {
             }
             if !object.is_absent() {
                 // What is flushed a moment later is not in the store yet, so only this is asked for.
-                kept.insert(key, books.durable(node, key).collect());
+                let operations = books.durable(node, key).collect();
+                kept.insert(key, Keeping { operations, homes });
             } else if let Some(before) = kept.remove(&key) {
-                let dropped = i09_hints::check_dropped(&books, node, key, &before, &homes);
-                if let Err(violation) = dropped {
+                let dropped = |homes: &[usize]| {
+                    i09_hints::check_dropped(&books, node, key, &before.operations, homes)
+                };
+                // It was dropped by the ring of the last look or by that of this one.
+                let verdict = dropped(&before.homes).or_else(|_| dropped(&homes));
+                if let Err(violation) = verdict {
                     return books.fail(violation);
                 }
-                books.dropped(node, key, &before);
+                books.dropped(node, key, &before.operations);
             }
         }
     }
 
     /// Looks for what has disappeared from a home since the last look, and asks whether it might.
-    fn check_reaping(&self, node: usize, store: &Store, own: &mut Kept) {
+    fn check_reaping(&self, node: usize, store: &Store, own: &mut Own) {
         let now_us = self.around().executor.now_us();
         let mut books = self.around().books.lock();
         books.now_us = now_us;

@@ -43,6 +43,7 @@ pub mod i07_sibling_bound;
 pub mod i08_placement;
 pub mod i09_hints;
 pub mod i10_founding;
+pub mod i10_rings;
 pub mod i12_corruption;
 pub mod i13_honest_acknowledgement;
 pub mod i14_causal_read;

@@ -180,11 +180,13 @@ impl Network {
         };
         let nonces = [nonce(), nonce()];
         drop(random);
+        let ring = listener.node.ring();
+        let members: Vec<NodeId> = ring.members().iter().map(|member| member.id).collect();
         let meeting = Meeting {
             dialer: &dialer.node.card(&format!("n{from}")),
             wanted: self.0.ids[to],
             listener: &listener.node.card(&format!("n{to}")),
-            members: &self.0.ids,
+            members: &members,
             nonces,
             damage,
         };

@@ -20,6 +20,8 @@ pub enum Profile {
     Rebuild,
     /// Deletes whose tombstones go while members are away.
     Reaping,
+    /// Members that come and go.
+    Membership,
     All,
 }
 
@@ -29,7 +31,7 @@ pub struct UnknownProfile;
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff', 'rebuild', 'reaping' and 'all'")
+        f.write_str("a profile is one of 'network', 'disk', 'clock', 'copies', 'handoff', 'rebuild', 'reaping', 'membership' and 'all'")
     }
 }
 
@@ -47,6 +49,7 @@ impl FromStr for Profile {
             "handoff" => Ok(Self::Handoff),
             "rebuild" => Ok(Self::Rebuild),
             "reaping" => Ok(Self::Reaping),
+            "membership" => Ok(Self::Membership),
             "all" => Ok(Self::All),
             _ => Err(UnknownProfile),
         }
@@ -63,6 +66,7 @@ impl fmt::Display for Profile {
             Self::Handoff => "handoff",
             Self::Rebuild => "rebuild",
             Self::Reaping => "reaping",
+            Self::Membership => "membership",
             Self::All => "all",
         })
     }
@@ -301,6 +305,24 @@ impl Profile {
                 F::Wipe,
                 F::Forget,
                 F::Skew,
+            ],
+            Self::Membership => vec![
+                F::Loss,
+                F::Duplication,
+                F::Reordering,
+                F::Spikes,
+                F::Isolation,
+                F::Partition,
+                F::SlowLink,
+                F::Reset,
+                F::Pause,
+                F::Kill,
+                F::Stop,
+                F::PowerCut,
+                F::Blackout,
+                F::CrashPoint,
+                F::FailedFlush,
+                F::SlowDisk,
             ],
             Self::All => FaultClass::ALL.to_vec(),
         }

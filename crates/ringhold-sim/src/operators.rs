@@ -1,0 +1,188 @@
+//! People who change the cluster while it works, and while things break.
+//!
+//! Two of them, who know nothing of each other: each asks any node that runs for what comes to mind: a machine joins, a
+//! member leaves, weighs more, has died for good; then somebody commits what is staged, or aborts it. Most of what they ask is
+//! refused for one reason or another, and that is part of it. At the end, when nothing breaks any more, what has begun has to
+//! come to its end, and everybody has to know the same ring (I11).
+
+use crate::cluster::Cluster;
+use crate::executor::Group;
+use crate::invariants::Violation;
+use crate::random::Random;
+use crate::rare::Rare;
+use crate::trace::Who;
+use ringhold_core::ring::{Addresses, Change, Member, MemberState, Ring};
+use ringhold_node::{ChangeFailed, Changed, Node};
+use std::sync::Arc;
+
+const OPERATORS: usize = 2;
+/// Between two wishes of one of them, about, in microseconds.
+const THINKS_US: u64 = 1_500_000;
+/// No change takes longer once nothing breaks any more.
+const SETTLES_US: u64 = 400_000_000;
+
+/// Sends the operators of a plan that has any, until some moment.
+pub fn change_things(cluster: &Cluster, until_us: u64) {
+    if cluster.plan().spares == 0 {
+        return;
+    }
+    for number in 0..OPERATORS {
+        let random = Random::of(cluster.plan().seed, &format!("operator {number}"));
+        let operator = Operator {
+            cluster: cluster.clone(),
+            random,
+        };
+        let executor = &cluster.around().executor;
+        executor.spawn(Group::WORLD, Box::pin(operator.work(until_us)));
+    }
+}
+
+struct Operator {
+    cluster: Cluster,
+    random: Random,
+}
+
+impl Operator {
+    async fn work(mut self, until_us: u64) {
+        let executor = self.cluster.around().executor.clone();
+        loop {
+            let pause_us = self.random.around(THINKS_US);
+            if executor.now_us() + pause_us >= until_us {
+                return;
+            }
+            executor.sleep(pause_us).await;
+            let running = self.cluster.members().into_iter();
+            let running: Vec<usize> = running
+                .filter(|node| self.cluster.is_serving(*node))
+                .collect();
+            if running.is_empty() {
+                continue;
+            }
+            let at = *self.random.pick(&running);
+            if let Some(node) = self.cluster.node(at) {
+                self.wish(at, node).await;
+            }
+        }
+    }
+
+    /// Asks one node for one thing.
+    async fn wish(&mut self, at: usize, node: Arc<Node>) {
+        let ring = self.cluster.ring();
+        match self.random.index(10) {
+            0..=2 => self.join(at, node).await,
+            3 | 4 => {
+                let enough = usize::try_from(self.cluster.plan().replicas).expect("a handful");
+                let up = in_state(&ring, MemberState::Up);
+                if up.len() > enough {
+                    let leaver = *self.random.pick(&up);
+                    let change = Change::Leave { node: leaver };
+                    let staged = node.stage(change).await;
+                    self.note(at, "leave", &staged);
+                }
+            }
+            5 => {
+                let up = in_state(&ring, MemberState::Up);
+                let change = Change::Weigh {
+                    node: *self.random.pick(&up),
+                    weight: u32::try_from(self.random.between(1, 3)).expect("a handful"),
+                };
+                let staged = node.stage(change).await;
+                self.note(at, "weigh", &staged);
+            }
+            6 => {
+                let aborted = node.abort_changes().await;
+                if aborted.is_ok() {
+                    self.cluster.around().rare.hit(Rare::ChangeAborted);
+                }
+                self.note(at, "abort", &aborted);
+            }
+            _ => {
+                let committed = node.commit_changes().await;
+                self.note(at, "commit", &committed);
+            }
+        }
+    }
+
+    /// A machine that is no member yet asks to be one. Where that is not answered, it asks somebody again later.
+    async fn join(&mut self, at: usize, node: Arc<Node>) {
+        let plan = self.cluster.plan();
+        let spares = plan.founders()..plan.nodes;
+        let strangers = spares.filter(|spare| !self.cluster.is_member(*spare));
+        let strangers: Vec<usize> = strangers.collect();
+        if strangers.is_empty() {
+            return;
+        }
+        let spare = *self.random.pick(&strangers);
+        let joiner = Member {
+            id: self.cluster.id_of(spare),
+            name: format!("n{spare}"),
+            addresses: Addresses::default(),
+            zone: String::new(),
+            rack: String::new(),
+            weight: 1,
+            state: MemberState::Joining,
+        };
+        // One token for each machine, so that it may ask again.
+        let token = u128::try_from(spare).expect("a handful");
+        let enrolled = node.enrol(joiner, token).await;
+        self.note(at, "join", &enrolled);
+        if let Ok(document) = enrolled {
+            let ring = Ring::new((*document).clone()).expect("a committed document is valid");
+            self.cluster.enrol(spare, Arc::new(ring));
+            self.cluster.start(spare);
+        }
+    }
+
+    fn note(&self, at: usize, what: &'static str, outcome: &Changed) {
+        let around = self.cluster.around();
+        around.trace.event(Who::Node(at), what, || match outcome {
+            Ok(document) => format!("epoch {}", document.epoch),
+            Err(reason) => reason.to_string(),
+        });
+        match outcome {
+            Ok(_) => around.rare.hit(Rare::RingChanged),
+            Err(ChangeFailed::Refused(_) | ChangeFailed::TokenSpent) => {}
+            Err(ChangeFailed::Contradiction) => around.books.lock().fail(Violation::new(
+                "I10",
+                format!("n{at} met two documents of one epoch"),
+            )),
+            Err(_) => around.rare.hit(Rare::RingNotChanged),
+        }
+    }
+}
+
+fn in_state(ring: &Ring, state: MemberState) -> Vec<ringhold_core::id::NodeId> {
+    let members = ring.members().iter().filter(|member| member.state == state);
+    members.map(|member| member.id).collect()
+}
+
+/// Waits until nothing is under way, leavers are gone, and everybody serves by one document.
+pub async fn settle(cluster: &Cluster) -> Result<(), Violation> {
+    if cluster.plan().spares == 0 {
+        return Ok(());
+    }
+    let executor = &cluster.around().executor;
+    let until_us = executor.now_us() + SETTLES_US;
+    loop {
+        let ring = cluster.ring();
+        let document = ring.document();
+        let leaving = !in_state(&ring, MemberState::Leaving).is_empty();
+        let behind = cluster.members().into_iter().find(|node| {
+            let ring = cluster.node(*node).map(|node| node.ring());
+            ring.is_none_or(|ring| ring.document().epoch != document.epoch)
+        });
+        if document.placement.next.is_none() && !leaving && behind.is_none() {
+            return Ok(());
+        }
+        if executor.now_us() >= until_us {
+            let text = format!(
+                "after {} s without faults: epoch {}, a placement change under way: {}, somebody leaving: {leaving}, behind: {behind:?}",
+                SETTLES_US / 1_000_000,
+                document.epoch,
+                document.placement.next.is_some(),
+            );
+            return Err(Violation::new("I11", text));
+        }
+        executor.sleep(300_000).await;
+    }
+}
