@@ -348,7 +348,7 @@ impl Node {
     }
 
     /// One try; whether the member has everything.
-    async fn tell(self: &Arc<Self>, member: NodeId) -> bool {
+    pub(crate) async fn tell(self: &Arc<Self>, member: NodeId) -> bool {
         for changes in self.properties.changes().chunks(MESSAGE_ENTRIES) {
             let deadline = Deadline::after(&*self.environment, SPREAD_US);
             let told = self

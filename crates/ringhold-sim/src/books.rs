@@ -396,6 +396,12 @@ impl Books {
             .any(|loss| touches(loss) && loss.key.is_none_or(|lost| lost == key))
     }
 
+    /// A node will not come back, and nobody hears any more of what only it knew of bucket properties.
+    pub fn gone(&mut self, node: usize) {
+        let nodes = self.nodes();
+        self.settings.lost(node, nodes);
+    }
+
     pub fn lost(&mut self, loss: Loss) {
         self.losses.push(loss);
         let Loss {

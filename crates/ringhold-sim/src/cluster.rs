@@ -264,6 +264,7 @@ impl Cluster {
     /// A node will not come back.
     pub fn set_gone(&self, node: usize) {
         self.0.machines[node].is_gone.store(true, Ordering::Relaxed);
+        self.0.around.books.lock().gone(node);
     }
 
     /// The partition that a key lies in.

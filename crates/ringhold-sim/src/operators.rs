@@ -11,9 +11,11 @@ use crate::invariants::Violation;
 use crate::random::Random;
 use crate::rare::Rare;
 use crate::trace::Who;
+use ringhold_core::id::NodeId;
 use ringhold_core::ring::{Addresses, Change, Member, MemberState, Ring};
 use ringhold_node::{ChangeFailed, Changed, Node};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 const OPERATORS: usize = 2;
 /// Between two wishes of one of them, about, in microseconds.
@@ -26,20 +28,26 @@ pub fn change_things(cluster: &Cluster, until_us: u64) {
     if cluster.plan().spares == 0 {
         return;
     }
+    let leavers = Leavers::default();
     for number in 0..OPERATORS {
         let random = Random::of(cluster.plan().seed, &format!("operator {number}"));
         let operator = Operator {
             cluster: cluster.clone(),
             random,
+            leavers: Arc::clone(&leavers),
         };
         let executor = &cluster.around().executor;
         executor.spawn(Group::WORLD, Box::pin(operator.work(until_us)));
     }
 }
 
+/// Whoever was asked to leave, by anybody: as many as keys have replicas have to stay.
+type Leavers = Arc<Mutex<BTreeSet<NodeId>>>;
+
 struct Operator {
     cluster: Cluster,
     random: Random,
+    leavers: Leavers,
 }
 
 impl Operator {
@@ -71,12 +79,8 @@ impl Operator {
         match self.random.index(10) {
             0..=2 => self.join(at, node).await,
             3 | 4 => {
-                let enough = usize::try_from(self.cluster.plan().replicas).expect("a handful");
-                let up = in_state(&ring, MemberState::Up);
-                if up.len() > enough {
-                    let leaver = *self.random.pick(&up);
-                    let change = Change::Leave { node: leaver };
-                    let staged = node.stage(change).await;
+                if let Some(leaver) = self.leaver(&ring) {
+                    let staged = node.stage(Change::Leave { node: leaver }).await;
                     self.note(at, "leave", &staged);
                 }
             }
@@ -101,6 +105,20 @@ impl Operator {
                 self.note(at, "commit", &committed);
             }
         }
+    }
+
+    /// Somebody who may go.
+    fn leaver(&mut self, ring: &Ring) -> Option<NodeId> {
+        let enough = usize::try_from(self.cluster.plan().replicas).expect("a handful");
+        let mut leavers = self.leavers.lock().expect("no holder of this lock panics");
+        let mut stay = in_state(ring, MemberState::Up);
+        stay.retain(|node| !leavers.contains(node));
+        if stay.len() <= enough {
+            return None;
+        }
+        let leaver = *self.random.pick(&stay);
+        leavers.insert(leaver);
+        Some(leaver)
     }
 
     /// A machine that is no member yet asks to be one. Where that is not answered, it asks somebody again later.
@@ -151,7 +169,7 @@ impl Operator {
     }
 }
 
-fn in_state(ring: &Ring, state: MemberState) -> Vec<ringhold_core::id::NodeId> {
+fn in_state(ring: &Ring, state: MemberState) -> Vec<NodeId> {
     let members = ring.members().iter().filter(|member| member.state == state);
     members.map(|member| member.id).collect()
 }

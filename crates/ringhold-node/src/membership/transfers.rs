@@ -204,6 +204,18 @@ impl Node {
         behind.map(|member| member.id)
     }
 
+    /// Whether so many of the other members serve by the same placement that this node can't have missed one: more than half, those
+    /// that can't be reached included.
+    pub(crate) async fn is_in_step(self: &Arc<Self>, ring: &Ring) -> bool {
+        let present = ring
+            .members()
+            .iter()
+            .filter(|member| member.state != MemberState::Removed);
+        let others = present.filter(|member| member.id != self.id).count();
+        let answers = self.receipts_of_all(ring).await.len() - 1;
+        answers * 2 > others || others == 0
+    }
+
     /// What each member says that it has; none of those that don't answer.
     async fn receipts_of_all(self: &Arc<Self>, ring: &Ring) -> BTreeMap<NodeId, Receipts> {
         let deadline = Deadline::after(&*self.environment, PATIENCE_US);
@@ -412,6 +424,16 @@ impl Node {
         let me = ring.member(self.id).map(|member| member.state);
         if me != Some(MemberState::Leaving) || !self.has_handed_over() {
             return;
+        }
+        // What only this node knows of bucket properties goes with it, unless it tells.
+        for member in ring
+            .members()
+            .iter()
+            .filter(|member| member.state == MemberState::Up)
+        {
+            if !self.tell(member.id).await {
+                return;
+            }
         }
         let id = self.id;
         if let Err(reason) = self.agree(|held: &RingDocument| held.parting(id)).await {

@@ -261,19 +261,47 @@ pub(crate) async fn run(
     }
 }
 
-/// Exchanges with all homes of all partitions, until none is left.
+/// Exchanges with all homes of all partitions, until none is left. Another placement has other homes, and begins it anew.
 async fn fill(node: &Arc<Node>) -> Result<(), Refusal> {
-    let rebuild = &node.rebuild;
-    let homes = node.other_homes();
-    rebuild.partitions.store(homes.len(), Ordering::Relaxed);
-    #[cfg(feature = "known-bad")]
-    let homes = known_bad::one_each(homes);
     #[cfg(feature = "known-bad")]
     if known_bad::is(Variant::WholeBeforeRebuilt) {
         node.replica
             .keep_row(row::whole(node.store(), node.id))
             .await?;
     }
+    let rebuild = &node.rebuild;
+    while rebuild.in_doubt() {
+        let ring = node.ring();
+        let filled = fill_by(node, &ring).await;
+        // A node that was away may have become a home of more than it knows of.
+        if filled && rebuild.in_doubt() && node.is_in_step(&ring).await {
+            tracing::info!(
+                objects = rebuild.objects.count(),
+                elapsed_ms = node
+                    .environment
+                    .now_us()
+                    .saturating_sub(rebuild.since_us.load(Ordering::Relaxed))
+                    / 1_000,
+                "the store has been compared with every other home: its answers count again"
+            );
+            let whole = row::whole(node.store(), node.id);
+            node.replica.keep_row(whole).await?;
+            node.metrics.stores_rebuilt.add(1);
+            rebuild.in_doubt.store(false, Ordering::Release);
+        } else {
+            pause(node).await;
+        }
+    }
+    Ok(())
+}
+
+/// The same by one ring; false if another one took its place meanwhile.
+async fn fill_by(node: &Arc<Node>, ring: &Ring) -> bool {
+    let rebuild = &node.rebuild;
+    let homes = node.other_homes();
+    rebuild.partitions.store(homes.len(), Ordering::Relaxed);
+    #[cfg(feature = "known-bad")]
+    let homes = known_bad::one_each(homes);
     let mut outstanding = Outstanding::new(homes);
     loop {
         rebuild
@@ -286,27 +314,21 @@ async fn fill(node: &Arc<Node>) -> Result<(), Refusal> {
         rebuild
             .in_doubt_partitions
             .store(outstanding.partitions(), Ordering::Relaxed);
+        if node.ring().placement_number() != ring.placement_number() {
+            return false;
+        }
         if outstanding.partitions() == 0 || !rebuild.in_doubt() {
-            break;
+            return true;
         }
         if !round(node, &mut outstanding).await {
-            let now_us = node.environment.now_us();
-            node.environment
-                .sleep_until(now_us.saturating_add(PAUSE_US))
-                .await;
+            pause(node).await;
         }
     }
-    if rebuild.in_doubt() {
-        tracing::info!(
-            objects = rebuild.objects.count(),
-            "the store has been compared with every other home: its answers count again"
-        );
-        let whole = row::whole(node.store(), node.id);
-        node.replica.keep_row(whole).await?;
-        node.metrics.stores_rebuilt.add(1);
-        rebuild.in_doubt.store(false, Ordering::Release);
-    }
-    Ok(())
+}
+
+async fn pause(node: &Node) {
+    let until_us = node.environment.now_us().saturating_add(PAUSE_US);
+    node.environment.sleep_until(until_us).await;
 }
 
 /// One attempt at each exchange that is left, a few at a time. Whether any was done.

@@ -9,6 +9,7 @@ use crate::rare::Rare;
 use crate::settings::BUCKETS;
 use crate::trace::Who;
 use bytes::Bytes;
+use ringhold_core::ring::MemberState;
 use ringhold_node::properties::{Overrides, PropertiesError, Value};
 
 /// Properties that are counts of replicas.
@@ -32,6 +33,7 @@ impl Client {
             .event(Who::Client(self.number), "properties", || {
                 format!("change {number} of bucket {bucket} at n{node}")
             });
+        let cluster = self.cluster.clone();
         let (executor, group) = (around.executor.clone(), serving.group);
         let task = async move {
             let bucket = Bytes::from_static(BUCKETS[bucket]);
@@ -45,6 +47,12 @@ impl Client {
                     around.rare.hit(Rare::PropertiesUnconfirmed);
                 }
                 Err(_) => return,
+            }
+            // What one says that is no member any more, and does not know it, holds for nobody.
+            let ring = cluster.ring();
+            let state = ring.member(cluster.id_of(node)).map(|member| member.state);
+            if matches!(state, None | Some(MemberState::Removed)) {
+                return;
             }
             around.books.lock().settings.kept(node, number);
         };
