@@ -14,6 +14,7 @@
 //! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 //! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
+//! | [`membership`] | how what nodes say of themselves reaches everybody | §4.8.1, §4.8.2 |
 //! | [`reaping`] | when a tombstone may go | |
 //! | [`tree`] | where two replicas of a partition differ | §4.7 |
 
