@@ -8,13 +8,12 @@
 //! | --- | --- | --- |
 //! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
 //! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
-//! | [`membership`] | which ring comes next, and who may say so | §4.8.1 |
+//! | [`membership`] | which ring comes next, and how what nodes say of themselves reaches everybody | §4.8.1 |
 //! | [`boot`] | whether a store may go on under its name | |
 //! | [`fingerprint`] | which record of a store is a key's | |
 //! | [`secret`] | what proves membership | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 //! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
-//! | [`membership`] | how what nodes say of themselves reaches everybody | §4.8.1, §4.8.2 |
 //! | [`reaping`] | when a tombstone may go | |
 //! | [`tree`] | where two replicas of a partition differ | §4.7 |
 
