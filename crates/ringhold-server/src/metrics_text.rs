@@ -1,5 +1,6 @@
 //! The node's counts in Prometheus' text format (version 0.0.4), in base units.
 
+mod gossip;
 mod limits;
 
 use ringhold_core::health::Standing;
@@ -16,7 +17,7 @@ pub(crate) fn render(node: &Node) -> String {
     requests(&mut page, node);
     replication(&mut page, node);
     anti_entropy(&mut page, node);
-    gossip(&mut page, node);
+    gossip::render(&mut page, node);
     rebuilding(&mut page, node);
     limits::background(&mut page, node);
     reaping(&mut page, node);
@@ -223,20 +224,6 @@ fn anti_entropy(page: &mut Page, node: &Node) {
         let labels = format!("direction=\"{direction}\"");
         page.value("ringhold_exchange_bytes_total", &labels, bytes.count());
     }
-}
-
-fn gossip(page: &mut Page, node: &Node) {
-    let metrics = node.metrics();
-    page.counter(
-        "ringhold_gossip_rounds_total",
-        "Rounds of gossip that this node has begun, one a second.",
-        metrics.gossip_rounds.count(),
-    );
-    page.counter(
-        "ringhold_gossip_bytes_sent_total",
-        "Bytes of gossip that this node has sent, asking and answering.",
-        metrics.gossip_bytes_sent.count(),
-    );
 }
 
 /// What its store may have lost, and makes up for.

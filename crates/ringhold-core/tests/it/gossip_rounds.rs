@@ -31,5 +31,7 @@ fn a_quiet_cluster_sends_marks_and_heartbeats() {
         assert!((least..=most).contains(&traffic.quiet), "{traffic:?}");
         assert!(traffic.changing > traffic.quiet, "{traffic:?}");
         assert!(traffic.changing < traffic.quiet + 2 * 46 * n, "{traffic:?}");
+        let rounds_max = usize::try_from(2 * rounds_max(n)).unwrap();
+        assert!(traffic.rounds <= rounds_max, "{traffic:?}");
     }
 }

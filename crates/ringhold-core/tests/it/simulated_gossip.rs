@@ -25,6 +25,8 @@ pub(crate) struct Traffic {
     pub(crate) quiet: usize,
     /// While every member says that it has the next ring document, as soon as it hears of it.
     pub(crate) changing: usize,
+    /// How many rounds it takes until everybody knows that everybody has it.
+    pub(crate) rounds: usize,
 }
 
 struct Cluster {
@@ -66,13 +68,17 @@ pub(crate) fn traffic(n: usize, seed: u64) -> Traffic {
     cluster.sent_bytes = 0;
     cluster.nodes[0].set_own(StateKey::EPOCH, epoch(2));
     let mut rounds = 0;
-    while !cluster.all_have(2) {
+    while !cluster.all_know_that_all_have(2) {
         cluster.beating_round();
         cluster.follow(2);
         rounds += 1;
     }
     let changing = cluster.sent_bytes / (rounds * n);
-    Traffic { quiet, changing }
+    Traffic {
+        quiet,
+        changing,
+        rounds,
+    }
 }
 
 impl Cluster {
@@ -172,9 +178,11 @@ impl Cluster {
         self.nodes.iter().any(|node| node.mark(origin) != said)
     }
 
-    fn all_have(&self, number: u8) -> bool {
-        let mut nodes = self.nodes.iter().zip(&self.ids);
-        nodes.all(|(node, id)| node.state(*id, StateKey::EPOCH) == Some(&epoch(number)))
+    fn all_know_that_all_have(&self, number: u8) -> bool {
+        let later = epoch(number);
+        let has = |node: &Gossip, of| node.state(of, StateKey::EPOCH) == Some(&later);
+        let mut nodes = self.nodes.iter();
+        nodes.all(|node| self.ids.iter().all(|id| has(node, *id)))
     }
 
     /// Whoever has heard of a later ring document fetches it, and says so.
