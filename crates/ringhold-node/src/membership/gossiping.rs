@@ -7,9 +7,10 @@
 //! task and deadline, so a partner that does not answer holds up nothing. Members believed dead are tried
 //! as well, now and then (T15). A call that fails is not made again: the next round is a second away, and goes elsewhere.
 //!
-//! What is made of it: when a member says that it has a later ring document than this node, that is fetched from it, tried with each round
-//! until this node has it too. So messages of gossip are taken from members of any placement. Two documents of one epoch are a fault that no merging would mend; it is said aloud (T14). Nothing
-//! else hangs on gossip. Whom requests are sent to is the node's own experience, and who is a member says the ring alone.
+//! What is made of it: a member that says that it has a later ring document than this node is asked for it, with each round
+//! until this node has it too; so messages of gossip are taken from members of any placement. Two documents of one epoch are a
+//! fault that no merging would mend; it is said aloud (T14). Nothing else hangs on gossip. Whom requests are sent to is the node's own
+//! experience, and who is a member says the ring alone.
 //!
 //! Everything is in memory: a node that starts hears all of it again within a few rounds. Its generation is the wall clock at its
 //! start; if that went back, the others tell.

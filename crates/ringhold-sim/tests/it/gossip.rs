@@ -1,8 +1,10 @@
 //! Gossip in a whole cluster: everybody hears how everybody is, also of those whom it can't reach, and again after a restart and a cut.
 
 use crate::scenario::{cluster_with, cut_off, pass, small_cluster};
+use ringhold_core::ring::change::Change;
 use ringhold_node::{MemberGossip, Node};
 use ringhold_sim::cluster::Cluster;
+use ringhold_sim::executor::Group;
 use ringhold_wire::gossiped::RingKnown;
 use std::sync::Arc;
 
@@ -56,6 +58,34 @@ fn a_member_that_can_not_be_reached_is_heard_of_by_others() {
     pass(&cluster, 30 * S);
     assert!(all_hear_all(&cluster, 10));
     assert!(!node(&cluster, 0).is_reachable(node(&cluster, 1).id()));
+    cluster.dissolve();
+}
+
+/// A document that is committed between two reaches the third though the one that had it committed can't, and no request needs it.
+#[test]
+fn a_ring_document_is_fetched_by_who_hears_of_it() {
+    let cluster = small_cluster();
+    cluster.network().set_blocked(0, 2, true);
+    cluster.network().set_blocked(2, 0, true);
+    pass(&cluster, 10 * S);
+    let epoch = |of| node(&cluster, of).ring().document().epoch.0;
+    let before = epoch(0);
+    let proposer = node(&cluster, 0);
+    let change = Change::Weigh {
+        node: proposer.id(),
+        weight: 2,
+    };
+    let task = async move {
+        proposer.stage(change).await.expect("two of three agree");
+    };
+    let executor = &cluster.around().executor;
+    executor.spawn(Group::WORLD, Box::pin(task));
+    pass(&cluster, 10 * S);
+    assert_eq!([0, 1, 2].map(epoch), [before + 1; 3]);
+    let known = RingKnown::of(node(&cluster, 0).ring().document());
+    for (at, of) in [(0, 2), (2, 0), (1, 2)] {
+        assert_eq!(heard(&cluster, at, of).ring, Some(known));
+    }
     cluster.dissolve();
 }
 
