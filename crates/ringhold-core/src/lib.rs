@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
 //! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
-//! | [`membership`] | which ring comes next, and who may say so | §4.8.1 |
+//! | [`membership`] | which ring comes next, and how what nodes say of themselves reaches everybody | §4.8.1 |
 //! | [`boot`] | whether a store may go on under its name | |
 //! | [`fingerprint`] | which record of a store is a key's | |
 //! | [`secret`] | what proves membership | |

@@ -112,7 +112,9 @@ impl Node {
             | Request::Prepare(_)
             | Request::Accept(_)
             | Request::Ring(_)
-            | Request::RingIs(_) => unreachable!("answered before"),
+            | Request::RingIs(_)
+            | Request::GossipDigest(_)
+            | Request::GossipDeltas(_) => unreachable!("answered before"),
             Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
             Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
         }
@@ -137,6 +139,8 @@ impl Node {
                 }
                 Reply::RingTaken
             }
+            Request::GossipDigest(digest) => self.answer_gossip(from, &digest),
+            Request::GossipDeltas(deltas) => self.answer_deltas(from, deltas),
             // Signs of life are taken from anybody who is of the cluster.
             Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
             other => return Err(other),

@@ -161,6 +161,10 @@ pub struct Metrics {
     /// context is older than a tombstone that was reaped.
     pub own_dot_ahead: Counter,
     pub unreadable_records: Counter,
+    /// Rounds of gossip that this node has begun.
+    pub gossip_rounds: Counter,
+    /// Encoded messages of gossip, in bytes.
+    pub gossip_bytes_sent: Counter,
     pub requests_shed: Shed,
     pub checkpoints_failed: Counter,
     background: [BackgroundMetrics; Work::ALL.len()],

@@ -12,6 +12,7 @@ use crate::disk_guard::{self, DiskGuard};
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::front_door::FrontDoor;
 use crate::hints::{self, Debts, HintGauge};
+use crate::membership::gossiping::{self, Gossiping};
 use crate::membership::{self, Agreement, Documents, RingRefused, Transfers, latest};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
@@ -160,6 +161,7 @@ pub struct Node {
     pub(crate) debts: Debts,
     pub(crate) rebuild: Arc<Rebuild>,
     pub(crate) homecomings: Homecomings,
+    pub(crate) gossiping: Gossiping,
     pub(crate) standstill: Standstill,
     pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
@@ -231,6 +233,7 @@ impl Node {
             tuning.background,
         );
         let homecomings = Homecomings::since_start(&*environment);
+        let gossiping = Gossiping::new(id, &*environment);
         let standstill = Standstill::since_start(&*environment, tuning.reaping.settle_us);
         let node = Arc::new(Self {
             id,
@@ -253,6 +256,7 @@ impl Node {
             debts: Debts::default(),
             rebuild,
             homecomings,
+            gossiping,
             standstill,
             reaping: reaping::Views::default(),
             tree_key,
@@ -289,6 +293,8 @@ impl Node {
         spawn(Box::pin(membership::run_strays(node, environment)));
         let (node, environment) = around();
         spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
+        let (node, environment) = around();
+        spawn(Box::pin(gossiping::run(node, environment)));
         let node = Arc::clone(self);
         spawn(Box::pin(admission::run(node, new_ring, report)));
         let (node, environment) = around();

@@ -1,5 +1,6 @@
 //! The node's counts in Prometheus' text format (version 0.0.4), in base units.
 
+mod gossip;
 mod limits;
 
 use ringhold_core::health::Standing;
@@ -16,6 +17,7 @@ pub(crate) fn render(node: &Node) -> String {
     requests(&mut page, node);
     replication(&mut page, node);
     anti_entropy(&mut page, node);
+    gossip::render(&mut page, node);
     rebuilding(&mut page, node);
     limits::background(&mut page, node);
     reaping(&mut page, node);

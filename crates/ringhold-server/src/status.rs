@@ -3,8 +3,10 @@
 use ringhold_core::health::{DiskLevel, Standing};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Member;
-use ringhold_node::{ClockState, Holding, Inspection, Node};
+use ringhold_node::{ClockState, Holding, Inspection, MemberGossip, Node};
+use ringhold_wire::gossiped::RingKnown;
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 
 /// Who this node is, whom it reaches, what its store holds.
 pub(crate) fn status(node: &Node) -> Value {
@@ -26,6 +28,7 @@ pub(crate) fn status(node: &Node) -> Value {
         },
         "members": members,
         "peers": peers(node),
+        "gossip": gossip(node),
         "hedge_us": node.hedge_us(),
         "hints": hints(node),
         "clock": clock(node),
@@ -44,6 +47,37 @@ pub(crate) fn status(node: &Node) -> Value {
             "quarantined_segments": figures.quarantined_segments,
         },
     })
+}
+
+/// What each member says of itself, as far as it has reached this node.
+fn gossip(node: &Node) -> Vec<Value> {
+    let own = RingKnown::of(node.ring().document());
+    let row = |member: MemberGossip| {
+        let ring = member.ring.map(|theirs| ring_beside(own, theirs));
+        json!({
+            "name": node_name(node, member.node),
+            "generation": member.generation,
+            "epoch": member.ring.map(|ring| ring.epoch.0),
+            "ring": ring,
+            "heartbeat_age_ms": member.heartbeat_age_us.map(|age_us| age_us / 1_000),
+            "partitions": member.load.map(|load| load.partitions),
+            "stored_bytes": member.load.map(|load| load.stored_bytes),
+            "hint_bytes": member.load.map(|load| load.hint_bytes),
+        })
+    };
+    node.gossip_view().into_iter().map(row).collect()
+}
+
+/// The ring document of another member, beside this node's.
+fn ring_beside(own: RingKnown, theirs: RingKnown) -> &'static str {
+    if theirs == own {
+        return "same";
+    }
+    match theirs.epoch.cmp(&own.epoch) {
+        Ordering::Less => "behind",
+        Ordering::Equal => "another of this epoch: change nothing until it is known why",
+        Ordering::Greater => "ahead",
+    }
 }
 
 /// How far this node's store has made up for what it lost; null if it is whole.

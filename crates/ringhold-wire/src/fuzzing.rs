@@ -12,7 +12,7 @@ use crate::frame::{self, FRAME_BYTES_MAX, Frame, FrameDecoder, READ_BYTES};
 use crate::handshake::Handshake;
 use crate::message::peer::{Reply, Request};
 use crate::record::Record;
-use crate::{metadata::Metadata, object, ring};
+use crate::{gossiped, metadata::Metadata, object, ring};
 use bytes::{BufMut, Bytes, BytesMut};
 use ringhold_core::version::Content;
 use xxhash_rust::xxh3::xxh3_64;
@@ -56,6 +56,20 @@ pub fn ring_document(bytes: &[u8]) {
         return;
     };
     assert_eq!(ring::encode(&document), bytes);
+}
+
+/// Any bytes as what a node says of itself in gossip. A later release may have added something at the end.
+pub fn gossiped(bytes: &[u8]) {
+    let given = || Bytes::copy_from_slice(bytes);
+    if let Ok(known) = gossiped::RingKnown::decode(given()) {
+        assert!(bytes.starts_with(&known.encode()));
+    }
+    if let Ok(load) = gossiped::Load::decode(given()) {
+        assert!(bytes.starts_with(&load.encode()));
+    }
+    if let Ok(addresses) = gossiped::decode_addresses(given()) {
+        assert!(bytes.starts_with(&gossiped::encode_addresses(&addresses)));
+    }
 }
 
 /// Any bytes as a request, a reply and a step of the handshake.

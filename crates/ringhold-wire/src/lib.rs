@@ -13,6 +13,7 @@
 //! | [`metadata`] | what a client said about a value besides its bytes |
 //! | [`ring`] | the ring document |
 //! | [`message`] | requests and answers between nodes, and of native clients |
+//! | [`gossiped`] | what a node says of itself in gossip |
 //! | [`frame`] | how messages share one connection |
 //! | [`handshake`] | the first frame each way |
 //! | [`backup`] | the objects of one store, in a file |
@@ -28,6 +29,7 @@ pub mod backup;
 pub mod bytes_io;
 pub mod frame;
 pub mod fuzzing;
+pub mod gossiped;
 pub mod handshake;
 pub mod message;
 pub mod metadata;

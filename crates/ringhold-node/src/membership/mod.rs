@@ -2,7 +2,7 @@
 //!
 //! A node serves by one ring document at a time and replaces it as a whole (`documents`). The next one is agreed on by the
 //! voters of the last (`agreement`, over `ringhold_core::membership::register`), at the wish of an operator (`changes`) or
-//! because a step of a placement change is due (`transfers`). Whoever has missed it learns of it (`news`): from gossip, from
+//! because a step of a placement change is due (`transfers`). Whoever has missed it learns of it (`news`): from gossip (`gossiping`), from
 //! whoever it meets, or because a request came with a placement number that does not fit.
 //!
 //! While a document has a `next` table, each node that is to become a home of a partition copies it (`transfers`), writes go to
@@ -18,6 +18,7 @@
 mod agreement;
 mod changes;
 mod documents;
+pub(crate) mod gossiping;
 mod news;
 mod strays;
 mod transfers;

@@ -74,7 +74,6 @@ impl Node {
     }
 
     /// A member is said to know an epoch. Fetches its document, if that is newer than the one in use.
-    #[expect(dead_code, reason = "gossip calls it")]
     pub(crate) async fn ring_news(self: &Arc<Self>, from: NodeId, epoch: u64) {
         if epoch > self.ring().document().epoch.0 {
             let deadline = Deadline::after(&*self.environment, FETCH_US);

@@ -307,6 +307,8 @@ fn asker_of(request: &Request) -> Asker {
         | Request::Strays(_)
         | Request::Vouch(_)
         | Request::Reap(_)
+        | Request::GossipDigest(_)
+        | Request::GossipDeltas(_)
         | Request::Receipts => Asker::MemberInBackground,
     }
 }

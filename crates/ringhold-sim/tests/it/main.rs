@@ -3,6 +3,7 @@
 mod campaigns;
 mod directed;
 mod found;
+mod gossip;
 mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;

@@ -16,6 +16,7 @@
 
 mod coordinate;
 mod explain;
+mod gossip;
 mod membership;
 mod peer;
 mod reaping;
@@ -116,6 +117,8 @@ impl Part for Request {
             Self::Strays(request) => kind(writer, 21, request),
             Self::Vouch(request) => kind(writer, 17, request),
             Self::Reap(request) => kind(writer, 18, request),
+            Self::GossipDigest(digest) => kind(writer, 22, digest),
+            Self::GossipDeltas(deltas) => kind(writer, 23, deltas),
             Self::Prepare(request) => kind(writer, 24, request),
             Self::Accept(request) => kind(writer, 25, request),
             Self::Ring(request) => kind(writer, 26, request),
@@ -156,6 +159,8 @@ impl Part for Request {
             21 => Self::Strays(Part::read(reader)?),
             17 => Self::Vouch(Part::read(reader)?),
             18 => Self::Reap(Part::read(reader)?),
+            22 => Self::GossipDigest(Part::read(reader)?),
+            23 => Self::GossipDeltas(Part::read(reader)?),
             24 => Self::Prepare(Part::read(reader)?),
             25 => Self::Accept(Part::read(reader)?),
             26 => Self::Ring(Part::read(reader)?),
@@ -187,6 +192,11 @@ impl Part for Reply {
             Self::Objects(page) => kind(writer, 20, page),
             Self::Counted(counted) => kind(writer, 13, counted),
             Self::Said(answers) => kind(writer, 21, answers),
+            Self::Gossip { deltas, wanted } => {
+                kind(writer, 22, deltas);
+                wanted.write(writer);
+            }
+            Self::GossipTaken => writer.u8(23),
             Self::Prepared(reply) => kind(writer, 24, reply),
             Self::Accepted(reply) => kind(writer, 25, reply),
             Self::Ring(document) => {
@@ -220,6 +230,11 @@ impl Part for Reply {
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Counted(Part::read(reader)?),
             21 => Self::Said(Part::read(reader)?),
+            22 => Self::Gossip {
+                deltas: Part::read(reader)?,
+                wanted: Part::read(reader)?,
+            },
+            23 => Self::GossipTaken,
             24 => Self::Prepared(Part::read(reader)?),
             25 => Self::Accepted(Part::read(reader)?),
             26 => Self::Ring(reader.option("ring document", |reader| {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
 use ringhold_core::id::NodeId;
+use ringhold_core::membership::gossip::{Deltas, Digest};
 use ringhold_core::membership::register::{AcceptReply, PrepareReply};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
@@ -68,6 +69,10 @@ pub enum Request {
     Receipts,
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
+    /// How much of each member's word the sender has: the first message of a round of gossip.
+    GossipDigest(Digest),
+    /// What the receiver lacked: the third message of a round.
+    GossipDeltas(Deltas),
 }
 
 /// A put as a client sends it. A client must not be able to make up what it has seen (T3), so it gives
@@ -282,6 +287,13 @@ pub enum Reply {
     Receipts(Receipts),
     /// What this node knew of the sender before; what it was told is on disk.
     Testimony(Testimony),
+    /// What the asker lacks, and how much the answerer has of what it lacks itself: the second message of a round.
+    Gossip {
+        deltas: Deltas,
+        wanted: Digest,
+    },
+    /// The third message of a round was taken in.
+    GossipTaken,
     /// The request was not carried out.
     Refused(Refusal),
 }

@@ -5,9 +5,10 @@
 //! format that was released has made a new version of it.
 
 use crate::backups;
-use crate::samples::{self, messages, rings};
+use crate::samples::{self, gossip, messages, rings};
 use bytes::{Bytes, BytesMut};
 use ringhold_wire::frame::{self, Frame, FrameDecoder};
+use ringhold_wire::gossiped::{self, Load, RingKnown};
 use ringhold_wire::handshake::Handshake;
 use ringhold_wire::message::peer::{Reply, Request};
 use ringhold_wire::record::Record;
@@ -120,6 +121,24 @@ fn ring_document() {
     for bytes in check("ring-document.hex", &entries) {
         assert_eq!(ring::decode(bytes).as_ref(), Ok(&document));
     }
+}
+
+#[test]
+fn gossiped() {
+    let values = [
+        ("epoch", gossip::RING_KNOWN.encode()),
+        ("load", gossip::LOAD.encode()),
+        (
+            "addresses",
+            gossiped::encode_addresses(&gossip::addresses()),
+        ),
+    ];
+    let entries = values.map(|(label, bytes)| (label.to_owned(), bytes));
+    let golden = check("gossiped.hex", &entries.to_vec());
+    assert_eq!(RingKnown::decode(golden[0].clone()), Ok(gossip::RING_KNOWN));
+    assert_eq!(Load::decode(golden[1].clone()), Ok(gossip::LOAD));
+    let addresses = gossiped::decode_addresses(golden[2].clone());
+    assert_eq!(addresses, Ok(gossip::addresses()));
 }
 
 #[test]

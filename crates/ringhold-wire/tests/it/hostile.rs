@@ -161,6 +161,7 @@ fn all_hold(bytes: &[u8]) {
     fuzzing::record(bytes);
     fuzzing::ring_document(bytes);
     fuzzing::message(bytes);
+    fuzzing::gossiped(bytes);
     fuzzing::frames(bytes);
 }
 

@@ -4,6 +4,7 @@
 mod backups;
 mod frames;
 mod golden;
+mod gossip;
 mod handshakes;
 mod hostile;
 mod messages;

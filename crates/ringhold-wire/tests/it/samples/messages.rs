@@ -1,8 +1,8 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, object,
-    reaping, text,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, gossip, name,
+    object, reaping, text,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -199,6 +199,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ),
     ];
     requests.extend(reaping::requests());
+    requests.extend(gossip::requests());
     requests
 }
 
@@ -369,6 +370,8 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
             }),
         ),
         ("said", reaping::reply()),
+        ("gossip", gossip::reply()),
+        ("gossip taken", Reply::GossipTaken),
         ("testimony: nothing", Reply::Testimony(Testimony::Nothing)),
         ("testimony: earlier", Reply::Testimony(Testimony::Earlier)),
         ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),
@@ -495,6 +498,8 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         any_get().prop_map(Request::Get),
         (any_put(), any_bytes(100))
             .prop_map(|(request, context)| Request::Put(ClientPut { request, context })),
+        gossip::any_digest().prop_map(Request::GossipDigest),
+        gossip::any_deltas().prop_map(Request::GossipDeltas),
     ]
 }
 
@@ -592,5 +597,7 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
             .prop_map(|(answer, context)| Reply::Got(Ok(ClientGot { answer, context }))),
         proptest::sample::select(get_errors()).prop_map(|error| Reply::Got(Err(error))),
         proptest::sample::select(REFUSALS.to_vec()).prop_map(Reply::Refused),
+        (gossip::any_deltas(), gossip::any_digest())
+            .prop_map(|(deltas, wanted)| Reply::Gossip { deltas, wanted }),
     ]
 }
