@@ -10,7 +10,7 @@ use crate::door::NodeDoor;
 use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
-use crate::peers::{self, Dialler, Door, Links, Serving};
+use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
@@ -132,10 +132,12 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         tuning: tuning_of(&config),
     });
     let node = node.map_err(ServeError::Start)?;
+    let tls = config.peer_tls_is_on().then(|| peer_tls(&membership));
     links.dial(Dialler {
         node: Arc::downgrade(&node),
         name: config.name.clone(),
         secret: membership.secret,
+        tls: tls.as_ref().map(|tls| tls.dialing.clone()),
         connect: Duration::from_millis(config.timeouts.connect_ms),
         silence: Duration::from_millis(config.timeouts.peer_silence_ms),
     });
@@ -149,11 +151,13 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         listeners,
         &node,
         membership.secret,
+        tls,
         &connections,
         &stopping,
     );
     tracing::info!(
         name = config.name, id = %node.id(), http = %config.listen.http, peer = %config.listen.peer,
+        peer_tls = config.peer_tls_is_on(),
         native = %config.listen.native, epoch = node.ring().document().epoch.0, "ready"
     );
     tokio::select! {
@@ -243,6 +247,14 @@ fn groups_of(configured: u32) -> usize {
     }
 }
 
+fn peer_tls(membership: &Membership) -> PeerTls {
+    let identity = Identity {
+        cluster: membership.ring.document().cluster_id,
+        node: membership.node,
+    };
+    PeerTls::of_member(&membership.secret, identity)
+}
+
 fn tuning_of(config: &Config) -> Tuning {
     let default_properties = Properties {
         allow_mult: config.default_bucket.allow_mult,
@@ -300,6 +312,7 @@ fn open_doors(
     listeners: Listeners,
     node: &Arc<Node>,
     secret: [u8; 32],
+    tls: Option<PeerTls>,
     connections: &Arc<Semaphore>,
     stopping: &watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
@@ -310,6 +323,7 @@ fn open_doors(
             name: config.name.clone(),
             secret,
             door,
+            tls: tls.as_ref().map(|tls| tls.accepting.clone()),
             connections,
         })
     };

@@ -154,6 +154,10 @@ pub(crate) struct SettingsArgs {
     /// Address of the listener for native clients.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) native: Option<SocketAddr>,
+    /// Whether nodes encrypt what they say to each other [default: auto, on unless the peer listener is on
+    /// loopback]; the same for all members.
+    #[arg(long, value_name = "on|off|auto")]
+    pub(crate) peer_tls: Option<String>,
     /// Listen beyond loopback although nothing is encrypted and nobody is asked who they are.
     #[arg(long)]
     pub(crate) insecure: bool,

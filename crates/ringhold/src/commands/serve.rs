@@ -68,6 +68,7 @@ fn overrides(settings: &SettingsArgs) -> Result<Vec<(String, String)>, Failure> 
             "listen.native",
             settings.native.map(|address| address.to_string()),
         ),
+        ("peer_tls", settings.peer_tls.clone()),
         ("insecure", settings.insecure.then(|| "true".to_owned())),
         ("log", settings.log.clone()),
     ];
