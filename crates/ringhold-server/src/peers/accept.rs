@@ -4,6 +4,7 @@
 //! client has proved nothing and may only get and put. Cheap requests are answered in the reader, the
 //! others each in a task, so that a slow one holds up nobody.
 
+use super::enrol::{Enrol, Enrolling};
 use super::greet::{Caller, Door, Greeted, Greeting, greet};
 use super::stream::{FrameReader, NotTaken, Outbox, StreamError, write_all};
 use super::tls::AcceptingTls;
@@ -38,6 +39,8 @@ pub(crate) struct Serving {
     pub(crate) door: Door,
     /// `None` if connections between nodes are not encrypted.
     pub(crate) tls: Option<AcceptingTls>,
+    /// Makes new nodes members.
+    pub(crate) enrol: Arc<Enrol>,
     pub(crate) connections: Arc<Semaphore>,
 }
 
@@ -107,7 +110,16 @@ async fn serve_connection(
     let from = match caller {
         Caller::Member(node) => Some(node),
         Caller::Client => None,
-        Caller::Joiner { .. } => return StreamError::OutOfTurn,
+        Caller::Joiner { joiner, private } => {
+            let now_s = serving.node.environment().wall_us() / 1_000_000;
+            let enrolling = Enrolling {
+                secret: &serving.secret,
+                now_s,
+                enrol: &*serving.enrol,
+            };
+            let answered = enrolling.serve(*joiner, private, &mut writer).await;
+            return answered.err().unwrap_or(StreamError::Closed);
+        }
     };
     reader.established();
     let connection = Arc::new(Connection {

@@ -12,12 +12,14 @@
 //! | [`dial`] | keeps one connection to one member alive |
 //! | [`accept`] | serves the requests of whoever connects |
 //! | [`greet`] | who connects: TLS, and the listener's part of the handshake |
+//! | [`enrol`] | what a new node asks, and a member answers |
 //! | [`tls`], [`authority`] | encryption between nodes, and the certificates for it |
 //! | [`stream`] | frames on a stream |
 
 mod accept;
 mod authority;
 mod dial;
+mod enrol;
 mod greet;
 mod link;
 mod links;
@@ -27,10 +29,11 @@ mod stream;
 mod tls;
 
 pub(crate) use accept::{Serving, serve};
-pub(crate) use authority::Identity;
+pub(crate) use authority::{Authority, Identity};
+pub(crate) use enrol::{Enrol, NotEnrolled, ask as ask_to_join};
 pub(crate) use greet::Door;
 pub(crate) use links::{Dialler, Links};
-pub(crate) use tls::PeerTls;
+pub(crate) use tls::{DialingTls, PeerTls};
 
 use ringhold_core::secret::handshake_mac;
 use ringhold_wire::handshake::{Mac, Nonce};

@@ -39,7 +39,7 @@ pub(super) fn encrypted_halves(stream: TlsStream<TcpStream>) -> (ReadHalf, Write
 
 /// Why a connection came to its end.
 #[derive(Debug)]
-pub(super) enum StreamError {
+pub(crate) enum StreamError {
     Io(io::Error),
     /// There is no encrypted connection with the other side.
     Tls(TlsError),
