@@ -11,7 +11,7 @@ use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
 use crate::join::{self, Join, JoinError};
-use crate::peers::{self, Dialler, Door, Enrol, Identity, Links, PeerTls, Serving};
+use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
@@ -26,7 +26,6 @@ use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
 };
-use ringhold_wire::handshake::JoinRefused;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -268,11 +267,6 @@ fn groups_of(configured: u32) -> usize {
     }
 }
 
-/// What makes new nodes members.
-fn enrolment() -> Arc<Enrol> {
-    Arc::new(|_member, _token| Box::pin(async { Err(JoinRefused::Unsupported) }))
-}
-
 fn peer_tls(membership: &Membership) -> PeerTls {
     let identity = Identity {
         cluster: membership.ring.document().cluster_id,
@@ -345,12 +339,12 @@ fn open_doors(
     let serving = |door| {
         let (node, connections) = (Arc::clone(node), Arc::clone(connections));
         Arc::new(Serving {
+            enrol: peers::enrolment(Arc::clone(&node)),
             node,
             name: config.name.clone(),
             secret,
             door,
             tls: tls.as_ref().map(|tls| tls.accepting.clone()),
-            enrol: enrolment(),
             connections,
         })
     };

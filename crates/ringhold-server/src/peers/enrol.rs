@@ -16,8 +16,9 @@ use super::tls::DialingTls;
 use bytes::Bytes;
 use ringhold_core::id::{ClusterId, TokenId};
 use ringhold_core::join_token::{JoinToken, TokenRefused};
-use ringhold_core::ring::{Member, RingDocument};
+use ringhold_core::ring::{ChangeRefused, Member, MemberState, RingDocument};
 use ringhold_node::env::BoxFuture;
+use ringhold_node::{ChangeFailed, Node};
 use ringhold_wire::handshake::{
     Dialer, Enrolled, Handshake, Hello, JoinRefused, Joiner, ProtocolRange, TurnedAway,
 };
@@ -35,6 +36,38 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) type Enrol = dyn Fn(Member, TokenId) -> BoxFuture<'static, Result<Arc<RingDocument>, JoinRefused>>
     + Send
     + Sync;
+
+/// By the agreement of the members.
+pub(crate) fn enrolment(node: Arc<Node>) -> Arc<Enrol> {
+    Arc::new(move |member, token| {
+        let node = Arc::clone(&node);
+        Box::pin(async move {
+            let id = member.id;
+            let document = node.enrol(member, token.0).await.map_err(|failed| {
+                tracing::warn!(%id, reason = %failed, "a new node was not enrolled");
+                refusal_of(&failed)
+            })?;
+            let state = document.member(id).map(|member| member.state);
+            if state.is_none_or(|state| state == MemberState::Removed) {
+                return Err(JoinRefused::IdentityKnown);
+            }
+            Ok(document)
+        })
+    })
+}
+
+fn refusal_of(failed: &ChangeFailed) -> JoinRefused {
+    match failed {
+        ChangeFailed::TokenSpent | ChangeFailed::Refused(ChangeRefused::TokenSpent) => {
+            JoinRefused::TokenSpent
+        }
+        ChangeFailed::Refused(ChangeRefused::NameTaken { .. }) => JoinRefused::NameTaken,
+        ChangeFailed::Refused(ChangeRefused::KnownIdentity { .. }) => JoinRefused::IdentityKnown,
+        ChangeFailed::Refused(_) => JoinRefused::MemberInvalid,
+        ChangeFailed::NoMajority | ChangeFailed::Outbid => JoinRefused::NoMajority,
+        ChangeFailed::Contradiction | ChangeFailed::StoreFailed => JoinRefused::Unable,
+    }
+}
 
 /// What a member answers with.
 pub(super) struct Enrolling<'a> {
@@ -161,7 +194,7 @@ mod tests {
     use super::super::tls::PeerTls;
     use super::*;
     use ringhold_core::id::{BootId, Incarnation, NodeId};
-    use ringhold_core::ring::{Addresses, MemberState, PartitionCount};
+    use ringhold_core::ring::{Addresses, PartitionCount};
     use ringhold_wire::handshake::{NodeCard, Standing};
     use std::collections::BTreeMap;
     use std::sync::Mutex;

@@ -30,7 +30,7 @@ mod tls;
 
 pub(crate) use accept::{Serving, serve};
 pub(crate) use authority::{Authority, Identity};
-pub(crate) use enrol::{Enrol, NotEnrolled, ask as ask_to_join};
+pub(crate) use enrol::{NotEnrolled, ask as ask_to_join, enrolment};
 pub(crate) use greet::Door;
 pub(crate) use links::{Dialler, Links};
 pub(crate) use tls::{DialingTls, PeerTls};

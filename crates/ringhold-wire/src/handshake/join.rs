@@ -69,8 +69,10 @@ pub enum JoinRefused {
     Unencrypted,
     /// The members can't agree on a ring now; ask again, with the same id and the same token.
     NoMajority,
-    /// The member's release can't change its ring.
-    Unsupported,
+    /// The node is a member by another token, or was one.
+    IdentityKnown,
+    /// Something is wrong with the member, or with the cluster.
+    Unable,
 }
 
 impl fmt::Display for JoinRefused {
@@ -93,7 +95,10 @@ impl fmt::Display for JoinRefused {
             Self::NoMajority => {
                 "the ring can't be changed now, because too few members can be reached; try again"
             }
-            Self::Unsupported => "the member's release can't change its ring",
+            Self::IdentityKnown => {
+                "a node with this identity is a member by another token, or was one; join with an empty data directory"
+            }
+            Self::Unable => "the member can't change the ring; its log says why",
         })
     }
 }
@@ -165,7 +170,8 @@ pub(super) fn join_refused_code(reason: JoinRefused) -> u8 {
         JoinRefused::MemberInvalid => 5,
         JoinRefused::Unencrypted => 6,
         JoinRefused::NoMajority => 7,
-        JoinRefused::Unsupported => 8,
+        JoinRefused::IdentityKnown => 8,
+        JoinRefused::Unable => 9,
     }
 }
 
@@ -178,7 +184,8 @@ pub(super) fn read_join_refused(reader: &mut Reader) -> Result<JoinRefused, Deco
         5 => JoinRefused::MemberInvalid,
         6 => JoinRefused::Unencrypted,
         7 => JoinRefused::NoMajority,
-        8 => JoinRefused::Unsupported,
+        8 => JoinRefused::IdentityKnown,
+        9 => JoinRefused::Unable,
         code => return Err(reader.unknown_code("reason of a refused join", code)),
     })
 }

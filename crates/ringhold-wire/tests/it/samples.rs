@@ -208,7 +208,8 @@ pub(crate) fn turned_away() -> Vec<TurnedAway> {
         JoinRefused::MemberInvalid,
         JoinRefused::Unencrypted,
         JoinRefused::NoMajority,
-        JoinRefused::Unsupported,
+        JoinRefused::IdentityKnown,
+        JoinRefused::Unable,
     ];
     let mut reasons = vec![
         TurnedAway::ProtocolUnsupported(ProtocolRange { min: 4, max: 5 }),

@@ -1,6 +1,6 @@
 //! Nodes that encrypt what they say to each other, and tokens for new ones.
 
-use crate::cluster::{Cluster, ringhold};
+use crate::cluster::{Cluster, Member, ringhold};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
@@ -36,16 +36,7 @@ fn a_token_that_is_not_the_clusters_lets_nobody_in_and_secrets_are_in_no_log() {
     let mut cluster = Cluster::start_with(1, &ENCRYPTED);
     cluster.wait_until_ready();
     let member = cluster.members()[0].clone();
-    let token = ringhold()
-        .args(["cluster", "token", "--ttl", "1m", "--at"])
-        .arg(format!("http://{}", member.http))
-        .output()
-        .expect("the binary runs");
-    assert!(token.status.success(), "{token:?}");
-    let token = String::from_utf8(token.stdout).expect("a text");
-    let token = token.trim();
-    assert!(token.starts_with("rhjoin_"), "not a token alone: {token}");
-
+    let token = token(&member);
     // Its end is moved by a day: the keyed hash is not that of the cluster any more.
     let digits = &token["rhjoin_".len()..];
     let end = u64::from_str_radix(&digits[34..50], 16).expect("hexadecimal digits");
@@ -57,24 +48,18 @@ fn a_token_that_is_not_the_clusters_lets_nobody_in_and_secrets_are_in_no_log() {
     );
     let directory = tempfile::tempdir().expect("a directory");
     let peer = peer_address(&cluster);
-    let refused = ringhold()
-        .args([
-            "serve",
-            "--name",
-            "new",
-            "--join",
-            &peer,
-            "--peer-tls",
+    let mut refused = Serve {
+        process: joining(
+            directory.path(),
+            ("new", three_ports()),
             "on",
-        ])
-        .args(["--http", "127.0.0.1:0", "--peer", "127.0.0.1:0"])
-        .args(["--native", "127.0.0.1:0", "--data-dir"])
-        .arg(directory.path())
-        .env("RINGHOLD_JOIN_TOKEN", &altered)
-        .output()
-        .expect("the binary runs");
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
+            &peer,
+            &altered,
+        ),
+    };
+    let ended = refused.process.wait().expect("our child");
+    let said = fs::read_to_string(directory.path().join("new.log")).expect("a log");
+    assert_eq!(ended.code(), Some(1), "{said}");
     assert!(said.contains("not one of this cluster"), "{said}");
 
     let data_dir = cluster.data_dir(&member);
@@ -86,6 +71,52 @@ fn a_token_that_is_not_the_clusters_lets_nobody_in_and_secrets_are_in_no_log() {
         assert!(!shown.contains(&token[token.len() - 32..]), "{shown}");
     }
     assert!(log.contains("a caller was turned away"), "{log}");
+}
+
+#[test]
+fn a_new_node_joins_with_a_token_that_nobody_else_can_use() {
+    for settings in [&ENCRYPTED[..], &[]] {
+        let mode = settings.first().map_or("off", |(_, mode)| mode);
+        let mut cluster = Cluster::start_with(3, settings);
+        cluster.wait_until_ready();
+        let member = cluster.members()[0].clone();
+        let (token, peer) = (token(&member), peer_address(&cluster));
+        let directory = tempfile::tempdir().expect("a directory");
+        let new = ("new", three_ports());
+        // Started twice: what was done once is not done again.
+        for _ in 0..2 {
+            let joined = Serve {
+                process: joining(directory.path(), new, mode, &peer, &token),
+            };
+            cluster.wait("the new node is known and reached", |_| {
+                let status = member.json("/ringhold/v1/status");
+                let members = status["members"].as_array().cloned().unwrap_or_default();
+                let new = members.iter().find(|member| member["name"] == "new");
+                new.is_some_and(|new| new["reachable"] == true)
+            });
+            drop(joined);
+        }
+        let other = tempfile::tempdir().expect("a directory");
+        let mut refused = Serve {
+            process: joining(other.path(), ("other", three_ports()), mode, &peer, &token),
+        };
+        let ended = refused.process.wait().expect("our child");
+        let said = fs::read_to_string(other.path().join("other.log")).expect("a log");
+        assert_eq!(ended.code(), Some(1), "{said}");
+        assert!(
+            said.contains("another node has joined with this token"),
+            "{said}"
+        );
+        let secret = fs::read_to_string(directory.path().join("new/secret")).expect("a secret");
+        for log in [
+            fs::read_to_string(directory.path().join("new.log")).expect("a log"),
+            log_of(&cluster.data_dir(&member)),
+            said,
+        ] {
+            assert!(!log.contains(secret.trim()), "{log}");
+            assert!(!log.contains(&token[token.len() - 32..]), "{log}");
+        }
+    }
 }
 
 #[test]
@@ -142,6 +173,42 @@ fn serve(directory: &Path, founding: &Path, name: &str, mode: &str) -> Child {
         .arg(founding)
         .arg("--data-dir")
         .arg(directory.join(name))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the binary runs")
+}
+
+/// One that `cluster token` gives out.
+fn token(member: &Member) -> String {
+    let given = ringhold()
+        .args(["cluster", "token", "--ttl", "5m", "--at"])
+        .arg(format!("http://{}", member.http))
+        .output()
+        .expect("the binary runs");
+    assert!(given.status.success(), "{given:?}");
+    let text = String::from_utf8(given.stdout).expect("a text");
+    let token = text.trim();
+    assert!(token.starts_with("rhjoin_"), "not a token alone: {token}");
+    token.to_owned()
+}
+
+/// A new node with its directory and its log in `directory`.
+fn joining(
+    directory: &Path,
+    (name, port): (&str, u16),
+    mode: &str,
+    peer: &str,
+    token: &str,
+) -> Child {
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let log = File::create(directory.join(format!("{name}.log"))).expect("a log");
+    ringhold()
+        .args(["serve", "--name", name, "--peer-tls", mode, "--join", peer])
+        .args(["--http", &at(port - 1), "--peer", &at(port)])
+        .args(["--native", &at(port + 1), "--data-dir"])
+        .arg(directory.join(name))
+        .env("RINGHOLD_JOIN_TOKEN", token)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
