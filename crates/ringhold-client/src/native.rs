@@ -248,7 +248,7 @@ async fn shake_hands(address: &str, nonce: Nonce) -> Result<Connection, ClientEr
     match Handshake::decode(body).map_err(|error| malformed(error.to_string()))? {
         Handshake::Welcome(_) => {}
         Handshake::TurnedAway(reason) => return Err(malformed(format!("turned away: {reason}"))),
-        Handshake::Hello(_) | Handshake::Confirm(_) => {
+        Handshake::Hello(_) | Handshake::Confirm(_) | Handshake::Enrolled(_) => {
             return Err(malformed("a handshake out of turn".to_owned()));
         }
     }

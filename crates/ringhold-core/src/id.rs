@@ -70,3 +70,7 @@ identity! {
     /// One start of a node's process.
     BootId
 }
+identity! {
+    /// A token for joining; no secret without its keyed hash.
+    TokenId
+}

@@ -12,6 +12,7 @@
 //! | [`boot`] | whether a store may go on under its name | |
 //! | [`fingerprint`] | which record of a store is a key's | |
 //! | [`secret`] | what proves membership | |
+//! | [`join_token`] | whether a new node may become a member | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 //! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
 //! | [`reaping`] | when a tombstone may go | |
@@ -21,6 +22,7 @@ pub mod boot;
 pub mod fingerprint;
 pub mod health;
 pub mod id;
+pub mod join_token;
 pub mod membership;
 pub mod quorum;
 pub mod reaping;

@@ -15,3 +15,21 @@ pub fn handshake_mac(cluster_secret: &[u8; 32], message: &[u8]) -> [u8; 16] {
         .fill(&mut mac);
     mac
 }
+
+/// The seed of the Ed25519 key with which nodes sign their own certificates. Whoever has the secret has the
+/// cluster's authority, and nobody else.
+#[must_use]
+pub fn authority_seed(cluster_secret: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("ringhold peer authority, version 1", cluster_secret)
+}
+
+/// The keyed hash by which members know a token for joining as one of theirs.
+pub(crate) fn join_token_mac(cluster_secret: &[u8; 32], message: &[u8]) -> [u8; 16] {
+    let key = blake3::derive_key("ringhold join token, version 1", cluster_secret);
+    let mut mac = [0; 16];
+    blake3::Hasher::new_keyed(&key)
+        .update(message)
+        .finalize_xof()
+        .fill(&mut mac);
+    mac
+}

@@ -13,8 +13,8 @@
 //! into the environment of a service that is called `ringhold`.
 //!
 //! Invariants: an unknown key in the file is an error, never ignored; [`Config::check`] refuses
-//! what could only go wrong later, a listener that the world can reach among it, as long as this
-//! build has neither TLS nor authentication.
+//! what could only go wrong later, a listener among it that the world can reach and that neither encrypts nor
+//! asks who is there.
 //!
 //! Not here: secrets (they are read from files of their own, see [`crate::founding`]), and
 //! properties of buckets beyond what a bucket has before anybody sets anything.
@@ -46,8 +46,11 @@ pub struct Config {
     /// The list of members from which the cluster is founded, see [`crate::founding`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub founding: Option<PathBuf>,
-    /// Listen beyond loopback although this build has no TLS and no authentication.
+    /// Listen beyond loopback although clients are neither encrypted nor asked who they are.
     pub insecure: bool,
+    /// Whether nodes encrypt what they say to each other, and prove by certificates who they are. The same for all
+    /// members.
+    pub peer_tls: PeerTls,
     /// What goes to the log, in `tracing`'s filter syntax: `info`, `ringhold_node=debug`, …
     pub log: String,
     pub listen: Listen,
@@ -66,6 +69,7 @@ impl Default for Config {
             data_dir: PathBuf::from("ringhold-data"),
             founding: None,
             insecure: false,
+            peer_tls: PeerTls::Auto,
             log: "info".to_owned(),
             listen: Listen::default(),
             storage: Storage::default(),
@@ -251,6 +255,16 @@ pub enum Switch {
     Off,
 }
 
+/// Whether connections between nodes are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerTls {
+    /// On, unless other nodes reach this one through loopback.
+    Auto,
+    On,
+    Off,
+}
+
 /// Work that nobody waits for: hints that go home, comparisons of replicas, the scrub (§6.5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -321,7 +335,18 @@ impl Default for DefaultBucket {
         }
     }
 }
+
 impl Config {
+    /// Whether connections between nodes are encrypted.
+    #[must_use]
+    pub fn peer_tls_is_on(&self) -> bool {
+        match self.peer_tls {
+            PeerTls::Auto => !self.listen.peer.ip().is_loopback(),
+            PeerTls::On => true,
+            PeerTls::Off => false,
+        }
+    }
+
     /// [`Layers::read`], converted. Call [`Config::check`] before anything is started with it.
     pub fn load(
         file: Option<&Path>,

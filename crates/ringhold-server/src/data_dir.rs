@@ -3,6 +3,7 @@
 //! | file | content |
 //! | --- | --- |
 //! | `node` | the node's identity, 32 hexadecimal digits |
+//! | `joining` | the same, as long as the node wants to become a member and is none |
 //! | `ring` | the ring document, as encoded for the wire |
 //! | `secret` | the cluster's secret, 64 hexadecimal digits, readable by the owner only |
 //! | `store` | the identity of the store that belongs to this node, 32 hexadecimal digits |
@@ -12,7 +13,7 @@
 //! file that is there and can't be read stops the start with the reason: a node that forgot its ring
 //! would be a cluster of one (T14).
 
-use crate::founding::{Founding, FoundingMember};
+use crate::founding::{ClusterSecret, Founding, FoundingMember};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{
     Addresses, InvalidRing, Member, MemberState, PartitionCount, Ring, RingDocument,
@@ -25,11 +26,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a node is, as far as its data directory says.
-#[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) node: NodeId,
     pub(crate) ring: Arc<Ring>,
     pub(crate) secret: [u8; 32],
+}
+
+/// Without the secret.
+impl std::fmt::Debug for Membership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Membership")
+            .field("node", &self.node)
+            .field("epoch", &self.ring.document().epoch)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a node can't tell who it is. Nothing was changed.
@@ -56,6 +66,10 @@ pub enum DataDirError {
     },
     /// The directory belongs to another cluster than the founding list's.
     AnotherCluster {
+        path: PathBuf,
+    },
+    /// A node is to join, and its directory holds what another one has left.
+    NotEmpty {
         path: PathBuf,
     },
     /// A new directory and no founding list: nothing says which cluster to found.
@@ -99,9 +113,14 @@ impl std::fmt::Display for DataDirError {
                 "{} belongs to another cluster than the founding list; two clusters can't be merged",
                 path.display()
             ),
+            Self::NotEmpty { path } => write!(
+                f,
+                "{} is there already, and no node has left it that could go on; join with an empty data directory",
+                path.display()
+            ),
             Self::NotFounded { path } => write!(
                 f,
-                "{} is new and no founding list was given; start with `--founding FILE --name NAME`",
+                "{} is new and no founding list was given; start with `--founding FILE --name NAME`, or with `--join ADDRESS --token TOKEN`",
                 path.display()
             ),
             Self::NoSuchMember { name } => {
@@ -136,6 +155,47 @@ pub(crate) fn open(
         path: directory.to_owned(),
     })?;
     found(directory, founding, name)
+}
+
+/// Whether the directory is that of a member.
+pub(crate) fn is_members(directory: &Path) -> bool {
+    directory.join("node").exists()
+}
+
+/// The identity under which a new node asks to become a member; written down before anybody hears of it, so that whoever
+/// asks again after an interruption asks as the same node.
+pub(crate) fn joining_identity(
+    directory: &Path,
+    draw: impl FnOnce() -> NodeId,
+) -> Result<NodeId, DataDirError> {
+    fs::create_dir_all(directory).map_err(|error| io_error(directory, error))?;
+    let path = directory.join("joining");
+    if path.exists() {
+        return read_identity(&path);
+    }
+    for left in ["store", "log", "engine", "ring", "secret"] {
+        let path = directory.join(left);
+        if path.exists() {
+            return Err(DataDirError::NotEmpty { path });
+        }
+    }
+    let node = draw();
+    replace(directory, &path, node.to_string().as_bytes())
+        .map_err(|error| io_error(&path, error))?;
+    Ok(node)
+}
+
+/// Writes what a new member was told.
+pub(crate) fn enrolled(
+    directory: &Path,
+    node: NodeId,
+    document: RingDocument,
+    secret: [u8; 32],
+) -> Result<Membership, DataDirError> {
+    let membership = write(directory, node, document, ClusterSecret(secret))?;
+    // It has said what it had to say; a member does not look at it.
+    fs::remove_file(directory.join("joining")).ok();
+    Ok(membership)
 }
 
 /// Holds the store that was opened against the one that this node had; on its first start, notes it. To be
@@ -191,14 +251,22 @@ fn reopen(
     })
 }
 
-/// Writes what the founding list says. The identity comes last: a directory without it is new.
 fn found(directory: &Path, founding: &Founding, name: &str) -> Result<Membership, DataDirError> {
     let node = member_named(founding, name)?;
     let document = ring_document(founding)?;
+    write(directory, node, document, founding.cluster_secret.clone())
+}
+
+/// Writes what makes a node a member. The identity comes last: a directory without it is new.
+fn write(
+    directory: &Path,
+    node: NodeId,
+    document: RingDocument,
+    secret: ClusterSecret,
+) -> Result<Membership, DataDirError> {
     let encoded = ring_format::encode(&document);
     let ring = Arc::new(Ring::new(document).map_err(DataDirError::InvalidRing)?);
-    let secret = founding.cluster_secret.0;
-    let secret_text = founding.cluster_secret.to_hexadecimal();
+    let secret_text = secret.to_hexadecimal();
     for (file, bytes) in [
         ("ring", &encoded[..]),
         ("secret", secret_text.as_bytes()),
@@ -207,7 +275,11 @@ fn found(directory: &Path, founding: &Founding, name: &str) -> Result<Membership
         let path = directory.join(file);
         replace(directory, &path, bytes).map_err(|error| io_error(&path, error))?;
     }
-    Ok(Membership { node, ring, secret })
+    Ok(Membership {
+        node,
+        ring,
+        secret: secret.0,
+    })
 }
 
 /// The first ring document of the cluster: every node makes the same one of the same list.
@@ -319,6 +391,26 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_joins_asks_again_as_the_same_node_and_in_an_empty_directory() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let drawn = NodeId(7);
+        for _ in 0..2 {
+            let node = joining_identity(directory.path(), || drawn).expect("an empty directory");
+            assert_eq!(node, drawn);
+        }
+        let again = joining_identity(directory.path(), || panic!("it was drawn"));
+        assert_eq!(again.expect("it was written"), drawn);
+        assert!(!is_members(directory.path()));
+        fs::remove_file(directory.path().join("joining")).expect("it is there");
+        fs::create_dir(directory.path().join("log")).expect("a directory");
+        let refused = joining_identity(directory.path(), || drawn);
+        assert!(
+            matches!(refused, Err(DataDirError::NotEmpty { .. })),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The node as its HTTP edge sees it.
 
 use crate::http::door::{Door, Job, JobRefused};
+use crate::peers::Authority;
 use crate::{jobs, metrics_text, status};
 use bytes::Bytes;
-use ringhold_core::id::NodeId;
+use ringhold_core::id::{NodeId, TokenId};
+use ringhold_core::join_token::JoinToken;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
@@ -12,17 +14,22 @@ use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
+use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 #[derive(Clone)]
 pub(crate) struct NodeDoor {
     node: Arc<Node>,
+    cluster_secret: [u8; 32],
 }
 
 impl NodeDoor {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+    pub(crate) fn new(node: Arc<Node>, cluster_secret: [u8; 32]) -> Self {
+        Self {
+            node,
+            cluster_secret,
+        }
     }
 
     fn deadline(&self, timeout_ms: u64) -> Deadline {
@@ -94,6 +101,23 @@ impl Door for NodeDoor {
         }
         self.node.rebuild_without(found.id);
         Ok(())
+    }
+
+    fn join_token(&self, ttl_s: u64) -> serde_json::Value {
+        let environment = self.node.environment();
+        let now_s = environment.wall_us() / 1_000_000;
+        let token = JoinToken::issue(
+            &self.cluster_secret,
+            TokenId(environment.random()),
+            now_s.saturating_add(ttl_s),
+            Authority::of(&self.cluster_secret).public_key(),
+        );
+        tracing::info!(id = %token.id, ttl_s, "a token for joining was given out");
+        json!({
+            "token": token.to_text(),
+            "id": token.id.to_string(),
+            "expires_at": token.expires_at_s,
+        })
     }
 
     async fn explain(&self, name: ObjectName, timeout_ms: u64) -> serde_json::Value {

@@ -11,6 +11,7 @@ mod environment;
 pub mod founding;
 pub mod http;
 mod jobs;
+mod join;
 mod metrics_text;
 mod peers;
 mod startup;
@@ -18,18 +19,20 @@ mod status;
 
 pub use data_dir::DataDirError;
 pub use environment::TokioEnvironment;
+pub use join::{Join, JoinError};
 pub use startup::ServeError;
 
 use config::Config;
 
-/// Runs one node until it is told to stop by SIGTERM or Ctrl-C, then stops cleanly.
+/// Runs one node until it is told to stop by SIGTERM or Ctrl-C, then stops cleanly. With `join` it becomes a member of a
+/// cluster first, unless it is one.
 ///
 /// # Errors
 /// If the node can't start, or could not stop cleanly; the message says why and what to do.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+pub fn serve(config: Config, join: Option<Join>) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
-    runtime.block_on(startup::run(config))
+    runtime.block_on(startup::run(config, join))
 }

@@ -1,6 +1,6 @@
 //! Starting and stopping.
 //!
-//! In this order: the configuration is checked, the ports are taken, the directory says who this node is,
+//! In this order: the configuration is checked, the ports are taken, the directory says who this node is (or a member does, where it joins),
 //! the store recovers, the node starts, members are dialled, the doors open. Stopping goes the other way: the doors
 //! close, requests in flight get a little time, the store is closed cleanly.
 
@@ -10,10 +10,12 @@ use crate::door::NodeDoor;
 use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
-use crate::peers::{self, Dialler, Door, Links, Serving};
+use crate::join::{self, Join, JoinError};
+use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
+use ringhold_core::ring::Addresses;
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::{Environment, Peers};
@@ -42,6 +44,7 @@ pub enum ServeError {
     Config(ConfigError),
     Founding(FoundingError),
     DataDir(DataDirError),
+    Join(JoinError),
     /// A port can't be taken.
     Listen {
         key: &'static str,
@@ -65,6 +68,7 @@ impl std::fmt::Display for ServeError {
             Self::Config(error) => write!(f, "{error}"),
             Self::Founding(error) => write!(f, "{error}"),
             Self::DataDir(error) => write!(f, "{error}"),
+            Self::Join(error) => write!(f, "{error}"),
             Self::Listen {
                 key,
                 address,
@@ -97,7 +101,7 @@ impl std::fmt::Display for ServeError {
 impl std::error::Error for ServeError {}
 
 /// One node's life.
-pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
+pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), ServeError> {
     config.check().map_err(ServeError::Config)?;
     let listeners = Listeners::bind(&config).await?;
     let founding = config
@@ -106,8 +110,15 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         .map(Founding::load)
         .transpose()
         .map_err(ServeError::Founding)?;
-    let membership = data_dir::open(&config.data_dir, founding.as_ref(), &config.name)
-        .map_err(ServeError::DataDir)?;
+    let membership = match &joining {
+        None => data_dir::open(&config.data_dir, founding.as_ref(), &config.name)
+            .map_err(ServeError::DataDir)?,
+        Some(request) => {
+            let addresses = listeners.addresses()?;
+            let joined = join::join(&config, addresses, request).await;
+            joined.map_err(ServeError::Join)?
+        }
+    };
     let environment: Arc<dyn Environment> = Arc::new(TokioEnvironment::new(
         tokio::runtime::Handle::current(),
         config.data_dir.clone(),
@@ -132,10 +143,12 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         tuning: tuning_of(&config),
     });
     let node = node.map_err(ServeError::Start)?;
+    let tls = config.peer_tls_is_on().then(|| peer_tls(&membership));
     links.dial(Dialler {
         node: Arc::downgrade(&node),
         name: config.name.clone(),
         secret: membership.secret,
+        tls: tls.as_ref().map(|tls| tls.dialing.clone()),
         connect: Duration::from_millis(config.timeouts.connect_ms),
         silence: Duration::from_millis(config.timeouts.peer_silence_ms),
     });
@@ -149,11 +162,13 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         listeners,
         &node,
         membership.secret,
+        tls,
         &connections,
         &stopping,
     );
     tracing::info!(
         name = config.name, id = %node.id(), http = %config.listen.http, peer = %config.listen.peer,
+        peer_tls = config.peer_tls_is_on(),
         native = %config.listen.native, epoch = node.ring().document().epoch.0, "ready"
     );
     tokio::select! {
@@ -200,6 +215,15 @@ impl Listeners {
     }
 }
 
+impl Listeners {
+    /// Where the members reach this node.
+    fn addresses(&self) -> Result<Addresses, ServeError> {
+        let at = |listener: &TcpListener| listener.local_addr().map_err(ServeError::Runtime);
+        let addresses = join::addresses_of(at(&self.http)?, at(&self.peer)?, at(&self.native)?);
+        addresses.map_err(ServeError::Join)
+    }
+}
+
 async fn open_store(config: &Config, membership: &Membership) -> Result<Opened, ServeError> {
     let partitions = membership.ring.partition_count();
     let files = OsFiles::open(config.data_dir.join("log")).map_err(ServeError::Files)?;
@@ -241,6 +265,14 @@ fn groups_of(configured: u32) -> usize {
         }
         Ok(groups) => groups,
     }
+}
+
+fn peer_tls(membership: &Membership) -> PeerTls {
+    let identity = Identity {
+        cluster: membership.ring.document().cluster_id,
+        node: membership.node,
+    };
+    PeerTls::of_member(&membership.secret, identity)
 }
 
 fn tuning_of(config: &Config) -> Tuning {
@@ -300,16 +332,19 @@ fn open_doors(
     listeners: Listeners,
     node: &Arc<Node>,
     secret: [u8; 32],
+    tls: Option<PeerTls>,
     connections: &Arc<Semaphore>,
     stopping: &watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
     let serving = |door| {
         let (node, connections) = (Arc::clone(node), Arc::clone(connections));
         Arc::new(Serving {
+            enrol: peers::enrolment(Arc::clone(&node)),
             node,
             name: config.name.clone(),
             secret,
             door,
+            tls: tls.as_ref().map(|tls| tls.accepting.clone()),
             connections,
         })
     };
@@ -323,7 +358,7 @@ fn open_doors(
         serving(Door::Clients),
         stopping.clone(),
     ));
-    let door = NodeDoor::new(Arc::clone(node));
+    let door = NodeDoor::new(Arc::clone(node), secret);
     let http = http::serve(
         listeners.http,
         door,

@@ -119,9 +119,16 @@ impl fmt::Display for FrameTooLarge {
 
 impl std::error::Error for FrameTooLarge {}
 
-/// Puts a step of the handshake at the end of `out`.
+/// Puts a step of the handshake at the end of `out`. Only what a joiner is given may be longer than a stranger's frame.
+///
+/// # Panics
+/// If a ring document is larger than any frame.
 pub fn append_handshake(out: &mut BytesMut, step: &Handshake) {
-    let appended = append(out, HANDSHAKE_FRAME_BYTES_MAX, |out| {
+    let limit = match step {
+        Handshake::Enrolled(_) => FRAME_BYTES_MAX,
+        _ => HANDSHAKE_FRAME_BYTES_MAX,
+    };
+    let appended = append(out, limit, |out| {
         Writer::new(out).u8(KIND_HANDSHAKE);
         step.encode(out);
     });

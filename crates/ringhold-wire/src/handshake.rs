@@ -15,6 +15,10 @@
 //! after is for TLS. Native clients prove nothing here and are welcomed without a hash: what they
 //! may do is decided by request.
 //!
+//! **Joining.** Whoever is no member yet has no secret to prove: it shows a [`Joiner`]'s token, and the answer is
+//! [`Enrolled`], with the secret, or the reason why not. Neither may cross a network unencrypted; that is for
+//! the two ends to see to.
+//!
 //! **Other releases (T20).** This is the one format that never changes, because it comes before
 //! anybody knows what the other side speaks. Each side names the range of protocols that it speaks,
 //! and the listener takes the highest that both do. Hello and Welcome end with a field for what
@@ -28,6 +32,9 @@
 //! a newer epoch.
 
 mod codec;
+mod join;
+
+pub use join::{Enrolled, JOINER_TEXT_BYTES_MAX, JoinRefused, Joiner, TOKEN_BYTES_MAX};
 
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::{BootId, ClusterId, Incarnation, NodeId};
@@ -125,6 +132,8 @@ pub enum Dialer {
         /// For people: the program and its version; at most [`NAME_BYTES_MAX`].
         name: Bytes,
     },
+    /// A node that wants to become a member.
+    Joiner(Joiner),
 }
 
 /// The first message, of the side that dials.
@@ -174,12 +183,20 @@ pub enum TurnedAway {
     WrongNode { node: NodeId },
     /// The dialer is no member.
     UnknownNode,
-    /// The dialer was a member until this epoch, and will not be one again.
+    /// The dialer was a member; in the ring of this epoch it is none, and will not be one again.
     RemovedNode { epoch: u64 },
     /// The dialer does not have the cluster's secret.
     NotAuthentic,
     /// The dialer holds another ring document of the same epoch.
     RingMismatch { epoch: u64 },
+    /// The listener's setting `peer_tls` is this, and the dialer's is not.
+    PeerTls { on: bool },
+    /// The dialer has shown no certificate, without which only a [`Joiner`] may come.
+    NoCertificate,
+    /// The dialer's certificate is another node's than its card.
+    CertificateMismatch { certified: NodeId },
+    /// The dialer does not become a member.
+    JoinRefused(JoinRefused),
 }
 
 impl fmt::Display for TurnedAway {
@@ -193,12 +210,10 @@ impl fmt::Display for TurnedAway {
             Self::IdentityInUse => f.write_str("another process has the same node id"),
             Self::WrongNode { node } => write!(f, "the node at this address is {node}"),
             Self::UnknownNode => f.write_str("the dialer is no member of the cluster"),
-            Self::RemovedNode { epoch } => {
-                write!(
-                    f,
-                    "the dialer was removed from the cluster in epoch {epoch}"
-                )
-            }
+            Self::RemovedNode { epoch } => write!(
+                f,
+                "the dialer is removed from the cluster, as of epoch {epoch}"
+            ),
             Self::NotAuthentic => f.write_str("the dialer does not have the cluster's secret"),
             Self::RingMismatch { epoch } => {
                 write!(
@@ -206,6 +221,17 @@ impl fmt::Display for TurnedAway {
                     "the node holds another ring of epoch {epoch}: they were founded from different lists"
                 )
             }
+            Self::PeerTls { on: true } => f.write_str(
+                "`peer_tls` is on at the node, and the dialer does not speak TLS: set `peer_tls = \"on\"` for the dialer, all members alike",
+            ),
+            Self::PeerTls { on: false } => f.write_str(
+                "`peer_tls` is off at the node, and the dialer speaks TLS: set `peer_tls = \"on\"` for the node, all members alike",
+            ),
+            Self::NoCertificate => f.write_str("the dialer has shown no certificate"),
+            Self::CertificateMismatch { certified } => {
+                write!(f, "the dialer's certificate is that of node {certified}")
+            }
+            Self::JoinRefused(reason) => write!(f, "{reason}"),
         }
     }
 }
@@ -223,6 +249,8 @@ pub enum WelcomeRefused {
     WrongNode { node: NodeId },
     /// The listener does not have the cluster's secret.
     NotAuthentic,
+    /// The listener's certificate is another node's than its card.
+    CertificateMismatch { certified: NodeId },
 }
 
 impl fmt::Display for WelcomeRefused {
@@ -239,6 +267,9 @@ impl fmt::Display for WelcomeRefused {
             }
             Self::WrongNode { node } => write!(f, "the node at this address is {node}"),
             Self::NotAuthentic => f.write_str("the listener does not have the cluster's secret"),
+            Self::CertificateMismatch { certified } => {
+                write!(f, "the listener's certificate is that of node {certified}")
+            }
         }
     }
 }
@@ -252,6 +283,7 @@ pub enum Handshake {
     Welcome(Welcome),
     TurnedAway(TurnedAway),
     Confirm(Confirm),
+    Enrolled(Enrolled),
 }
 
 /// What the listener's ring document says of a node.
@@ -266,7 +298,7 @@ pub enum Standing {
     },
 }
 
-/// The listener's answer to a dialer. A welcomed node is not yet to be trusted: that takes its
+/// The listener's answer to a member or a client; a [`Joiner`] is not for here. A welcomed node is not yet to be trusted: that takes its
 /// [`Confirm`] and [`verify`].
 ///
 /// # Errors
@@ -294,6 +326,7 @@ pub fn answer(
             return Err(TurnedAway::ClusterMismatch);
         }
         Dialer::Client { .. } => false,
+        Dialer::Joiner(_) => return Err(TurnedAway::UnknownNode),
     };
     let card = own.clone();
     let mut welcome = Welcome {
@@ -356,6 +389,7 @@ pub fn confirm(
     let (own_cluster, wanted, is_node) = match &hello.dialer {
         Dialer::Node { card, wanted } => (Some(card.cluster), *wanted, true),
         Dialer::Client { cluster, .. } => (*cluster, None, false),
+        Dialer::Joiner(_) => (None, None, false),
     };
     if own_cluster.is_some_and(|own| own != cluster) {
         return Err(WelcomeRefused::ClusterMismatch { cluster });

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use ringhold_server::founding::WEIGHT_DEFAULT;
+
 use crate::output::Format;
 
 /// Where a node's HTTP listener is, unless said otherwise.
@@ -154,6 +156,10 @@ pub(crate) struct SettingsArgs {
     /// Address of the listener for native clients.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) native: Option<SocketAddr>,
+    /// Whether nodes encrypt what they say to each other [default: auto, on unless the peer listener is on
+    /// loopback]; the same for all members.
+    #[arg(long, value_name = "on|off|auto")]
+    pub(crate) peer_tls: Option<String>,
     /// Listen beyond loopback although nothing is encrypted and nobody is asked who they are.
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -172,9 +178,46 @@ pub(crate) struct ServeArgs {
     /// Found a cluster of this node alone; does nothing if that has been done.
     #[arg(long, conflicts_with = "founding")]
     pub(crate) bootstrap: bool,
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
     /// Stop when standard input closes, which it does when the starting process is gone.
     #[arg(long, hide = true)]
     pub(crate) exit_with_parent: bool,
+}
+
+/// Becoming a member of a cluster that is there.
+#[derive(Args)]
+pub(crate) struct JoinArgs {
+    /// Join the cluster that this node is a member of, HOST:PORT of its peer listener; does nothing if that has
+    /// been done.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["founding", "bootstrap"], requires = "token")]
+    pub(crate) join: Option<String>,
+    /// What `cluster token` gave out.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "RINGHOLD_JOIN_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
+    /// The zone in which the new node stands.
+    #[arg(long, requires = "join", default_value = "")]
+    pub(crate) zone: String,
+    /// Its rack.
+    #[arg(long, requires = "join", default_value = "")]
+    pub(crate) rack: String,
+    /// Its capacity relative to the others.
+    #[arg(long, requires = "join", default_value_t = WEIGHT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) weight: u32,
+}
+
+/// Without the token.
+impl std::fmt::Debug for JoinArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinArgs")
+            .field("join", &self.join)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -359,6 +402,14 @@ pub(crate) enum ClusterCommand {
         /// below it and native clients are served one port above.
         #[arg(long = "member", value_name = "NAME=HOST:PORT")]
         members: Vec<String>,
+    },
+    /// Give out a token with which one new node may join: `serve --join ADDRESS --token TOKEN`.
+    Token {
+        /// How long it is good, such as 1h or 30m; at most a week.
+        #[arg(long, default_value = "1h", value_parser = duration)]
+        ttl: Duration,
+        #[command(flatten)]
+        node: NodeArgs,
     },
     /// Who is up, and what the asked node holds.
     Status(NodeArgs),

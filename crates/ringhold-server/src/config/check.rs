@@ -1,8 +1,8 @@
 //! What is well formed and could still only go wrong later.
 //!
 //! Sizes have a range each, with the reason why nobody wants to leave it; listeners must not get in
-//! each other's way, and must not be reachable from other machines while this build can neither
-//! encrypt nor ask who is there (`insecure` takes the responsibility).
+//! each other's way, and must not be reachable from other machines where they neither encrypt nor ask who
+//! is there (`insecure` takes the responsibility): only nodes among each other do, with `peer_tls`.
 
 use std::ops::RangeInclusive;
 
@@ -50,25 +50,35 @@ impl Config {
     }
 
     fn check_exposure(&self) -> Result<(), ConfigError> {
-        let exposed = self
-            .listen
-            .all()
-            .into_iter()
-            .find(|(_, address)| !address.ip().is_loopback());
-        match exposed {
-            Some((key, address)) if !self.insecure => Err(ConfigError::Refused {
-                key,
-                problem: format!(
-                    "{address} can be reached from other machines, and this build has neither TLS \
-                     nor authentication: whoever reaches it reads and writes everything"
-                ),
-                remedy:
-                    "listen on 127.0.0.1, or say --insecure (`insecure = true`) if the network \
-                         itself keeps strangers out"
-                        .to_owned(),
-            }),
-            _ => Ok(()),
+        if self.insecure {
+            return Ok(());
         }
+        for (key, address) in self.listen.all() {
+            let for_peers = key == "listen.peer";
+            if address.ip().is_loopback() || (for_peers && self.peer_tls_is_on()) {
+                continue;
+            }
+            let (problem, remedy) = if for_peers {
+                (
+                    "peer_tls is off: whoever sees the network sees the data",
+                    "leave peer_tls on, for all members alike, or say --insecure (`insecure = true`) if the \
+                     network itself keeps strangers out",
+                )
+            } else {
+                (
+                    "this build has neither TLS nor authentication for clients: whoever reaches it reads \
+                     and writes everything",
+                    "listen on 127.0.0.1, or say --insecure (`insecure = true`) if the network itself keeps \
+                     strangers out",
+                )
+            };
+            return Err(ConfigError::Refused {
+                key,
+                problem: format!("{address} can be reached from other machines, and {problem}"),
+                remedy: remedy.to_owned(),
+            });
+        }
+        Ok(())
     }
 
     fn check_ports(&self) -> Result<(), ConfigError> {
@@ -176,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn peers_encrypt_where_they_leave_the_machine() {
+        let is_on = |settings: &[(&str, &str)]| {
+            let config = Config::load(None, std::iter::empty(), &flags(settings));
+            config.expect("well formed").peer_tls_is_on()
+        };
+        assert!(!is_on(&[]));
+        assert!(is_on(&[("listen.peer", "10.0.0.1:8099")]));
+        assert!(is_on(&[("listen.peer", "0.0.0.0:8099")]));
+        assert!(is_on(&[("peer_tls", "on")]));
+        assert!(!is_on(&[
+            ("listen.peer", "10.0.0.1:8099"),
+            ("peer_tls", "off")
+        ]));
+    }
+
+    #[test]
     fn the_check_refuses_what_could_only_go_wrong_later() {
         let refused = |settings: &[(&str, &str)]| {
             let config =
@@ -189,7 +215,19 @@ mod tests {
             refused(&[("listen.http", "0.0.0.0:8098")]),
             Some("listen.http")
         );
-        assert_eq!(refused(&[("listen.peer", "[::]:1")]), Some("listen.peer"));
+        assert_eq!(refused(&[("listen.peer", "[::]:1")]), None);
+        assert_eq!(
+            refused(&[("listen.peer", "[::]:1"), ("peer_tls", "off")]),
+            Some("listen.peer")
+        );
+        assert_eq!(
+            refused(&[
+                ("listen.peer", "[::]:1"),
+                ("peer_tls", "off"),
+                ("insecure", "true")
+            ]),
+            None
+        );
         assert_eq!(
             refused(&[("listen.http", "0.0.0.0:8098"), ("insecure", "true")]),
             None

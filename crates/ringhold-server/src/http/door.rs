@@ -103,6 +103,9 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// Why not, for a person.
     fn rebuild_without(&self, member: &str) -> Result<(), String>;
 
+    /// A token with which one node may join within so many seconds.
+    fn join_token(&self, ttl_s: u64) -> serde_json::Value;
+
     /// Where a key lives and what each replica holds.
     fn explain(
         &self,

@@ -272,6 +272,10 @@ impl<D: Door> Edge<D> {
                 .rebuild_without(&member)
                 .map(|()| service::document(&door.status()))
                 .map_err(Problem::bad_request),
+            Route::JoinToken => {
+                let ttl_s = options::ttl_s(parts.uri.query())?;
+                Ok(service::unkept(&door.join_token(ttl_s)))
+            }
             Route::Explain(name) => Ok(service::document(
                 &door.explain(name, self.limits.request_ms).await,
             )),

@@ -14,6 +14,10 @@ use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use ringhold_node::Insisting;
 use std::fmt;
 
+/// A token for joining is for now, not for a drawer.
+const TTL_S_DEFAULT: u64 = 3_600;
+const TTL_S_MAX: u64 = 7 * 86_400;
+
 /// The parameters of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -34,6 +38,7 @@ pub(super) struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BadOption {
     Partition,
+    Ttl,
     Count { name: &'static str },
     Boolean { name: &'static str },
     SyncOnWrite,
@@ -47,6 +52,10 @@ impl fmt::Display for BadOption {
             Self::Count { name } => writeln!(
                 f,
                 "{name} query parameter must be an integer or one of the following words: 'one', 'quorum' or 'all'"
+            ),
+            Self::Ttl => writeln!(
+                f,
+                "ttl_s query parameter must be a number of seconds from 1 to {TTL_S_MAX}"
             ),
             Self::Partition => f.write_str("partition query parameter must be a number\n"),
             Self::Boolean { name } => writeln!(f, "{name} query parameter must be true or false"),
@@ -98,6 +107,18 @@ pub(super) fn partition(query: Option<&str>) -> Result<Option<u32>, BadOption> {
     let text = parameters.find("partition");
     text.map(|text| text.parse().map_err(|_| BadOption::Partition))
         .transpose()
+}
+
+/// How long a token for joining is good.
+pub(super) fn ttl_s(query: Option<&str>) -> Result<u64, BadOption> {
+    let parameters = Parameters::split(query.unwrap_or_default())?;
+    let Some(text) = parameters.find("ttl_s") else {
+        return Ok(TTL_S_DEFAULT);
+    };
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|seconds| (1..=TTL_S_MAX).contains(seconds))
+        .ok_or(BadOption::Ttl)
 }
 
 /// What an operator insists on who restores a backup.

@@ -80,6 +80,8 @@ pub(super) enum Route {
     Explain(ObjectName),
     /// Rebuilding goes on without the member of this name.
     RebuildWithout(String),
+    /// A token for a node that is to join.
+    JoinToken,
     Job(JobName),
     Restore,
     Object {
@@ -102,7 +104,7 @@ impl Route {
             Self::Properties(_) => "properties",
             Self::Explain(_) => "explain",
             Self::Status | Self::Ring => "status",
-            Self::RebuildWithout(_) => "administration",
+            Self::RebuildWithout(_) | Self::JoinToken => "administration",
             Self::Job(_) | Self::Restore => "job",
             Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
         }
@@ -181,6 +183,7 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             let member = String::from_utf8_lossy(&member).into_owned();
             (Route::RebuildWithout(member), ACT)
         }
+        ["ringhold", "v1", "join-tokens"] => (Route::JoinToken, ACT),
         ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
         ["ringhold", "v1", "repair"] => (Route::Job(JobName::Repair), JOB),
         ["ringhold", "v1", "backup"] => (Route::Job(JobName::Backup), JOB),

@@ -11,7 +11,7 @@ use super::door::Door;
 use super::problem::Problem;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LINK, VARY};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK, VARY};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
@@ -65,6 +65,14 @@ pub(super) fn metrics(door: &impl Door) -> Answer {
 
 pub(super) fn document(document: &Value) -> Answer {
     answer(StatusCode::OK, JSON, document.to_string())
+}
+
+/// The same, and nobody on the way may keep it.
+pub(super) fn unkept(document: &Value) -> Answer {
+    let mut answer = self::document(document);
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// What there is, as a list for people or an object for clients.

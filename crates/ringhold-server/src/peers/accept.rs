@@ -4,32 +4,31 @@
 //! client has proved nothing and may only get and put. Cheap requests are answered in the reader, the
 //! others each in a task, so that a slow one holds up nobody.
 
-use super::stream::{FrameReader, NotTaken, Outbox, StreamError, send_handshake, write_all};
+use super::enrol::{Enrol, Enrolling};
+use super::greet::{Caller, Door, Greeted, Greeting, greet};
+use super::stream::{FrameReader, NotTaken, Outbox, StreamError, write_all};
+use super::tls::AcceptingTls;
 use ringhold_core::id::NodeId;
+use ringhold_core::ring::MemberState;
 use ringhold_node::env::Deadline;
 use ringhold_node::{Errand, Node, Sender};
 use ringhold_wire::frame::{self, Frame, RequestHeader};
-use ringhold_wire::handshake::{self, Dialer, Handshake, ProtocolRange, Standing, TurnedAway};
+use ringhold_wire::handshake::Standing;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{GetError, NotStarted, PutError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 /// A stranger has this long to say who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Strangers at once who may say at the peer port who they are; the others come again.
+const STRANGERS_MAX: usize = 128;
 /// Requests of one connection that are worked on at once.
 const REQUESTS_IN_FLIGHT: usize = 4_096;
 /// The same for what no client waits for.
 const BACKGROUND_IN_FLIGHT: usize = 256;
-
-/// What a listener lets in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
-    Peers,
-    Clients,
-}
 
 /// Everything that serving needs to know.
 pub(crate) struct Serving {
@@ -38,6 +37,10 @@ pub(crate) struct Serving {
     pub(crate) name: String,
     pub(crate) secret: [u8; 32],
     pub(crate) door: Door,
+    /// `None` if connections between nodes are not encrypted.
+    pub(crate) tls: Option<AcceptingTls>,
+    /// Makes new nodes members.
+    pub(crate) enrol: Arc<Enrol>,
     pub(crate) connections: Arc<Semaphore>,
 }
 
@@ -47,6 +50,7 @@ pub(crate) async fn serve(
     serving: Arc<Serving>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -65,9 +69,21 @@ pub(crate) async fn serve(
             tracing::warn!("a connection was refused: there are as many as are allowed");
             continue;
         };
+        let stranger = match serving.door {
+            Door::Clients => None,
+            Door::Peers => match Arc::clone(&strangers).try_acquire_owned() {
+                Ok(stranger) => Some(stranger),
+                Err(_) => {
+                    tracing::warn!(
+                        "a connection was refused: too many callers have not said who they are"
+                    );
+                    continue;
+                }
+            },
+        };
         let (serving, stop) = (Arc::clone(&serving), stop.clone());
         tokio::spawn(async move {
-            let end = serve_connection(stream, serving, stop).await;
+            let end = serve_connection(stream, serving, stranger, stop).await;
             tracing::debug!(%end, "a connection has ended");
             drop(permit);
         });
@@ -77,21 +93,33 @@ pub(crate) async fn serve(
 async fn serve_connection(
     stream: TcpStream,
     serving: Arc<Serving>,
+    stranger: Option<OwnedSemaphorePermit>,
     mut stop: watch::Receiver<bool>,
 ) -> StreamError {
-    if let Err(error) = stream.set_nodelay(true) {
-        return StreamError::Io(error);
-    }
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = FrameReader::new(reader);
-    let greeting = tokio::time::timeout(
-        HANDSHAKE_TIMEOUT,
-        welcome(&mut reader, &mut writer, &serving),
-    );
-    let from = match greeting.await {
-        Ok(Ok(from)) => from,
+    let greeted = match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome(stream, &serving)).await {
+        Ok(Ok(greeted)) => greeted,
         Ok(Err(error)) => return error,
         Err(_) => return StreamError::TimedOut,
+    };
+    drop(stranger);
+    let Greeted {
+        caller,
+        mut reader,
+        mut writer,
+    } = greeted;
+    let from = match caller {
+        Caller::Member(node) => Some(node),
+        Caller::Client => None,
+        Caller::Joiner { joiner, private } => {
+            let now_s = serving.node.environment().wall_us() / 1_000_000;
+            let enrolling = Enrolling {
+                secret: &serving.secret,
+                now_s,
+                enrol: &*serving.enrol,
+            };
+            let answered = enrolling.serve(*joiner, private, &mut writer).await;
+            return answered.err().unwrap_or(StreamError::Closed);
+        }
     };
     reader.established();
     let connection = Arc::new(Connection {
@@ -110,60 +138,24 @@ async fn serve_connection(
     }
 }
 
-/// The listener's part of the handshake; who it is that may go on.
-async fn welcome(
-    reader: &mut FrameReader,
-    writer: &mut tokio::net::tcp::OwnedWriteHalf,
-    serving: &Serving,
-) -> Result<Option<NodeId>, StreamError> {
-    let Handshake::Hello(hello) = reader.handshake().await? else {
-        return Err(StreamError::OutOfTurn);
-    };
-    let caller = match (&hello.dialer, serving.door) {
-        (Dialer::Node { card, .. }, Door::Peers) => Some(card.node),
-        (Dialer::Client { .. }, Door::Clients) => None,
-        _ => return Err(StreamError::OutOfTurn),
-    };
+/// Who it is that may go on.
+async fn welcome(stream: TcpStream, serving: &Serving) -> Result<Greeted, StreamError> {
     let ring = serving.node.ring();
-    let standing = |node| {
-        if ring.member(node).is_some() {
-            Standing::Member
-        } else {
-            Standing::Unknown
-        }
+    let standing = |node| match ring.member(node).map(|member| member.state) {
+        None => Standing::Unknown,
+        Some(MemberState::Removed) => Standing::Removed {
+            epoch: ring.document().epoch.0,
+        },
+        Some(_) => Standing::Member,
     };
-    let mac = super::mac_with(&serving.secret);
-    let answer = handshake::answer(
-        &serving.node.card(&serving.name),
-        ProtocolRange::SPOKEN,
-        standing,
-        &hello,
-        super::nonce(),
-        &mac,
-    );
-    let welcome = match answer {
-        Ok(welcome) => welcome,
-        Err(reason) => return turn_away(writer, reason).await,
+    let greeting = Greeting {
+        card: &serving.node.card(&serving.name),
+        secret: &serving.secret,
+        door: serving.door,
+        tls: serving.tls.as_ref(),
+        standing: &standing,
     };
-    send_handshake(writer, &Handshake::Welcome(welcome.clone())).await?;
-    if caller.is_some() {
-        let Handshake::Confirm(confirm) = reader.handshake().await? else {
-            return Err(StreamError::OutOfTurn);
-        };
-        if let Err(reason) = handshake::verify(&hello, &welcome, &confirm, &mac) {
-            return turn_away(writer, reason).await;
-        }
-    }
-    Ok(caller)
-}
-
-async fn turn_away(
-    writer: &mut tokio::net::tcp::OwnedWriteHalf,
-    reason: TurnedAway,
-) -> Result<Option<NodeId>, StreamError> {
-    tracing::warn!(%reason, "a caller was turned away");
-    send_handshake(writer, &Handshake::TurnedAway(reason)).await?;
-    Err(StreamError::Closed)
+    greet(stream, &greeting).await
 }
 
 /// One connection whose other end is known.

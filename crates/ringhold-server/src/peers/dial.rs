@@ -7,12 +7,16 @@
 
 use super::link::Link;
 use super::links::Dialler;
-use super::stream::{FrameReader, StreamError, send_handshake, write_all};
+use super::stream::{
+    FrameReader, StreamError, WriteHalf, encrypted_halves, plain_halves, send_handshake, write_all,
+};
+use super::tls::DialingTls;
 use bytes::Bytes;
+use ringhold_core::id::NodeId;
 use ringhold_node::env::Deadline;
 use ringhold_wire::frame::Frame;
 use ringhold_wire::handshake::{
-    self, Dialer, Handshake, Hello, ProtocolRange, TurnedAway, WelcomeRefused,
+    self, Dialer, Handshake, Hello, NodeCard, ProtocolRange, TurnedAway, WelcomeRefused,
 };
 use ringhold_wire::message::peer::Reply;
 use std::sync::Arc;
@@ -36,12 +40,22 @@ impl Dialling {
     }
 }
 
+/// What one attempt needs to know.
+pub(super) struct Calling<'a> {
+    pub(super) address: &'a str,
+    pub(super) wanted: NodeId,
+    pub(super) card: NodeCard,
+    pub(super) secret: &'a [u8; 32],
+    /// `None` if connections between nodes are not encrypted.
+    pub(super) tls: Option<&'a DialingTls>,
+}
+
 /// The first pause between two attempts; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LAST: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-enum DialError {
+pub(super) enum DialError {
     Stream(StreamError),
     TurnedAway(TurnedAway),
     WelcomeRefused(WelcomeRefused),
@@ -89,32 +103,42 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
     }
 }
 
-type Halves = (FrameReader, tokio::net::tcp::OwnedWriteHalf);
+type Halves = (FrameReader, WriteHalf);
 
 async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
-    let attempt = async {
-        let stream = TcpStream::connect(&dialling.address)
-            .await
-            .map_err(StreamError::Io)?;
-        shake_hands(dialling, stream).await
+    let dialler = &dialling.dialler;
+    let node = dialler.node.upgrade().ok_or(StreamError::Closed)?;
+    let calling = Calling {
+        address: &dialling.address,
+        wanted: dialling.link.member,
+        card: node.card(&dialler.name),
+        secret: &dialler.secret,
+        tls: dialler.tls.as_ref(),
     };
-    tokio::time::timeout(dialling.dialler.connect, attempt)
+    drop(node);
+    tokio::time::timeout(dialler.connect, call(calling))
         .await
         .unwrap_or(Err(DialError::Stream(StreamError::TimedOut)))
 }
 
-async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, DialError> {
-    stream.set_nodelay(true).map_err(StreamError::Io)?;
-    let node = dialling.dialler.node.upgrade();
-    let node = node.ok_or(StreamError::Closed)?;
-    let (reader, mut writer) = stream.into_split();
+/// One attempt.
+pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
+    let stream = TcpStream::connect(calling.address).await?;
+    stream.set_nodelay(true)?;
+    let (certified, (reader, mut writer)) = match calling.tls {
+        Some(tls) => {
+            let (stream, identity) = tls.connect(stream).await?;
+            (Some(identity.node), encrypted_halves(stream))
+        }
+        None => (None, plain_halves(stream)),
+    };
     let mut reader = FrameReader::new(reader);
     let hello = Hello {
         protocols: ProtocolRange::SPOKEN,
         nonce: super::nonce(),
         dialer: Dialer::Node {
-            card: node.card(&dialling.dialler.name),
-            wanted: Some(dialling.link.member),
+            card: calling.card,
+            wanted: Some(calling.wanted),
         },
         extensions: Bytes::new(),
     };
@@ -122,10 +146,14 @@ async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, D
     let welcome = match reader.handshake().await? {
         Handshake::Welcome(welcome) => welcome,
         Handshake::TurnedAway(reason) => return Err(DialError::TurnedAway(reason)),
-        Handshake::Hello(_) | Handshake::Confirm(_) => return Err(StreamError::OutOfTurn.into()),
+        _ => return Err(StreamError::OutOfTurn.into()),
     };
-    let mac = super::mac_with(&dialling.dialler.secret);
+    let mac = super::mac_with(calling.secret);
     let confirm = handshake::confirm(&hello, &welcome, &mac).map_err(DialError::WelcomeRefused)?;
+    if let Some(certified) = certified.filter(|certified| *certified != welcome.card.node) {
+        let refused = WelcomeRefused::CertificateMismatch { certified };
+        return Err(DialError::WelcomeRefused(refused));
+    }
     if let Some(confirm) = confirm {
         send_handshake(&mut writer, &Handshake::Confirm(confirm)).await?;
     }
@@ -137,7 +165,7 @@ async fn shake_hands(dialling: &Dialling, stream: TcpStream) -> Result<Halves, D
 async fn exchange(
     dialling: &Dialling,
     mut reader: FrameReader,
-    mut writer: tokio::net::tcp::OwnedWriteHalf,
+    mut writer: WriteHalf,
 ) -> StreamError {
     let link = &dialling.link;
     let writing = write_all(&link.outbox, &mut writer, || link.heard());

@@ -5,6 +5,7 @@
 
 use super::dial::{Dialling, keep_connected};
 use super::link::Link;
+use super::tls::DialingTls;
 use arc_swap::ArcSwap;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{Member, MemberState};
@@ -22,6 +23,8 @@ pub(crate) struct Dialler {
     /// What this node is called.
     pub(crate) name: String,
     pub(crate) secret: [u8; 32],
+    /// `None` if connections between nodes are not encrypted.
+    pub(crate) tls: Option<DialingTls>,
     pub(crate) connect: Duration,
     pub(crate) silence: Duration,
 }

@@ -11,16 +11,29 @@
 //! | [`links`] | the links to all members, which follow the ring document |
 //! | [`dial`] | keeps one connection to one member alive |
 //! | [`accept`] | serves the requests of whoever connects |
-//! | [`stream`] | frames on a TCP stream |
+//! | [`greet`] | who connects: TLS, and the listener's part of the handshake |
+//! | [`enrol`] | what a new node asks, and a member answers |
+//! | [`tls`], [`authority`] | encryption between nodes, and the certificates for it |
+//! | [`stream`] | frames on a stream |
 
 mod accept;
+mod authority;
 mod dial;
+mod enrol;
+mod greet;
 mod link;
 mod links;
+#[cfg(test)]
+mod meeting;
 mod stream;
+mod tls;
 
-pub(crate) use accept::{Door, Serving, serve};
+pub(crate) use accept::{Serving, serve};
+pub(crate) use authority::{Authority, Identity};
+pub(crate) use enrol::{NotEnrolled, ask as ask_to_join, enrolment};
+pub(crate) use greet::Door;
 pub(crate) use links::{Dialler, Links};
+pub(crate) use tls::{DialingTls, PeerTls};
 
 use ringhold_core::secret::handshake_mac;
 use ringhold_wire::handshake::{Mac, Nonce};

@@ -1,18 +1,20 @@
-//! Frames on a TCP stream.
+//! Frames on a stream, be it TCP as it is or encrypted.
 //!
 //! Whoever has something to send encodes it straight into the [`Outbox`] of the connection; one task writes
 //! whatever is there in one go. Before it takes the bytes it yields once, so that everything that is ready
 //! to run now gets its frames in too: that makes many frames a write out of one frame a write.
 
+use super::tls::TlsError;
 use bytes::BytesMut;
 use ringhold_wire::bytes_io::DecodeError;
 use ringhold_wire::frame::{self, Frame, FrameDecoder, FrameTooLarge};
 use ringhold_wire::handshake::Handshake;
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_rustls::TlsStream;
 
 /// Bytes that may wait for a connection. Room for several of the largest frames; past it, whoever
 /// wants to send is refused at once.
@@ -20,10 +22,27 @@ const OUTBOX_BYTES_MAX: usize = 128 << 20;
 /// A buffer that has grown past this is given back to the allocator after use.
 const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
+pub(super) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
+pub(super) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// The two directions of a connection that is not encrypted.
+pub(super) fn plain_halves(stream: TcpStream) -> (ReadHalf, WriteHalf) {
+    let (reader, writer) = stream.into_split();
+    (Box::new(reader), Box::new(writer))
+}
+
+/// The two directions of an encrypted connection. They share its keys, so only one of them works at a time.
+pub(super) fn encrypted_halves(stream: TlsStream<TcpStream>) -> (ReadHalf, WriteHalf) {
+    let (reader, writer) = tokio::io::split(stream);
+    (Box::new(reader), Box::new(writer))
+}
+
 /// Why a connection came to its end.
 #[derive(Debug)]
-pub(super) enum StreamError {
+pub(crate) enum StreamError {
     Io(io::Error),
+    /// There is no encrypted connection with the other side.
+    Tls(TlsError),
     /// The other side sent something that is no frame.
     Decode(DecodeError),
     /// The other side closed the connection.
@@ -40,6 +59,7 @@ impl std::fmt::Display for StreamError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
+            Self::Tls(error) => write!(f, "{error}"),
             Self::Decode(error) => {
                 write!(f, "the other side sent something that is no frame: {error}")
             }
@@ -53,7 +73,20 @@ impl std::fmt::Display for StreamError {
 
 impl From<io::Error> for StreamError {
     fn from(error: io::Error) -> Self {
+        if let Some(error) = TlsError::in_io(&error) {
+            return Self::Tls(error);
+        }
+        // So says an encrypted connection that was closed without a farewell. No frame ends so.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Self::Closed;
+        }
         Self::Io(error)
+    }
+}
+
+impl From<TlsError> for StreamError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
     }
 }
 
@@ -124,7 +157,7 @@ impl Outbox {
 /// amount is on its way and the other side keeps taking it.
 pub(super) async fn write_all(
     outbox: &Outbox,
-    socket: &mut OwnedWriteHalf,
+    socket: &mut WriteHalf,
     moving: impl Fn(),
 ) -> StreamError {
     let mut buffer = BytesMut::new();
@@ -135,11 +168,15 @@ pub(super) async fn write_all(
             match socket.write(&buffer[written..]).await {
                 Ok(0) => return StreamError::Closed,
                 Ok(bytes) => written += bytes,
-                Err(error) => return StreamError::Io(error),
+                Err(error) => return error.into(),
             }
             if written < buffer.len() {
                 moving();
             }
+        }
+        // An encrypted connection keeps the last record until it is told.
+        if let Err(error) = socket.flush().await {
+            return error.into();
         }
         buffer.clear();
         if buffer.capacity() > BUFFER_BYTES_KEPT {
@@ -150,12 +187,12 @@ pub(super) async fn write_all(
 
 /// The receiving end.
 pub(super) struct FrameReader {
-    socket: OwnedReadHalf,
+    socket: ReadHalf,
     decoder: FrameDecoder,
 }
 
 impl FrameReader {
-    pub(super) fn new(socket: OwnedReadHalf) -> Self {
+    pub(super) fn new(socket: ReadHalf) -> Self {
         Self {
             socket,
             decoder: FrameDecoder::new(),
@@ -194,10 +231,11 @@ impl FrameReader {
 }
 
 pub(super) async fn send_handshake(
-    socket: &mut OwnedWriteHalf,
+    socket: &mut WriteHalf,
     step: &Handshake,
 ) -> Result<(), StreamError> {
     let mut out = BytesMut::new();
     frame::append_handshake(&mut out, step);
-    Ok(socket.write_all(&out).await?)
+    socket.write_all(&out).await?;
+    Ok(socket.flush().await?)
 }

@@ -288,6 +288,10 @@ impl Door for FakeDoor {
         Err(format!("no member is called {member}\n"))
     }
 
+    fn join_token(&self, ttl_s: u64) -> serde_json::Value {
+        json!({ "token": "rhjoin_00", "expires_at": ttl_s })
+    }
+
     async fn explain(&self, name: ObjectName, _: u64) -> serde_json::Value {
         json!({ "key": String::from_utf8_lossy(&name.key) })
     }

@@ -1,5 +1,8 @@
 //! The encodings of the handshake's messages, which never change.
 
+use super::join::{
+    join_refused_code, read_enrolled, read_join_refused, read_joiner, write_enrolled, write_joiner,
+};
 use super::{
     Confirm, Dialer, EXTENSIONS_BYTES_MAX, Handshake, Hello, MAGIC, NAME_BYTES_MAX, NodeCard,
     ProtocolRange, TurnedAway, Welcome,
@@ -12,9 +15,11 @@ const STEP_HELLO: u8 = 1;
 const STEP_WELCOME: u8 = 2;
 const STEP_TURNED_AWAY: u8 = 3;
 const STEP_CONFIRM: u8 = 4;
+const STEP_ENROLLED: u8 = 5;
 
 const DIALER_NODE: u8 = 1;
 const DIALER_CLIENT: u8 = 2;
+const DIALER_JOINER: u8 = 3;
 
 impl Handshake {
     /// Puts the encoding at the end of `out`.
@@ -31,6 +36,10 @@ impl Handshake {
             Self::Confirm(Confirm { mac }) => {
                 writer.u8(STEP_CONFIRM);
                 writer.raw(mac);
+            }
+            Self::Enrolled(enrolled) => {
+                writer.u8(STEP_ENROLLED);
+                write_enrolled(&mut writer, enrolled);
             }
         }
     }
@@ -56,6 +65,7 @@ fn read(reader: &mut Reader) -> Result<Handshake, DecodeError> {
         STEP_CONFIRM => Handshake::Confirm(Confirm {
             mac: reader.array("mac")?,
         }),
+        STEP_ENROLLED => Handshake::Enrolled(read_enrolled(reader)?),
         code => return Err(reader.unknown_code("handshake step", code)),
     })
 }
@@ -74,6 +84,10 @@ fn write_hello(writer: &mut Writer<'_>, hello: &Hello) {
             writer.u8(DIALER_CLIENT);
             writer.option(*cluster, |writer, cluster| writer.u128(cluster.0));
             writer.bytes_within("name", name, NAME_BYTES_MAX);
+        }
+        Dialer::Joiner(joiner) => {
+            writer.u8(DIALER_JOINER);
+            write_joiner(writer, joiner);
         }
     }
     writer.bytes_within("extensions", &hello.extensions, EXTENSIONS_BYTES_MAX);
@@ -106,6 +120,7 @@ fn read_dialer(reader: &mut Reader) -> Result<Dialer, DecodeError> {
                 name,
             })
         }
+        DIALER_JOINER => Ok(Dialer::Joiner(read_joiner(reader)?)),
         code => Err(reader.unknown_code("dialer", code)),
     }
 }
@@ -153,6 +168,19 @@ fn write_turned_away(writer: &mut Writer<'_>, reason: TurnedAway) {
             writer.u8(9);
             writer.u64(epoch);
         }
+        TurnedAway::PeerTls { on } => {
+            writer.u8(10);
+            writer.flag(on);
+        }
+        TurnedAway::NoCertificate => writer.u8(11),
+        TurnedAway::CertificateMismatch { certified } => {
+            writer.u8(12);
+            writer.u128(certified.0);
+        }
+        TurnedAway::JoinRefused(reason) => {
+            writer.u8(13);
+            writer.u8(join_refused_code(reason));
+        }
     }
 }
 
@@ -173,6 +201,14 @@ fn read_turned_away(reader: &mut Reader) -> Result<TurnedAway, DecodeError> {
         9 => TurnedAway::RingMismatch {
             epoch: reader.u64("epoch")?,
         },
+        10 => TurnedAway::PeerTls {
+            on: reader.flag("peer tls")?,
+        },
+        11 => TurnedAway::NoCertificate,
+        12 => TurnedAway::CertificateMismatch {
+            certified: NodeId(reader.u128("node id")?),
+        },
+        13 => TurnedAway::JoinRefused(read_join_refused(reader)?),
         code => return Err(reader.unknown_code("reason", code)),
     })
 }

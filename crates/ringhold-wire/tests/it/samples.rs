@@ -9,12 +9,14 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use ringhold_core::id::{BootId, ClusterId, Incarnation, NodeId, OperationId};
+use ringhold_core::ring::{Addresses, Member, MemberState};
 use ringhold_core::version::{
     Actor, Content, Context, Dot, KeyEpoch, LiveEpoch, MetadataField, Object, Timestamp, Version,
 };
 use ringhold_wire::frame::RequestHeader;
 use ringhold_wire::handshake::{
-    Confirm, Dialer, Handshake, Hello, NodeCard, ProtocolRange, TurnedAway, Welcome,
+    Confirm, Dialer, Enrolled, Handshake, Hello, JoinRefused, Joiner, NodeCard, ProtocolRange,
+    TurnedAway, Welcome,
 };
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::metadata::{Link, Metadata, NamedValue};
@@ -175,8 +177,42 @@ pub(crate) fn welcome() -> Welcome {
     }
 }
 
-pub(crate) fn turned_away() -> [TurnedAway; 9] {
-    [
+pub(crate) fn joiner_hello() -> Hello {
+    let text = |text: &str| text.to_owned();
+    let member = Member {
+        id: NodeId(4),
+        name: text("node4"),
+        addresses: Addresses {
+            peer: text("10.0.0.4:8099"),
+            http: text("10.0.0.4:8098"),
+            pb: String::new(),
+            native: text("10.0.0.4:8100"),
+        },
+        zone: text("a"),
+        rack: text("a1"),
+        weight: 100,
+        state: MemberState::Joining,
+    };
+    let token = Bytes::from_static(&[0x70; 73]);
+    Hello {
+        dialer: Dialer::Joiner(Joiner { token, member }),
+        ..hello()
+    }
+}
+
+pub(crate) fn turned_away() -> Vec<TurnedAway> {
+    let joins = [
+        JoinRefused::TokenForeign,
+        JoinRefused::TokenExpired,
+        JoinRefused::TokenSpent,
+        JoinRefused::NameTaken,
+        JoinRefused::MemberInvalid,
+        JoinRefused::Unencrypted,
+        JoinRefused::NoMajority,
+        JoinRefused::IdentityKnown,
+        JoinRefused::Unable,
+    ];
+    let mut reasons = vec![
         TurnedAway::ProtocolUnsupported(ProtocolRange { min: 4, max: 5 }),
         TurnedAway::ClusterMismatch,
         TurnedAway::SelfConnection,
@@ -186,7 +222,14 @@ pub(crate) fn turned_away() -> [TurnedAway; 9] {
         TurnedAway::RemovedNode { epoch: 40 },
         TurnedAway::NotAuthentic,
         TurnedAway::RingMismatch { epoch: 41 },
-    ]
+        TurnedAway::PeerTls { on: true },
+        TurnedAway::NoCertificate,
+        TurnedAway::CertificateMismatch {
+            certified: NodeId(3),
+        },
+    ];
+    reasons.extend(joins.map(TurnedAway::JoinRefused));
+    reasons
 }
 
 /// Every message of a handshake; the confirmation is the last.
@@ -194,6 +237,7 @@ pub(crate) fn handshakes() -> Vec<(&'static str, Handshake)> {
     let mut steps = vec![
         ("hello of a node", Handshake::Hello(hello())),
         ("hello of a client", Handshake::Hello(client_hello())),
+        ("hello of a joiner", Handshake::Hello(joiner_hello())),
         ("welcome to a node", Handshake::Welcome(welcome())),
         (
             "welcome to a client",
@@ -203,7 +247,13 @@ pub(crate) fn handshakes() -> Vec<(&'static str, Handshake)> {
             }),
         ),
     ];
-    steps.extend(turned_away().map(|reason| ("turned away", Handshake::TurnedAway(reason))));
+    let reasons = turned_away().into_iter();
+    steps.extend(reasons.map(|reason| ("turned away", Handshake::TurnedAway(reason))));
+    let enrolled = Enrolled {
+        secret: [0xec; 32],
+        ring: text("a ring document"),
+    };
+    steps.push(("enrolled", Handshake::Enrolled(enrolled)));
     steps.push(("confirm", Handshake::Confirm(Confirm { mac: [9; 16] })));
     steps
 }

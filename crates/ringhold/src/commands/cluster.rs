@@ -1,6 +1,7 @@
 //! `cluster`: founding one, and looking at one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ringhold_client::{HttpPool, percent};
 use ringhold_server::founding::{Draft, DraftMember};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{ClusterCommand, NodeArgs, ObjectArgs};
 use crate::commands::{hints, on_runtime, rebuild, repair, verify, view};
-use crate::output::{Failure, Format, Table, print, print_json};
+use crate::output::{Failure, Format, Table, print, print_json, say};
 use crate::random;
 
 pub(super) fn run(command: ClusterCommand, format: Format) -> Result<(), Failure> {
@@ -26,6 +27,7 @@ pub(super) fn run(command: ClusterCommand, format: Format) -> Result<(), Failure
         ClusterCommand::Rebuild { without, node } => {
             on_runtime(rebuild::run(without, node, format))
         }
+        ClusterCommand::Token { ttl, node } => on_runtime(token(ttl, node, format)),
         ClusterCommand::Hints(node) => on_runtime(hints::run(node, format)),
         ClusterCommand::Verify(arguments) => on_runtime(verify::run(arguments, format)),
         ClusterCommand::Repair(arguments) => on_runtime(repair::run(arguments, format)),
@@ -42,6 +44,24 @@ fn explain_path(object: &ObjectArgs) -> String {
         percent::encode(&object.bucket),
         percent::encode(&object.key)
     )
+}
+
+/// Prints nothing but the token, for scripts; when it ends goes to standard error.
+async fn token(ttl: Duration, node: NodeArgs, format: Format) -> Result<(), Failure> {
+    let path = format!("/ringhold/v1/join-tokens?ttl_s={}", ttl.as_secs().max(1));
+    let body = HttpPool::at(&node.at)?.act(&path, node.timeout()).await?;
+    let value: Value = serde_json::from_slice(&body)
+        .map_err(|error| Failure::failed(format!("{} gave out no token: {error}", node.at)))?;
+    match format {
+        Format::Table => {
+            say(format_args!(
+                "good once, until {} (seconds since 1970): ringhold serve --name NAME --data-dir DIR --join PEER --token …",
+                value["expires_at"]
+            ));
+            print(format!("{}\n", view::cell(&value["token"])))
+        }
+        Format::Json => print_json(&value),
+    }
 }
 
 async fn show(

@@ -10,12 +10,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use ringhold_server::Join;
 use ringhold_server::config::{Config, Layers, Origin};
 use ringhold_server::founding::{DraftMember, Founding};
 use rustix::process::{Signal, getpid, kill_process};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{ServeArgs, SettingsArgs};
+use crate::cli::{JoinArgs, ServeArgs, SettingsArgs};
 use crate::output::Failure;
 use crate::random;
 
@@ -24,6 +25,7 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(15);
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
     let mut layers = layers(&arguments.settings)?;
+    let join = joining(&arguments.join);
     if arguments.bootstrap {
         bootstrap(&mut layers)?;
     } else {
@@ -35,8 +37,19 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
     if arguments.exit_with_parent {
         thread::spawn(stop_with_parent);
     }
-    ringhold_server::serve(config)
+    ringhold_server::serve(config, join)
         .map_err(|error| Failure::failed(format!("the node stopped: {error}")))
+}
+
+fn joining(arguments: &JoinArgs) -> Option<Join> {
+    let (address, token) = (arguments.join.clone()?, arguments.token.clone()?);
+    Some(Join {
+        address,
+        token,
+        zone: arguments.zone.clone(),
+        rack: arguments.rack.clone(),
+        weight: arguments.weight,
+    })
 }
 
 /// Default, file, environment, flags.
@@ -68,6 +81,7 @@ fn overrides(settings: &SettingsArgs) -> Result<Vec<(String, String)>, Failure> 
             "listen.native",
             settings.native.map(|address| address.to_string()),
         ),
+        ("peer_tls", settings.peer_tls.clone()),
         ("insecure", settings.insecure.then(|| "true".to_owned())),
         ("log", settings.log.clone()),
     ];

@@ -41,10 +41,15 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn members(&self) -> Vec<Member> {
+    /// What `dev` says of itself.
+    pub(crate) fn description(&self) -> Value {
         let path = self.directory.path().join("cluster.json");
         let text = std::fs::read_to_string(path).expect("dev wrote cluster.json");
-        let json: Value = serde_json::from_str(&text).expect("it is JSON");
+        serde_json::from_str(&text).expect("it is JSON")
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let json = self.description();
         let text = |node: &Value, key: &str| node[key].as_str().expect("a text").to_owned();
         let member = |node: &Value| Member {
             name: text(node, "name"),
@@ -109,8 +114,7 @@ impl Cluster {
 
     /// Where a node keeps everything.
     pub(crate) fn data_dir(&self, member: &Member) -> PathBuf {
-        let text = fs::read_to_string(self.directory.path().join("cluster.json"));
-        let json: Value = serde_json::from_str(&text.expect("dev wrote it")).expect("it is JSON");
+        let json = self.description();
         let nodes = json["nodes"].as_array().expect("a list");
         let node = nodes.iter().find(|node| node["name"] == *member.name);
         let path = node.and_then(|node| node["data_dir"].as_str());

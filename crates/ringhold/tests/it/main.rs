@@ -7,6 +7,7 @@ mod handoff;
 mod http;
 mod kills;
 mod native;
+mod peer_tls;
 mod properties;
 mod reaping;
 mod rebuild;
