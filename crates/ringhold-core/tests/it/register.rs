@@ -1,6 +1,6 @@
 //! The register of an epoch: step by step, and in every execution that a few nodes can have.
 //!
-//! With optimisation, in `cargo test --release -p ringhold-core --test it register::`, the bounds are wider.
+//! With optimisation, in `cargo test --release -p ringhold-core --test it register::`, the bounds are wider; that takes minutes.
 
 mod model;
 mod steps;

@@ -282,6 +282,9 @@ fn asker_of(request: &Request) -> Asker {
         | Request::Fetch(_)
         | Request::Digest(_)
         | Request::Properties(_)
+        | Request::RingPrepare(_)
+        | Request::RingAccept(_)
+        | Request::RingFetch(_)
         | Request::Testify(_) => Asker::MemberForClient,
         Request::Branches { .. }
         | Request::Leaves { .. }

@@ -16,6 +16,7 @@
 
 mod coordinate;
 mod explain;
+mod membership;
 mod peer;
 mod reaping;
 mod trees;
@@ -113,6 +114,9 @@ impl Part for Request {
             Self::Strays(request) => kind(writer, 21, request),
             Self::Vouch(request) => kind(writer, 17, request),
             Self::Reap(request) => kind(writer, 18, request),
+            Self::RingPrepare(request) => kind(writer, 24, request),
+            Self::RingAccept(request) => kind(writer, 25, request),
+            Self::RingFetch(request) => kind(writer, 26, request),
         }
     }
 
@@ -145,6 +149,9 @@ impl Part for Request {
             21 => Self::Strays(Part::read(reader)?),
             17 => Self::Vouch(Part::read(reader)?),
             18 => Self::Reap(Part::read(reader)?),
+            24 => Self::RingPrepare(Part::read(reader)?),
+            25 => Self::RingAccept(Part::read(reader)?),
+            26 => Self::RingFetch(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -171,6 +178,9 @@ impl Part for Reply {
             Self::Objects(page) => kind(writer, 20, page),
             Self::Counted(counted) => kind(writer, 13, counted),
             Self::Said(answers) => kind(writer, 21, answers),
+            Self::RingPromised(reply) => kind(writer, 24, reply),
+            Self::RingAccepted(reply) => kind(writer, 25, reply),
+            Self::RingFetched(changes) => kind(writer, 26, changes),
         }
     }
 
@@ -196,6 +206,9 @@ impl Part for Reply {
             20 => Self::Objects(Part::read(reader)?),
             13 => Self::Counted(Part::read(reader)?),
             21 => Self::Said(Part::read(reader)?),
+            24 => Self::RingPromised(Part::read(reader)?),
+            25 => Self::RingAccepted(Part::read(reader)?),
+            26 => Self::RingFetched(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

@@ -8,6 +8,7 @@
 
 pub(crate) mod codec;
 pub mod explain;
+pub mod membership;
 pub mod peer;
 
 use bytes::Bytes;

@@ -1,10 +1,12 @@
 //! What nodes ask of each other.
 
+use super::membership::{AcceptRequest, PrepareRequest, RingRequest};
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
 use ringhold_core::id::NodeId;
+use ringhold_core::membership::register::{AcceptReply, PrepareReply};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
@@ -53,6 +55,12 @@ pub enum Request {
     Vouch(ReapRequest),
     /// Of a primary: all have vouched for these; remove them.
     Reap(ReapRequest),
+    /// Promise to take no ring document of a lower ballot.
+    RingPrepare(PrepareRequest),
+    /// Accept this ring document.
+    RingAccept(AcceptRequest),
+    /// The committed ring document, if it is later than mine.
+    RingFetch(RingRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
 }
@@ -258,6 +266,11 @@ pub enum Reply {
     Mended(Mended),
     Objects(Page),
     Counted(CountedLeaves),
+    /// With the encoded document that was accepted before, if any.
+    RingPromised(PrepareReply<Bytes>),
+    RingAccepted(AcceptReply),
+    /// The later document without the sections that the asker has, or nothing if there is no later one.
+    RingFetched(Option<Bytes>),
     /// For each key of the question: yes or no.
     Said(Vec<bool>),
     /// What this node knew of the sender before; what it was told is on disk.

@@ -1,5 +1,6 @@
 //! One fixed value of each kind for the golden files, and strategies for arbitrary ones.
 
+mod membership;
 pub(crate) mod messages;
 mod reaping;
 pub(crate) mod rings;

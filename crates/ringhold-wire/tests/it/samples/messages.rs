@@ -1,8 +1,8 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, name, object,
-    reaping, text,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, membership, name,
+    object, reaping, text,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -199,6 +199,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ),
     ];
     requests.extend(reaping::requests());
+    requests.extend(membership::requests());
     requests
 }
 
@@ -374,6 +375,7 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
         ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),
     ];
     let mut replies: Vec<_> = kinds.map(|(label, reply)| (label.to_owned(), reply)).into();
+    replies.extend(membership::replies().map(|(label, reply)| (label.to_owned(), reply)));
     replies.extend(
         put_errors()
             .into_iter()
@@ -495,6 +497,7 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         any_get().prop_map(Request::Get),
         (any_put(), any_bytes(100))
             .prop_map(|(request, context)| Request::Put(ClientPut { request, context })),
+        membership::any_request(),
     ]
 }
 
@@ -592,5 +595,6 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
             .prop_map(|(answer, context)| Reply::Got(Ok(ClientGot { answer, context }))),
         proptest::sample::select(get_errors()).prop_map(|error| Reply::Got(Err(error))),
         proptest::sample::select(REFUSALS.to_vec()).prop_map(Reply::Refused),
+        membership::any_reply(),
     ]
 }
