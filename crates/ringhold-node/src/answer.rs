@@ -10,6 +10,7 @@ use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, 
 use ringhold_wire::message::{
     GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection,
 };
+use ringhold_wire::ring as ring_format;
 use std::sync::Arc;
 
 impl Node {
@@ -99,6 +100,7 @@ impl Node {
             Request::Strays(request) => said(self.lacks(request).await),
             Request::Vouch(request) => said(self.vouch(request).await),
             Request::Reap(request) => said(self.reap(request).await),
+            // Rings don't change yet.
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)
@@ -109,9 +111,9 @@ impl Node {
             },
             Request::Receipts => Reply::Receipts(self.receipts()),
             Request::Ping
-            | Request::Prepare(_)
-            | Request::Accept(_)
-            | Request::Ring(_)
+            | Request::RingPrepare(_)
+            | Request::RingAccept(_)
+            | Request::RingFetch(_)
             | Request::RingIs(_)
             | Request::GossipDigest(_)
             | Request::GossipDeltas(_) => unreachable!("answered before"),
@@ -127,15 +129,15 @@ impl Node {
         request: Request,
     ) -> Result<Reply, Request> {
         Ok(match request {
-            Request::Prepare(request) => Reply::Prepared(self.prepare(request).await),
-            Request::Accept(request) => match self.accept(request).await {
-                Ok(reply) => Reply::Accepted(reply),
+            Request::RingPrepare(request) => Reply::RingPromised(self.prepare(request).await),
+            Request::RingAccept(request) => match self.accept(request).await {
+                Ok(reply) => Reply::RingAccepted(reply),
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Ring(request) => Reply::Ring(self.ring_for(request.epoch)),
+            Request::RingFetch(request) => Reply::RingFetched(self.ring_for(&request)),
             Request::RingIs(document) => {
                 if let Some(from) = from {
-                    self.hear_of(from.id, document).await;
+                    self.hear_of(from.id, ring_format::decode(document)).await;
                 }
                 Reply::RingTaken
             }

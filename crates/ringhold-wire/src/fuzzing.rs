@@ -14,6 +14,8 @@ use crate::message::peer::{Reply, Request};
 use crate::record::Record;
 use crate::{gossiped, metadata::Metadata, object, ring};
 use bytes::{BufMut, Bytes, BytesMut};
+use ringhold_core::id::{ClusterId, NodeId};
+use ringhold_core::ring::{Addresses, Member, MemberState, PartitionCount, RingDocument};
 use ringhold_core::version::Content;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -70,6 +72,38 @@ pub fn gossiped(bytes: &[u8]) {
     if let Ok(addresses) = gossiped::decode_addresses(given()) {
         assert!(bytes.starts_with(&gossiped::encode_addresses(&addresses)));
     }
+}
+
+/// Any bytes as the changes to [`founded`]. What is left out might be there all the same, so not the bytes
+/// come back but the document.
+pub fn ring_changes(bytes: &[u8]) {
+    let held = founded();
+    let Ok(document) = ring::decode_changes(Bytes::copy_from_slice(bytes), &held) else {
+        return;
+    };
+    assert_eq!(
+        ring::decode(ring::encode(&document)).as_ref(),
+        Ok(&document)
+    );
+    let changes = ring::encode_changes(&document, &held.section_hashes);
+    assert!(changes.len() <= bytes.len());
+    assert_eq!(ring::decode_changes(changes, &held), Ok(document));
+}
+
+/// A cluster of one, on the smallest ring.
+#[must_use]
+pub fn founded() -> RingDocument {
+    let member = Member {
+        id: NodeId(1),
+        name: "a".to_owned(),
+        addresses: Addresses::default(),
+        zone: String::new(),
+        rack: String::new(),
+        weight: 1,
+        state: MemberState::Up,
+    };
+    let founded = RingDocument::found(ClusterId(7), vec![member], PartitionCount::MIN, 1);
+    founded.expect("one full member")
 }
 
 /// Any bytes as a request, a reply and a step of the handshake.

@@ -26,6 +26,10 @@
 //! Not here: whether such a ring makes sense and may follow the one before. Whoever decodes a
 //! document validates it next.
 
+mod changes;
+
+pub use changes::{decode_changes, encode_changes};
+
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::{ClusterId, NodeId};
@@ -58,6 +62,14 @@ const MEMBER_BYTES_MIN: usize = 16 + 7 * 4 + 4 + 1;
 /// name: nobody could read it.
 #[must_use]
 pub fn encode(document: &RingDocument) -> Bytes {
+    write(document, |writer, _, content| writer.bytes(content))
+}
+
+/// Writes a document, each section's content in the given way.
+fn write(
+    document: &RingDocument,
+    write_content: impl Fn(&mut Writer<'_>, &SectionHash, &Bytes),
+) -> Bytes {
     let hashes = document.count_section_hashes();
     assert!(
         document.section_hashes == hashes,
@@ -79,9 +91,10 @@ pub fn encode(document: &RingDocument) -> Bytes {
     writer.u64(document.epoch.0);
     writer.raw(&document.previous.0);
     writer.list(&sections(document), |writer, (name, content)| {
+        let section = section_of(&hashes, name).expect("every section is hashed");
         writer.bytes_within("section name", name.as_bytes(), SECTION_NAME_BYTES_MAX);
-        writer.raw(&hash_of(&hashes, name).0);
-        writer.bytes(content);
+        writer.raw(&section.hash.0);
+        write_content(writer, section, content);
     });
     writer.raw(&document.hash().0);
     out.freeze()
@@ -92,7 +105,9 @@ pub fn encode(document: &RingDocument) -> Bytes {
 /// # Errors
 /// If the bytes are no encoding of a document, or are damaged.
 pub fn decode(bytes: Bytes) -> Result<RingDocument, DecodeError> {
-    decode_whole("ring document", bytes, read)
+    decode_whole("ring document", bytes, |reader| {
+        read::<SECTION_BYTES_MIN>(reader, read_section)
+    })
 }
 
 /// All sections with their content, the known ones first.
@@ -115,9 +130,8 @@ fn sections(document: &RingDocument) -> Vec<(&str, Bytes)> {
         .collect()
 }
 
-fn hash_of(hashes: &[SectionHash], name: &str) -> RingHash {
-    let section = hashes.iter().find(|section| section.name == name);
-    section.expect("every section is hashed").hash
+fn section_of<'a>(hashes: &'a [SectionHash], name: &str) -> Option<&'a SectionHash> {
+    hashes.iter().find(|section| section.name == name)
 }
 
 /// A section as it lies in the bytes.
@@ -127,7 +141,11 @@ struct Section {
     content: Bytes,
 }
 
-fn read(reader: &mut Reader) -> Result<RingDocument, DecodeError> {
+/// Reads a document whose sections are of at least so many bytes, each in the given way.
+fn read<const SECTION_BYTES: usize>(
+    reader: &mut Reader,
+    read_section: impl Fn(&mut Reader) -> Result<Section, DecodeError>,
+) -> Result<RingDocument, DecodeError> {
     let version = reader.u8("ring document")?;
     if version != FORMAT_VERSION {
         return Err(DecodeError::UnknownVersion {
@@ -139,7 +157,7 @@ fn read(reader: &mut Reader) -> Result<RingDocument, DecodeError> {
     let epoch = Epoch(reader.u64("epoch")?);
     let previous = RingHash(reader.array("previous hash")?);
     let offset = reader.offset();
-    let sections = reader.list::<_, SECTION_BYTES_MIN>("sections", read_section)?;
+    let sections = reader.list::<_, SECTION_BYTES>("sections", read_section)?;
     let (count, left) = (sections.len(), reader.left());
     if count > SECTIONS_MAX {
         return Err(DecodeError::TooMany {
@@ -169,7 +187,7 @@ fn read(reader: &mut Reader) -> Result<RingDocument, DecodeError> {
     .sealed();
     if sections
         .iter()
-        .any(|s| hash_of(&document.section_hashes, &s.name) != s.hash)
+        .any(|s| section_of(&document.section_hashes, &s.name).map(|s| s.hash) != Some(s.hash))
     {
         return Err(DecodeError::HashMismatch {
             what: "section",
@@ -374,7 +392,11 @@ fn read_table(reader: &mut Reader) -> Result<Vec<NodeId>, DecodeError> {
     reader.list::<_, NODE_ID_BYTES>("owners", |reader| Ok(NodeId(reader.u128("owner")?)))
 }
 
-fn read_text(reader: &mut Reader, what: &'static str, limit: usize) -> Result<String, DecodeError> {
+pub(crate) fn read_text(
+    reader: &mut Reader,
+    what: &'static str,
+    limit: usize,
+) -> Result<String, DecodeError> {
     let offset = reader.offset();
     let bytes = reader.bytes(what, limit)?;
     let text = std::str::from_utf8(&bytes);

@@ -32,8 +32,13 @@
 //! promise before its ballot is used, which is what keeps a restarted proposer from using a ballot twice. A node whose
 //! disk may have gone back in time must not answer here (see [`boot`](crate::boot)).
 //!
-//! Invariants, model-checked in `tests/it/register.rs` with the mistakes that break them: one committed value to an epoch; a committed value is what
-//! every later proposer sends; a promise never goes back; every majority of the next voters meets a keeper.
+//! Invariants: one committed value to an epoch; a value that a majority of E's voters accepted is what every later ballot
+//! carries; a promise never goes back; every majority of the next voters has one who keeps what was
+//! committed. `tests/it/register.rs` goes through every execution that a few nodes and ballots can have, and
+//! shows that it finds each of these rules missing. Two that look alike are less: to have only the previous voters commit, or
+//! to count removed members among the next ones, never makes two documents, but leaves one that its own voters
+//! may not know. And where voters change by one, promises of the next voters would do for those of the previous, since
+//! their majorities meet; with a member replaced they don't.
 //!
 //! Not here: sending, pauses between attempts (random ones, of the host's making: two proposers can outbid
 //! each other for ever), whether a document makes sense (`ring::validation`, before anything is accepted or proposed), and

@@ -256,12 +256,12 @@ impl Node {
         loop {
             step = match step {
                 Step::SendPrepares { to } => {
-                    let request = Request::Prepare(PrepareRequest { epoch, ballot });
+                    let request = Request::RingPrepare(PrepareRequest { epoch, ballot });
                     self.ask_voters(&mut proposal, to, &request).await
                 }
                 Step::SendAccepts { to, value } => {
                     let document = ring_format::encode(&value);
-                    let request = Request::Accept(AcceptRequest {
+                    let request = Request::RingAccept(AcceptRequest {
                         epoch,
                         ballot,
                         document,
@@ -288,11 +288,11 @@ impl Node {
         }
         while let Some((voter, reply)) = calls.next().await {
             let step = match reply {
-                Ok(Reply::Prepared(reply)) => match decoded(reply) {
+                Ok(Reply::RingPromised(reply)) => match decoded(reply) {
                     Some(reply) => proposal.heard_prepare(voter, reply),
                     None => proposal.failed(voter),
                 },
-                Ok(Reply::Accepted(reply)) => proposal.heard_accept(voter, reply),
+                Ok(Reply::RingAccepted(reply)) => proposal.heard_accept(voter, reply),
                 _ => proposal.failed(voter),
             };
             if step != Step::Wait {

@@ -16,7 +16,8 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Epoch, MemberState, RingDocument};
+use ringhold_core::ring::{MemberState, RingDocument};
+use ringhold_wire::bytes_io::DecodeError;
 use ringhold_wire::message::membership::RingRequest;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::ring as ring_format;
@@ -41,20 +42,25 @@ impl Node {
         let ring = self.ring();
         let held = ring.document();
         let deadline = Deadline::after(&*self.environment, FETCH_US).min(until);
-        let request = Request::Ring(RingRequest {
+        let request = Request::RingFetch(RingRequest {
             epoch: held.epoch,
             sections: held.section_hashes.clone(),
         });
         let reply = self.call_as_is(from, request, deadline).await;
-        if let Ok(Reply::Ring(Some(document))) = reply {
+        if let Ok(Reply::RingFetched(Some(changes))) = reply {
+            let document = ring_format::decode_changes(changes, held);
             self.hear_of(from, document).await;
         }
         self.ring().document().epoch > held.epoch
     }
 
     /// A member says that this is the ring document.
-    pub(crate) async fn hear_of(self: &Arc<Self>, from: NodeId, document: Bytes) {
-        let adopted = match ring_format::decode(document) {
+    pub(crate) async fn hear_of(
+        self: &Arc<Self>,
+        from: NodeId,
+        document: Result<RingDocument, DecodeError>,
+    ) {
+        let adopted = match document {
             Ok(document) => self
                 .adopt(Arc::new(document))
                 .await
@@ -66,11 +72,12 @@ impl Node {
         }
     }
 
-    /// This node's document, for a member that holds the one of an epoch; none if that is as late.
-    pub(crate) fn ring_for(&self, epoch: Epoch) -> Option<Bytes> {
+    /// What this node's document has that a member's has not; none if that is as late.
+    pub(crate) fn ring_for(&self, request: &RingRequest) -> Option<Bytes> {
         let ring = self.ring();
         let document = ring.document();
-        (document.epoch > epoch).then(|| ring_format::encode(document))
+        let is_later = document.epoch > request.epoch;
+        is_later.then(|| ring_format::encode_changes(document, &request.sections))
     }
 
     /// A member is said to know an epoch. Fetches its document, if that is newer than the one in use.

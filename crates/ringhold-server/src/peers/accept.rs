@@ -283,11 +283,11 @@ fn asker_of(request: &Request) -> Asker {
         | Request::Fetch(_)
         | Request::Digest(_)
         | Request::Properties(_)
-        | Request::Testify(_)
-        | Request::Prepare(_)
-        | Request::Accept(_)
-        | Request::Ring(_)
-        | Request::RingIs(_) => Asker::MemberForClient,
+        | Request::RingPrepare(_)
+        | Request::RingAccept(_)
+        | Request::RingFetch(_)
+        | Request::RingIs(_)
+        | Request::Testify(_) => Asker::MemberForClient,
         Request::Branches { .. }
         | Request::Leaves { .. }
         | Request::Objects(_)

@@ -119,14 +119,14 @@ impl Part for Request {
             Self::Reap(request) => kind(writer, 18, request),
             Self::GossipDigest(digest) => kind(writer, 22, digest),
             Self::GossipDeltas(deltas) => kind(writer, 23, deltas),
-            Self::Prepare(request) => kind(writer, 24, request),
-            Self::Accept(request) => kind(writer, 25, request),
-            Self::Ring(request) => kind(writer, 26, request),
             Self::RingIs(document) => {
                 writer.u8(27);
                 writer.bytes(document);
             }
             Self::Receipts => writer.u8(28),
+            Self::RingPrepare(request) => kind(writer, 24, request),
+            Self::RingAccept(request) => kind(writer, 25, request),
+            Self::RingFetch(request) => kind(writer, 26, request),
         }
     }
 
@@ -161,11 +161,11 @@ impl Part for Request {
             18 => Self::Reap(Part::read(reader)?),
             22 => Self::GossipDigest(Part::read(reader)?),
             23 => Self::GossipDeltas(Part::read(reader)?),
-            24 => Self::Prepare(Part::read(reader)?),
-            25 => Self::Accept(Part::read(reader)?),
-            26 => Self::Ring(Part::read(reader)?),
             27 => Self::RingIs(reader.bytes("ring document", DOCUMENT_BYTES_MAX)?),
             28 => Self::Receipts,
+            24 => Self::RingPrepare(Part::read(reader)?),
+            25 => Self::RingAccept(Part::read(reader)?),
+            26 => Self::RingFetch(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -197,14 +197,11 @@ impl Part for Reply {
                 wanted.write(writer);
             }
             Self::GossipTaken => writer.u8(23),
-            Self::Prepared(reply) => kind(writer, 24, reply),
-            Self::Accepted(reply) => kind(writer, 25, reply),
-            Self::Ring(document) => {
-                writer.u8(26);
-                writer.option(document.as_ref(), |writer, document| writer.bytes(document));
-            }
             Self::RingTaken => writer.u8(27),
             Self::Receipts(receipts) => kind(writer, 28, receipts),
+            Self::RingPromised(reply) => kind(writer, 24, reply),
+            Self::RingAccepted(reply) => kind(writer, 25, reply),
+            Self::RingFetched(changes) => kind(writer, 26, changes),
         }
     }
 
@@ -235,13 +232,11 @@ impl Part for Reply {
                 wanted: Part::read(reader)?,
             },
             23 => Self::GossipTaken,
-            24 => Self::Prepared(Part::read(reader)?),
-            25 => Self::Accepted(Part::read(reader)?),
-            26 => Self::Ring(reader.option("ring document", |reader| {
-                reader.bytes("ring document", DOCUMENT_BYTES_MAX)
-            })?),
             27 => Self::RingTaken,
             28 => Self::Receipts(Part::read(reader)?),
+            24 => Self::RingPromised(Part::read(reader)?),
+            25 => Self::RingAccepted(Part::read(reader)?),
+            26 => Self::RingFetched(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

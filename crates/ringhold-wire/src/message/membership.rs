@@ -1,9 +1,17 @@
 //! What members say to each other to agree on the next ring document, and to learn of it.
+//!
+//! The two questions of the register of an epoch ([`ringhold_core::membership::register`]) and a third
+//! for what was decided. Documents travel as the bytes that [`crate::ring::encode`] makes, so that a node keeps and passes on
+//! exactly what others hashed, sections that it knows nothing about included (T20); whoever takes one decodes and
+//! validates it before anything else.
+
 use bytes::Bytes;
 use ringhold_core::membership::register::Ballot;
 use ringhold_core::ring::{Epoch, SectionHash};
 
-/// No ring document is longer than this in a message, encoded.
+/// No ring document is longer than this in a message, encoded. The owners of the largest ring there can be
+/// and as many members as anybody has run take an eighth of it. Who makes a longer one must not propose it: it
+/// can't be written.
 pub const DOCUMENT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// Asks a voter for a promise.
@@ -29,6 +37,7 @@ pub struct AcceptRequest {
 pub struct RingRequest {
     /// That of the document which the sender holds.
     pub epoch: Epoch,
-    /// Its sections: what is equal need not be sent.
+    /// Its sections: those that are equal are left out of the answer, which is made and read by
+    /// [`crate::ring::encode_changes`] and [`crate::ring::decode_changes`]. None, to be sent everything.
     pub sections: Vec<SectionHash>,
 }

@@ -57,16 +57,16 @@ pub enum Request {
     Vouch(ReapRequest),
     /// Of a primary: all have vouched for these; remove them.
     Reap(ReapRequest),
-    /// Of a voter: promise to take nothing below this ballot.
-    Prepare(PrepareRequest),
-    /// Of a voter: accept this ring document.
-    Accept(AcceptRequest),
-    /// Your ring document, if it is later than the sender's.
-    Ring(RingRequest),
     /// This ring document, as encoded, is committed.
     RingIs(Bytes),
     /// Which of the partitions that come to you do you have? Whoever answers knows the sender's placement.
     Receipts,
+    /// Promise to take no ring document of a lower ballot.
+    RingPrepare(PrepareRequest),
+    /// Accept this ring document.
+    RingAccept(AcceptRequest),
+    /// The committed ring document, if it is later than mine.
+    RingFetch(RingRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
     /// How much of each member's word the sender has: the first message of a round of gossip.
@@ -276,12 +276,13 @@ pub enum Reply {
     Mended(Mended),
     Objects(Page),
     Counted(CountedLeaves),
+    /// With the encoded document that was accepted before, if any.
+    RingPromised(PrepareReply<Bytes>),
+    RingAccepted(AcceptReply),
+    /// The later document without the sections that the asker has, or nothing if there is no later one.
+    RingFetched(Option<Bytes>),
     /// For each key of the question: yes or no.
     Said(Vec<bool>),
-    Prepared(PrepareReply<Bytes>),
-    Accepted(AcceptReply),
-    /// The encoded document; none if the sender's is as late.
-    Ring(Option<Bytes>),
     /// The document is known.
     RingTaken,
     Receipts(Receipts),

@@ -40,6 +40,12 @@ fn formats() -> Vec<Format> {
             decodes: |bytes| ring::decode(bytes).is_ok(),
             holds: fuzzing::ring_document,
         },
+        Format {
+            what: "ring changes",
+            valid: changes(),
+            decodes: |bytes| ring::decode_changes(bytes, &fuzzing::founded()).is_ok(),
+            holds: fuzzing::ring_changes,
+        },
     ];
     let encoded = |encode: &dyn Fn(&mut BytesMut)| {
         let mut out = BytesMut::new();
@@ -73,6 +79,15 @@ fn formats() -> Vec<Format> {
             }),
     );
     formats
+}
+
+/// To the founding document: another placement, and a section more.
+fn changes() -> Bytes {
+    let held = fuzzing::founded();
+    let mut next = held.successor();
+    next.placement.placement_number += 1;
+    next.further = rings::document().further;
+    ring::encode_changes(&next.sealed(), &held.section_hashes)
 }
 
 #[test]
@@ -160,6 +175,7 @@ fn all_hold(bytes: &[u8]) {
     fuzzing::object(bytes);
     fuzzing::record(bytes);
     fuzzing::ring_document(bytes);
+    fuzzing::ring_changes(bytes);
     fuzzing::message(bytes);
     fuzzing::gossiped(bytes);
     fuzzing::frames(bytes);

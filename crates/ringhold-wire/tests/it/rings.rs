@@ -23,6 +23,46 @@ proptest! {
     }
 }
 
+#[test]
+fn only_what_changed_is_sent() {
+    let (held, next) = (rings::document(), rings::successor());
+    let changes = ring::encode_changes(&next, &held.section_hashes);
+    assert_eq!(
+        ring::decode_changes(changes.clone(), &held),
+        Ok(next.clone())
+    );
+    let whole = ring::encode_changes(&next, &[]);
+    assert_eq!(
+        whole.len(),
+        ring::encode(&next).len() + next.section_hashes.len()
+    );
+    assert!(changes.len() < whole.len() / 2);
+    let contains = |text: &[u8]| changes.windows(text.len()).any(|window| window == text);
+    assert!(contains(b"weather") && !contains(b"sunny") && !contains(b"node-1"));
+    // Whoever holds something else by now can't read it, and asks again.
+    let mut other = next;
+    other.members.clear();
+    let error = ring::decode_changes(changes, &other.sealed()).unwrap_err();
+    let what = "section left out";
+    assert!(
+        matches!(error, DecodeError::Malformed { what: w, .. } if w == what),
+        "{error}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn changes_to_any_document_make_the_other(
+        held in rings::any_document(),
+        next in rings::any_document(),
+    ) {
+        for (held, next) in [(&held, &next), (&held, &held)] {
+            let changes = ring::encode_changes(next, &held.section_hashes);
+            prop_assert_eq!(&ring::decode_changes(changes, held), &Ok(next.clone()));
+        }
+    }
+}
+
 /// T20: a section that nobody here knows outlives being received, changed around, stored and sent
 /// on.
 #[test]

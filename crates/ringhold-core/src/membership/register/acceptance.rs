@@ -50,7 +50,8 @@ impl<R, V> Answer<R, V> {
 }
 
 impl<V> Acceptance<V> {
-    /// The beginning of the register that follows the document of epoch `held`.
+    /// The beginning of the register that follows the document of epoch `held`. Only for a node that adopts this
+    /// document instead of an earlier one: begun twice, it has forgotten what it promised.
     #[must_use]
     pub fn after(held: Epoch) -> Self {
         Self {

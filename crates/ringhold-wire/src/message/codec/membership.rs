@@ -1,135 +1,179 @@
 //! The parts of messages about the next ring document.
 
 use super::super::membership::{AcceptRequest, DOCUMENT_BYTES_MAX, PrepareRequest, RingRequest};
-use super::Part;
+use super::{Part, kind};
 use crate::bytes_io::{DecodeError, Reader, Writer};
+use crate::ring::{SECTION_NAME_BYTES_MAX, read_text};
 use bytes::Bytes;
-use ringhold_core::id::NodeId;
 use ringhold_core::membership::register::{Accepted, Ballot, Denial, Promise, Receipt};
 use ringhold_core::ring::{Epoch, RingHash, SectionHash};
+
+/// An empty name and a hash.
+const SECTION_HASH_BYTES_MIN: usize = 4 + 16;
+
+impl Part for Epoch {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.0);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.u64("epoch").map(Self)
+    }
+}
 
 impl Part for Ballot {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u64(self.round);
-        writer.u128(self.proposer.0);
+        self.proposer.write(writer);
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             round: reader.u64("round")?,
-            proposer: NodeId(reader.u128("proposer")?),
+            proposer: Part::read(reader)?,
         })
     }
 }
+
+/// # Panics
+/// If the document is longer than [`DOCUMENT_BYTES_MAX`].
+fn write_document(writer: &mut Writer<'_>, document: &Bytes) {
+    writer.bytes_within("ring document", document, DOCUMENT_BYTES_MAX);
+}
+
+fn read_document(reader: &mut Reader) -> Result<Bytes, DecodeError> {
+    reader.bytes("ring document", DOCUMENT_BYTES_MAX)
+}
+
 impl Part for PrepareRequest {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.epoch.0);
+        self.epoch.write(writer);
         self.ballot.write(writer);
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            epoch: Epoch(reader.u64("epoch")?),
+            epoch: Part::read(reader)?,
             ballot: Part::read(reader)?,
         })
     }
 }
+
 impl Part for AcceptRequest {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.epoch.0);
+        self.epoch.write(writer);
         self.ballot.write(writer);
-        writer.bytes(&self.document);
+        write_document(writer, &self.document);
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            epoch: Epoch(reader.u64("epoch")?),
+            epoch: Part::read(reader)?,
             ballot: Part::read(reader)?,
-            document: reader.bytes("ring document", DOCUMENT_BYTES_MAX)?,
+            document: read_document(reader)?,
         })
     }
 }
+
 impl Part for RingRequest {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.epoch.0);
+        self.epoch.write(writer);
         writer.list(&self.sections, |writer, section| {
-            writer.bytes(section.name.as_bytes());
+            let name = section.name.as_bytes();
+            writer.bytes_within("section name", name, SECTION_NAME_BYTES_MAX);
             writer.raw(&section.hash.0);
         });
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            epoch: Epoch(reader.u64("epoch")?),
-            sections: reader.list::<_, 20>("sections", |reader| {
-                let name = reader.bytes("section name", 256)?;
+            epoch: Part::read(reader)?,
+            sections: reader.list::<_, SECTION_HASH_BYTES_MIN>("section hashes", |reader| {
                 Ok(SectionHash {
-                    name: String::from_utf8_lossy(&name).into_owned(),
-                    hash: RingHash(reader.array("hash")?),
+                    name: read_text(reader, "section name", SECTION_NAME_BYTES_MAX)?,
+                    hash: RingHash(reader.array("section hash")?),
                 })
             })?,
         })
     }
 }
+
 impl Part for Promise<Bytes> {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.epoch.0);
+        self.epoch.write(writer);
         self.ballot.write(writer);
-        writer.option(self.accepted.as_ref(), |writer, accepted| {
-            accepted.ballot.write(writer);
-            writer.bytes(&accepted.value);
-        });
+        self.accepted.write(writer);
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            epoch: Epoch(reader.u64("epoch")?),
+            epoch: Part::read(reader)?,
             ballot: Part::read(reader)?,
-            accepted: reader.option("accepted", |reader| {
-                Ok(Accepted {
-                    ballot: Part::read(reader)?,
-                    value: reader.bytes("ring document", DOCUMENT_BYTES_MAX)?,
-                })
-            })?,
+            accepted: Part::read(reader)?,
         })
     }
 }
+
+impl Part for Accepted<Bytes> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.ballot.write(writer);
+        write_document(writer, &self.value);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            ballot: Part::read(reader)?,
+            value: read_document(reader)?,
+        })
+    }
+}
+
 impl Part for Receipt {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.epoch.0);
+        self.epoch.write(writer);
         self.ballot.write(writer);
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            epoch: Epoch(reader.u64("epoch")?),
+            epoch: Part::read(reader)?,
             ballot: Part::read(reader)?,
         })
     }
 }
+
 impl Part for Denial {
     fn write(&self, writer: &mut Writer<'_>) {
         match self {
-            Self::Outbid { by } => {
-                writer.u8(1);
-                by.write(writer);
-            }
-            Self::Behind { committed } => {
-                writer.u8(2);
-                writer.u64(committed.0);
-            }
-            Self::Ahead { held } => {
-                writer.u8(3);
-                writer.u64(held.0);
-            }
+            Self::Outbid { by } => kind(writer, 1, by),
+            Self::Behind { committed } => kind(writer, 2, committed),
+            Self::Ahead { held } => kind(writer, 3, held),
         }
     }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.u8("denial")? {
             1 => Self::Outbid {
                 by: Part::read(reader)?,
             },
             2 => Self::Behind {
-                committed: Epoch(reader.u64("epoch")?),
+                committed: Part::read(reader)?,
             },
             3 => Self::Ahead {
-                held: Epoch(reader.u64("epoch")?),
+                held: Part::read(reader)?,
             },
             code => return Err(reader.unknown_code("denial", code)),
         })
+    }
+}
+
+/// A ring document, or the changes to one.
+impl Part for Option<Bytes> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.option(self.as_ref(), write_document);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        reader.option("newer ring", read_document)
     }
 }

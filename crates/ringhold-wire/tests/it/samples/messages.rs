@@ -1,8 +1,8 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, gossip, name,
-    object, reaping, text,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, gossip, membership,
+    name, object, reaping, text,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -200,6 +200,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     ];
     requests.extend(reaping::requests());
     requests.extend(gossip::requests());
+    requests.extend(membership::requests());
     requests
 }
 
@@ -377,6 +378,7 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
         ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),
     ];
     let mut replies: Vec<_> = kinds.map(|(label, reply)| (label.to_owned(), reply)).into();
+    replies.extend(membership::replies().map(|(label, reply)| (label.to_owned(), reply)));
     replies.extend(
         put_errors()
             .into_iter()
@@ -500,6 +502,7 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             .prop_map(|(request, context)| Request::Put(ClientPut { request, context })),
         gossip::any_digest().prop_map(Request::GossipDigest),
         gossip::any_deltas().prop_map(Request::GossipDeltas),
+        membership::any_request(),
     ]
 }
 
@@ -599,5 +602,6 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         proptest::sample::select(REFUSALS.to_vec()).prop_map(Reply::Refused),
         (gossip::any_deltas(), gossip::any_digest())
             .prop_map(|(deltas, wanted)| Reply::Gossip { deltas, wanted }),
+        membership::any_reply(),
     ]
 }

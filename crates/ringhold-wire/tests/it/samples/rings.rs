@@ -89,6 +89,14 @@ pub(crate) fn document() -> RingDocument {
     .sealed()
 }
 
+/// What may follow it, with another placement.
+pub(crate) fn successor() -> RingDocument {
+    let mut next = document().successor();
+    next.placement.next = None;
+    next.placement.placement_number += 1;
+    next.sealed()
+}
+
 fn any_member() -> impl Strategy<Value = Member> {
     let states = prop_oneof![
         Just(MemberState::Joining),

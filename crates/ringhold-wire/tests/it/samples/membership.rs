@@ -1,0 +1,142 @@
+//! Requests and replies about the next ring document.
+
+use super::{any_bytes, rings, text};
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use ringhold_core::id::NodeId;
+use ringhold_core::membership::register::{Accepted, Ballot, Denial, Promise, Receipt};
+use ringhold_core::ring::{Epoch, RingHash, SectionHash};
+use ringhold_wire::message::membership::{AcceptRequest, PrepareRequest, RingRequest};
+use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::ring;
+
+const EPOCH: Epoch = Epoch(42);
+const BALLOT: Ballot = Ballot {
+    round: 3,
+    proposer: NodeId(0xa11ce),
+};
+
+pub(crate) fn requests() -> [(&'static str, Request); 3] {
+    let (epoch, ballot) = (EPOCH, BALLOT);
+    let accept = AcceptRequest {
+        epoch,
+        ballot,
+        document: text("a document"),
+    };
+    let fetch = RingRequest {
+        epoch: Epoch(40),
+        sections: rings::document().section_hashes,
+    };
+    [
+        (
+            "ring prepare",
+            Request::RingPrepare(PrepareRequest { epoch, ballot }),
+        ),
+        ("ring accept", Request::RingAccept(accept)),
+        ("ring fetch", Request::RingFetch(fetch)),
+    ]
+}
+
+pub(crate) fn replies() -> [(&'static str, Reply); 8] {
+    let (epoch, ballot) = (EPOCH, BALLOT);
+    let promise = |accepted| {
+        Reply::RingPromised(Ok(Promise {
+            epoch,
+            ballot,
+            accepted,
+        }))
+    };
+    let by = Ballot { round: 4, ..BALLOT };
+    let accepted = Accepted {
+        ballot: Ballot { round: 2, ..BALLOT },
+        value: text("a document"),
+    };
+    let held = rings::document().section_hashes;
+    let changes = ring::encode_changes(&rings::successor(), &held);
+    [
+        ("ring promised", promise(None)),
+        ("ring promised before", promise(Some(accepted))),
+        (
+            "ring outbid",
+            Reply::RingPromised(Err(Denial::Outbid { by })),
+        ),
+        (
+            "ring accepted",
+            Reply::RingAccepted(Ok(Receipt { epoch, ballot })),
+        ),
+        (
+            "ring behind",
+            Reply::RingAccepted(Err(Denial::Behind { committed: epoch })),
+        ),
+        (
+            "ring ahead",
+            Reply::RingAccepted(Err(Denial::Ahead { held: Epoch(40) })),
+        ),
+        ("ring fetched", Reply::RingFetched(Some(changes))),
+        ("nothing newer", Reply::RingFetched(None)),
+    ]
+}
+
+fn any_ballot() -> impl Strategy<Value = Ballot> {
+    any::<(u64, u128)>().prop_map(|(round, proposer)| Ballot {
+        round,
+        proposer: NodeId(proposer),
+    })
+}
+
+fn any_epoch() -> impl Strategy<Value = Epoch> {
+    any::<u64>().prop_map(Epoch)
+}
+
+fn any_denial() -> impl Strategy<Value = Denial> {
+    prop_oneof![
+        any_ballot().prop_map(|by| Denial::Outbid { by }),
+        any_epoch().prop_map(|committed| Denial::Behind { committed }),
+        any_epoch().prop_map(|held| Denial::Ahead { held }),
+    ]
+}
+
+fn any_section() -> impl Strategy<Value = SectionHash> {
+    (".{0,9}", any::<[u8; 16]>()).prop_map(|(name, hash)| SectionHash {
+        name,
+        hash: RingHash(hash),
+    })
+}
+
+pub(crate) fn any_request() -> impl Strategy<Value = Request> {
+    let at = || (any_epoch(), any_ballot());
+    prop_oneof![
+        at().prop_map(|(epoch, ballot)| Request::RingPrepare(PrepareRequest { epoch, ballot })),
+        (at(), any_bytes(100)).prop_map(|((epoch, ballot), document)| {
+            Request::RingAccept(AcceptRequest {
+                epoch,
+                ballot,
+                document,
+            })
+        }),
+        (any_epoch(), vec(any_section(), 0..5))
+            .prop_map(|(epoch, sections)| Request::RingFetch(RingRequest { epoch, sections })),
+    ]
+}
+
+pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
+    let accepted = (any_ballot(), any_bytes(100));
+    let accepted = of(accepted.prop_map(|(ballot, value): (_, Bytes)| Accepted { ballot, value }));
+    let promise =
+        (any_epoch(), any_ballot(), accepted).prop_map(|(epoch, ballot, accepted)| Promise {
+            epoch,
+            ballot,
+            accepted,
+        });
+    let receipt = (any_epoch(), any_ballot());
+    let receipt = receipt.prop_map(|(epoch, ballot)| Receipt { epoch, ballot });
+    prop_oneof![
+        promise.prop_map(|promise| Reply::RingPromised(Ok(promise))),
+        any_denial().prop_map(|denial| Reply::RingPromised(Err(denial))),
+        receipt.prop_map(|receipt| Reply::RingAccepted(Ok(receipt))),
+        any_denial().prop_map(|denial| Reply::RingAccepted(Err(denial))),
+        of(any_bytes(100)).prop_map(Reply::RingFetched),
+    ]
+}
