@@ -150,7 +150,7 @@ async fn gossip_with(node: Arc<Node>, partner: NodeId) {
     let deadline = Deadline::after(&*node.environment, PATIENCE_US);
     let digest = node.gossiping.digest();
     node.count_gossip(digest.wire_bytes());
-    let call = node.call_as_is(partner, Request::GossipDigest(digest), deadline);
+    let call = node.call(partner, Request::GossipDigest(digest), deadline);
     let Ok(Reply::Gossip { deltas, wanted }) = call.await else {
         return;
     };

@@ -10,7 +10,7 @@
 //! says so, and nothing else (T17).
 
 use crate::env::{BoxFuture, CallError, Deadline};
-use crate::gather::Gather;
+use crate::gather::{Gather, until};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
@@ -22,6 +22,7 @@ use ringhold_wire::message::membership::RingRequest;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::ring as ring_format;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// How long the members are given to take a new document, before whoever had it committed goes on. Microseconds.
 const SPREAD_US: u64 = 1_000_000;
@@ -37,11 +38,25 @@ pub struct Sender {
 }
 
 impl Node {
-    /// Fetches the document of a member that may have a newer one; whether this node has a newer one afterwards.
-    pub(crate) async fn catch_up(self: &Arc<Self>, from: NodeId, until: Deadline) -> bool {
+    /// Fetches the document of a member that may have a newer one; whether this node has a newer one afterwards. Taking it into
+    /// use goes on when nobody waits for it any longer.
+    pub(crate) async fn catch_up(self: &Arc<Self>, from: NodeId, deadline: Deadline) -> bool {
+        let before = self.ring().document().epoch;
+        let (done, is_done) = oneshot::channel();
+        let node = Arc::clone(self);
+        self.environment.spawn(Box::pin(async move {
+            node.fetch_ring(from).await;
+            // Whoever asked may have gone.
+            done.send(()).ok();
+        }));
+        until(&*self.environment, deadline, is_done).await;
+        self.ring().document().epoch > before
+    }
+
+    async fn fetch_ring(self: &Arc<Self>, from: NodeId) {
         let ring = self.ring();
         let held = ring.document();
-        let deadline = Deadline::after(&*self.environment, FETCH_US).min(until);
+        let deadline = Deadline::after(&*self.environment, FETCH_US);
         let request = Request::RingFetch(RingRequest {
             epoch: held.epoch,
             sections: held.section_hashes.clone(),
@@ -51,7 +66,6 @@ impl Node {
             let document = ring_format::decode_changes(changes, held);
             self.hear_of(from, document).await;
         }
-        self.ring().document().epoch > held.epoch
     }
 
     /// A member says that this is the ring document.
@@ -148,12 +162,19 @@ impl Node {
         let node = Arc::clone(self);
         Box::pin(async move {
             let reply = first.await;
-            if !matches!(reply, Ok(Reply::Refused(Refusal::PlacementBehind))) {
-                return reply;
+            match reply {
+                Ok(Reply::Refused(Refusal::PlacementBehind)) => {
+                    node.metrics.placements_behind.add(1);
+                    node.catch_up(to, deadline).await;
+                    node.call_as_is(to, request, deadline).await
+                }
+                Ok(Reply::Refused(Refusal::NotAMember)) => {
+                    // It knows of a removal that this node has missed: its own.
+                    node.catch_up(to, deadline).await;
+                    reply
+                }
+                reply => reply,
             }
-            node.metrics.placements_behind.add(1);
-            node.catch_up(to, deadline).await;
-            node.call_as_is(to, request, deadline).await
         })
     }
 }
