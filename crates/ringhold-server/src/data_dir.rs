@@ -192,7 +192,7 @@ pub(crate) fn enrolled(
     document: RingDocument,
     secret: [u8; 32],
 ) -> Result<Membership, DataDirError> {
-    let membership = write(directory, node, document, ClusterSecret(secret))?;
+    let membership = write(directory, node, document, &ClusterSecret(secret))?;
     // It has said what it had to say; a member does not look at it.
     fs::remove_file(directory.join("joining")).ok();
     Ok(membership)
@@ -254,7 +254,7 @@ fn reopen(
 fn found(directory: &Path, founding: &Founding, name: &str) -> Result<Membership, DataDirError> {
     let node = member_named(founding, name)?;
     let document = ring_document(founding)?;
-    write(directory, node, document, founding.cluster_secret.clone())
+    write(directory, node, document, &founding.cluster_secret)
 }
 
 /// Writes what makes a node a member. The identity comes last: a directory without it is new.
@@ -262,7 +262,7 @@ fn write(
     directory: &Path,
     node: NodeId,
     document: RingDocument,
-    secret: ClusterSecret,
+    secret: &ClusterSecret,
 ) -> Result<Membership, DataDirError> {
     let encoded = ring_format::encode(&document);
     let ring = Arc::new(Ring::new(document).map_err(DataDirError::InvalidRing)?);

@@ -90,8 +90,7 @@ impl fmt::Display for JoinError {
             ),
             Self::TooLong { text } => write!(
                 f,
-                "{:.40}… is too long: names, addresses, zones and racks have at most {JOINER_TEXT_BYTES_MAX} bytes",
-                text
+                "{text:.40}… is too long: names, addresses, zones and racks have at most {JOINER_TEXT_BYTES_MAX} bytes"
             ),
             Self::Refused { address, reason } => write!(f, "joining through {address}: {reason}"),
             Self::TimedOut { address } => write!(

@@ -104,21 +104,7 @@ impl std::error::Error for ServeError {}
 pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), ServeError> {
     config.check().map_err(ServeError::Config)?;
     let listeners = Listeners::bind(&config).await?;
-    let founding = config
-        .founding
-        .as_deref()
-        .map(Founding::load)
-        .transpose()
-        .map_err(ServeError::Founding)?;
-    let membership = match &joining {
-        None => data_dir::open(&config.data_dir, founding.as_ref(), &config.name)
-            .map_err(ServeError::DataDir)?,
-        Some(request) => {
-            let addresses = listeners.addresses()?;
-            let joined = join::join(&config, addresses, request).await;
-            joined.map_err(ServeError::Join)?
-        }
-    };
+    let membership = membership_of(&config, joining.as_ref(), &listeners).await?;
     let environment: Arc<dyn Environment> = Arc::new(TokioEnvironment::new(
         tokio::runtime::Handle::current(),
         config.data_dir.clone(),
@@ -162,7 +148,7 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
         listeners,
         &node,
         membership.secret,
-        tls,
+        tls.as_ref(),
         &connections,
         &stopping,
     );
@@ -188,6 +174,26 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
     store.close().await.map_err(ServeError::Close)?;
     tracing::info!("stopped cleanly");
     Ok(())
+}
+
+/// Who this node is: its directory says so, or the founding list, or a member of the cluster that it joins.
+async fn membership_of(
+    config: &Config,
+    joining: Option<&Join>,
+    listeners: &Listeners,
+) -> Result<Membership, ServeError> {
+    if let Some(request) = joining {
+        let addresses = listeners.addresses()?;
+        let joined = join::join(config, addresses, request).await;
+        return joined.map_err(ServeError::Join);
+    }
+    let founding = config
+        .founding
+        .as_deref()
+        .map(Founding::load)
+        .transpose()
+        .map_err(ServeError::Founding)?;
+    data_dir::open(&config.data_dir, founding.as_ref(), &config.name).map_err(ServeError::DataDir)
 }
 
 struct Listeners {
@@ -332,7 +338,7 @@ fn open_doors(
     listeners: Listeners,
     node: &Arc<Node>,
     secret: [u8; 32],
-    tls: Option<PeerTls>,
+    tls: Option<&PeerTls>,
     connections: &Arc<Semaphore>,
     stopping: &watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
@@ -344,7 +350,7 @@ fn open_doors(
             name: config.name.clone(),
             secret,
             door,
-            tls: tls.as_ref().map(|tls| tls.accepting.clone()),
+            tls: tls.map(|tls| tls.accepting.clone()),
             connections,
         })
     };
