@@ -100,7 +100,6 @@ impl Node {
             Request::Strays(request) => said(self.lacks(request).await),
             Request::Vouch(request) => said(self.vouch(request).await),
             Request::Reap(request) => said(self.reap(request).await),
-            // Rings don't change yet.
             Request::Testify(boot) => match from {
                 Some(member) => self
                     .testify(member, boot)

@@ -56,7 +56,7 @@ use crate::id::NodeId;
 use crate::ring::{Epoch, RingDocument, RingHash};
 
 pub use acceptance::{Acceptance, Answer, ROUND_LEAP_MAX};
-pub use proposal::{Opening, Proposal, Step};
+pub use proposal::{NotBegun, Opening, Proposal, Step};
 
 /// A proposer's number for one attempt at one register. Ordered by round, then by proposer, so no two
 /// proposers share one; a proposer uses none twice because its own [`Acceptance`] remembers it.
@@ -99,6 +99,9 @@ pub trait Decree: Clone {
     /// Equal for equal values only.
     fn name(&self) -> RingHash;
 
+    /// The epoch that it is for.
+    fn epoch(&self) -> Epoch;
+
     /// Who votes on what follows this value. A value without voters is never committed.
     fn voters(&self) -> BTreeSet<NodeId>;
 }
@@ -106,6 +109,10 @@ pub trait Decree: Clone {
 impl Decree for RingDocument {
     fn name(&self) -> RingHash {
         self.hash()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     fn voters(&self) -> BTreeSet<NodeId> {
@@ -116,6 +123,10 @@ impl Decree for RingDocument {
 impl<D: Decree> Decree for Arc<D> {
     fn name(&self) -> RingHash {
         self.as_ref().name()
+    }
+
+    fn epoch(&self) -> Epoch {
+        Decree::epoch(self.as_ref())
     }
 
     fn voters(&self) -> BTreeSet<NodeId> {
@@ -143,7 +154,8 @@ pub struct Receipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Denial {
     /// It has promised this ballot, which is not below the one it was asked for (and equal only if that was
-    /// used for another value). Also said, with a ballot far below, of a round that nobody can have come to honestly.
+    /// used for another value). Also said, with a ballot far below, of what nobody asks honestly: a round out of all
+    /// proportion, a value of another epoch.
     Outbid { by: Ballot },
     /// The epoch is decided: the acceptor holds its document, or a later one. The asker fetches that.
     Behind { committed: Epoch },

@@ -16,8 +16,8 @@ use crate::replica::writer::Row;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::membership::register::{
-    AcceptReply, Acceptance, Accepted, Ballot, Denial, Opening, PrepareReply, Promise, Proposal,
-    Step,
+    AcceptReply, Acceptance, Accepted, Ballot, Denial, NotBegun, Opening, PrepareReply, Promise,
+    Proposal, Step,
 };
 use ringhold_core::ring::{
     ChangeRefused, Epoch, RingDocument, RingHash, validate, validate_succession,
@@ -234,19 +234,21 @@ impl Node {
         value: Document,
         outbid_by: Ballot,
     ) -> Result<Step<Document>, NotAgreed> {
-        let voters = self.ring().document().voters();
         let mut acceptance = self.acceptance_now().await;
+        // May be another one by now than that on which the value was drafted.
+        let held = Arc::new(self.ring().document().clone());
         if !self.may_vote(value.epoch) {
             return Ok(Step::OutOfReach);
         }
-        let opening = Proposal::begin(&acceptance, self.id, voters, value, outbid_by);
-        let Some(Opening {
+        let opening = Proposal::begin(&acceptance, self.id, &held, value, outbid_by);
+        let Opening {
             persist,
             mut proposal,
             mut step,
-        }) = opening
-        else {
-            return Err(NotAgreed::Outbid);
+        } = match opening {
+            Ok(opening) => opening,
+            Err(NotBegun::OtherEpoch) => return Ok(Step::OutOfReach),
+            Err(NotBegun::NoBallotLeft) => return Err(NotAgreed::Outbid),
         };
         if !self.keep_word(&mut acceptance, persist).await {
             return Err(NotAgreed::Store(Refusal::StoreFailed));

@@ -23,11 +23,11 @@ mod reaping;
 mod transfer;
 mod trees;
 
-use super::membership::DOCUMENT_BYTES_MAX;
 use super::peer::{Reply, Request};
 use super::{NAME_BYTES_MAX, ObjectName};
 use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
+use membership::{read_document, write_document};
 
 /// A type that is part of a message.
 pub(crate) trait Part: Sized {
@@ -121,7 +121,7 @@ impl Part for Request {
             Self::GossipDeltas(deltas) => kind(writer, 23, deltas),
             Self::RingIs(document) => {
                 writer.u8(27);
-                writer.bytes(document);
+                write_document(writer, document);
             }
             Self::Receipts => writer.u8(28),
             Self::RingPrepare(request) => kind(writer, 24, request),
@@ -161,7 +161,7 @@ impl Part for Request {
             18 => Self::Reap(Part::read(reader)?),
             22 => Self::GossipDigest(Part::read(reader)?),
             23 => Self::GossipDeltas(Part::read(reader)?),
-            27 => Self::RingIs(reader.bytes("ring document", DOCUMENT_BYTES_MAX)?),
+            27 => Self::RingIs(read_document(reader)?),
             28 => Self::Receipts,
             24 => Self::RingPrepare(Part::read(reader)?),
             25 => Self::RingAccept(Part::read(reader)?),

@@ -116,6 +116,9 @@ impl<V: Decree> Acceptance<V> {
         if let Some(denial) = self.denial(epoch, ballot) {
             return Answer::unchanged(Err(denial));
         }
+        if value.epoch() != epoch {
+            return Answer::unchanged(Err(Denial::Outbid { by: self.promised }));
+        }
         let reply = Ok(Receipt { epoch, ballot });
         match &self.accepted {
             Some(accepted) if accepted.ballot == ballot => {

@@ -90,24 +90,36 @@ pub struct Opening<V> {
     pub step: Step<V>,
 }
 
+/// Why an attempt is not begun. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// Acceptance, document held and value are not of three epochs that belong together: this node adopted another
+    /// document meanwhile. To count the votes of one epoch in the register of another could make two documents.
+    OtherEpoch,
+    /// The rounds are used up.
+    NoBallotLeft,
+}
+
 impl<V: Decree> Proposal<V> {
     /// Begins an attempt with the next ballot above all that this node promised and above `outbid_by`, the
     /// ballot to which the attempt before was lost ([`Ballot::NONE`] if there was none).
     ///
-    /// `own` is this node's Acceptance, `voters` are those of the document that it holds, and `value` is what
-    /// it wants to follow that, validated. A node need not be a voter to propose.
-    ///
-    /// `None` if no ballot is left.
+    /// `own` is this node's Acceptance, `held` the document that it follows, and `value` what is wanted to follow that,
+    /// validated. A node need not be a voter to propose.
     pub fn begin(
         own: &Acceptance<V>,
         proposer: NodeId,
-        voters: BTreeSet<NodeId>,
+        held: &V,
         value: V,
         outbid_by: Ballot,
-    ) -> Option<Opening<V>> {
-        let ballot = next_ballot(own, proposer, outbid_by)?;
+    ) -> Result<Opening<V>, NotBegun> {
+        if Acceptance::<V>::after(held.epoch()).epoch != own.epoch || value.epoch() != own.epoch {
+            return Err(NotBegun::OtherEpoch);
+        }
+        let voters = held.voters();
+        let ballot = next_ballot(own, proposer, outbid_by).ok_or(NotBegun::NoBallotLeft)?;
         let promised = own.prepare(own.epoch, ballot);
-        let persist = promised.persist?;
+        let persist = promised.persist.ok_or(NotBegun::NoBallotLeft)?;
         let mut to: BTreeSet<NodeId> = voters.union(&value.voters()).copied().collect();
         to.remove(&proposer);
         let mut proposal = Self {
@@ -124,7 +136,7 @@ impl<V: Decree> Proposal<V> {
             Step::Wait => Step::SendPrepares { to },
             step => step,
         };
-        Some(Opening {
+        Ok(Opening {
             persist,
             proposal,
             step,

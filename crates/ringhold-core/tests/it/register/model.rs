@@ -33,6 +33,7 @@ use events::Event;
 
 /// The document that everybody holds at first.
 const HELD: Epoch = Epoch(6);
+const HELD_NAME: u8 = 255;
 /// The register that is explored.
 const EPOCH: Epoch = Epoch(7);
 
@@ -97,6 +98,10 @@ struct Document {
 impl Decree for Document {
     fn name(&self) -> RingHash {
         RingHash([self.name; 16])
+    }
+
+    fn epoch(&self) -> Epoch {
+        if self.name == HELD_NAME { HELD } else { EPOCH }
     }
 
     fn voters(&self) -> BTreeSet<NodeId> {

@@ -4,20 +4,28 @@ use std::collections::BTreeSet;
 
 use ringhold_core::id::NodeId;
 use ringhold_core::membership::register::{
-    Acceptance, Accepted, Ballot, Decree, Denial, Opening, Promise, Proposal, ROUND_LEAP_MAX,
-    Receipt, Step,
+    Acceptance, Accepted, Ballot, Decree, Denial, NotBegun, Opening, Promise, Proposal,
+    ROUND_LEAP_MAX, Receipt, Step,
 };
 use ringhold_core::ring::{Epoch, RingHash};
 
 const EPOCH: Epoch = Epoch(7);
 
-/// A document of this name with these voters.
+/// A document of this name with these voters. The one that everybody holds has name 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Document(u8, Vec<u128>);
 
 impl Decree for Document {
     fn name(&self) -> RingHash {
         RingHash([self.0; 16])
+    }
+
+    fn epoch(&self) -> Epoch {
+        match self.0 {
+            0 => Epoch(6),
+            100 => Epoch(8),
+            _ => EPOCH,
+        }
     }
 
     fn voters(&self) -> BTreeSet<NodeId> {
@@ -75,7 +83,7 @@ fn begun(voters: &[u128], value: &Document) -> (Proposal<Document>, Step<Documen
     } = Proposal::begin(
         &fresh(),
         NodeId(1),
-        ids(voters),
+        &document(0, voters),
         value.clone(),
         Ballot::NONE,
     )
@@ -199,19 +207,48 @@ fn no_single_message_uses_the_rounds_up() {
         Proposal::begin(
             own,
             NodeId(1),
-            ids(&[1, 2]),
+            &document(0, &[1, 2]),
             document(1, &[1, 2]),
             outbid_by,
         )
         .map(|opening| opening.proposal.ballot())
     };
-    assert_eq!(begin(&fresh(), ballot(5, 2)), Some(ballot(6, 1)));
-    assert_eq!(begin(&fresh(), ballot(u64::MAX, 2)), Some(ballot(1, 1)));
+    assert_eq!(begin(&fresh(), ballot(5, 2)), Ok(ballot(6, 1)));
+    assert_eq!(begin(&fresh(), ballot(u64::MAX, 2)), Ok(ballot(1, 1)));
     let worn = Acceptance {
         promised: ballot(u64::MAX, 2),
         ..fresh()
     };
-    assert_eq!(begin(&worn, Ballot::NONE), None);
+    assert_eq!(begin(&worn, Ballot::NONE), Err(NotBegun::NoBallotLeft));
+}
+
+/// A node may adopt a document between looking at the one it holds and beginning an attempt.
+#[test]
+fn the_votes_of_one_epoch_are_not_counted_in_the_register_of_another() {
+    let (held, wanted, later) = (document(0, &[1]), document(1, &[1]), document(100, &[1]));
+    let meanwhile = Acceptance::after(EPOCH);
+    let begin = |own: &Acceptance<Document>, held: &Document, value: &Document| {
+        let opening = Proposal::begin(own, NodeId(1), held, value.clone(), Ballot::NONE);
+        opening.map(|opening| opening.proposal.epoch())
+    };
+    assert_eq!(begin(&fresh(), &held, &wanted), Ok(EPOCH));
+    let mixed = [
+        (&meanwhile, &held, &wanted),
+        (&meanwhile, &held, &later),
+        (&meanwhile, &wanted, &wanted),
+        (&fresh(), &held, &later),
+        (&fresh(), &wanted, &wanted),
+        (&fresh(), &wanted, &later),
+    ];
+    for (own, held, value) in mixed {
+        assert_eq!(begin(own, held, value), Err(NotBegun::OtherEpoch));
+    }
+    assert_eq!(begin(&meanwhile, &wanted, &later), Ok(Epoch(8)));
+    let answer = fresh().accept(EPOCH, ballot(1, 1), later);
+    assert_eq!(
+        (answer.reply, answer.persist),
+        (Err(outbid(Ballot::NONE)), None)
+    );
 }
 
 #[test]

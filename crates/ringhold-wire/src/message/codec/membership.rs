@@ -37,11 +37,11 @@ impl Part for Ballot {
 
 /// # Panics
 /// If the document is longer than [`DOCUMENT_BYTES_MAX`].
-fn write_document(writer: &mut Writer<'_>, document: &Bytes) {
+pub(super) fn write_document(writer: &mut Writer<'_>, document: &Bytes) {
     writer.bytes_within("ring document", document, DOCUMENT_BYTES_MAX);
 }
 
-fn read_document(reader: &mut Reader) -> Result<Bytes, DecodeError> {
+pub(super) fn read_document(reader: &mut Reader) -> Result<Bytes, DecodeError> {
     reader.bytes("ring document", DOCUMENT_BYTES_MAX)
 }
 

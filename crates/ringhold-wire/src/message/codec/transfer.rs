@@ -3,6 +3,7 @@
 use super::super::transfer::{Receipt, Receipts};
 use super::Part;
 use crate::bytes_io::{DecodeError, Reader, Writer};
+use crate::ring::read_text;
 
 const RECEIPT_BYTES: usize = 4 + 16;
 /// A reason is cut off after so many bytes.
@@ -36,10 +37,8 @@ impl Part for Receipts {
         Ok(Self {
             placement_number: reader.u64("placement number")?,
             receipts: reader.list::<_, RECEIPT_BYTES>("receipts", Receipt::read)?,
-            waits: reader.list::<_, 4>("waits", |reader| {
-                let why = reader.bytes("why", WAIT_BYTES_MAX)?;
-                Ok(String::from_utf8_lossy(&why).into_owned())
-            })?,
+            waits: reader
+                .list::<_, 4>("waits", |reader| read_text(reader, "why", WAIT_BYTES_MAX))?,
         })
     }
 }

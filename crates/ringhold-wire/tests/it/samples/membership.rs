@@ -1,4 +1,4 @@
-//! Requests and replies about the next ring document.
+//! Requests and replies about the next ring document and what it moves.
 
 use super::{any_bytes, rings, text};
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use ringhold_core::membership::register::{Accepted, Ballot, Denial, Promise, Rec
 use ringhold_core::ring::{Epoch, RingHash, SectionHash};
 use ringhold_wire::message::membership::{AcceptRequest, PrepareRequest, RingRequest};
 use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::message::transfer::{self, Receipts};
 use ringhold_wire::ring;
 
 const EPOCH: Epoch = Epoch(42);
@@ -18,7 +19,7 @@ const BALLOT: Ballot = Ballot {
     proposer: NodeId(0xa11ce),
 };
 
-pub(crate) fn requests() -> [(&'static str, Request); 3] {
+pub(crate) fn requests() -> [(&'static str, Request); 5] {
     let (epoch, ballot) = (EPOCH, BALLOT);
     let accept = AcceptRequest {
         epoch,
@@ -36,10 +37,12 @@ pub(crate) fn requests() -> [(&'static str, Request); 3] {
         ),
         ("ring accept", Request::RingAccept(accept)),
         ("ring fetch", Request::RingFetch(fetch)),
+        ("ring is", Request::RingIs(text("a document"))),
+        ("receipts", Request::Receipts),
     ]
 }
 
-pub(crate) fn replies() -> [(&'static str, Reply); 8] {
+pub(crate) fn replies() -> [(&'static str, Reply); 10] {
     let (epoch, ballot) = (EPOCH, BALLOT);
     let promise = |accepted| {
         Reply::RingPromised(Ok(Promise {
@@ -76,7 +79,21 @@ pub(crate) fn replies() -> [(&'static str, Reply); 8] {
         ),
         ("ring fetched", Reply::RingFetched(Some(changes))),
         ("nothing newer", Reply::RingFetched(None)),
+        ("ring taken", Reply::RingTaken),
+        ("receipts", Reply::Receipts(receipts())),
     ]
+}
+
+fn receipts() -> Receipts {
+    let receipt = |partition| transfer::Receipt {
+        partition,
+        root: 0x400f + u128::from(partition),
+    };
+    Receipts {
+        placement_number: 12,
+        receipts: vec![receipt(3), receipt(255)],
+        waits: vec!["node-2 is down".to_owned()],
+    }
 }
 
 fn any_ballot() -> impl Strategy<Value = Ballot> {
@@ -105,6 +122,17 @@ fn any_section() -> impl Strategy<Value = SectionHash> {
     })
 }
 
+fn any_receipts() -> impl Strategy<Value = Receipts> {
+    let receipt = any::<(u32, u128)>();
+    let receipt = receipt.prop_map(|(partition, root)| transfer::Receipt { partition, root });
+    let parts = (any::<u64>(), vec(receipt, 0..5), vec(".{0,20}", 0..3));
+    parts.prop_map(|(placement_number, receipts, waits)| Receipts {
+        placement_number,
+        receipts,
+        waits,
+    })
+}
+
 pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     let at = || (any_epoch(), any_ballot());
     prop_oneof![
@@ -118,6 +146,8 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         }),
         (any_epoch(), vec(any_section(), 0..5))
             .prop_map(|(epoch, sections)| Request::RingFetch(RingRequest { epoch, sections })),
+        any_bytes(100).prop_map(Request::RingIs),
+        Just(Request::Receipts),
     ]
 }
 
@@ -138,5 +168,7 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         receipt.prop_map(|receipt| Reply::RingAccepted(Ok(receipt))),
         any_denial().prop_map(|denial| Reply::RingAccepted(Err(denial))),
         of(any_bytes(100)).prop_map(Reply::RingFetched),
+        Just(Reply::RingTaken),
+        any_receipts().prop_map(Reply::Receipts),
     ]
 }

@@ -7,7 +7,7 @@ use ringhold_core::membership::register::{
     Acceptance, Accepted, Ballot, Denial, Promise, Proposal, Receipt, Step,
 };
 
-use super::{Document, EPOCH, Mistake, Model, Nodes, Sent, State, Violation, id};
+use super::{Document, EPOCH, HELD_NAME, Mistake, Model, Nodes, Sent, State, Violation, id};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +103,11 @@ impl Model<'_> {
                 _ => next,
             },
         };
+        let held = Document {
+            name: HELD_NAME,
+            voters,
+            claimed: voters,
+        };
         let highest = state.disks.iter().map(|disk| disk.promised).max();
         let outbid_by = highest.filter(|_| proposer.attempts > 0);
         let disk = &mut state.disks[usize::from(node)];
@@ -110,7 +115,7 @@ impl Model<'_> {
         if self.mistake == Mistake::BallotUsedTwice {
             (own.promised, outbid_by) = (Ballot::NONE, Ballot::NONE);
         }
-        let opening = Proposal::begin(&own, id(node), voters.ids(), document, outbid_by)
+        let opening = Proposal::begin(&own, id(node), &held, document, outbid_by)
             .expect("there are ballots enough");
         if opening.persist.promised > disk.promised {
             *disk = opening.persist;
