@@ -109,10 +109,22 @@ pub enum Variant {
     ReceiptAfterOnePass,
     /// A comer says that it has what it has not copied (T16).
     ReceiptWithoutCopy,
-    /// Tombstones are reaped while homes change (T11, T16).
-    ReapsWhileMoving,
     /// What a node holds of a partition that it has lost stays with it (T16).
     StraysStay,
+    /// A proposer goes on with its own ring document whatever others have accepted (T14).
+    AcceptedDocumentIgnored,
+    /// A node deletes what it has lost to others, without their receipts (T16).
+    DeletesAfterSwitch,
+    /// A ring document is taken into use before it is on disk (T14).
+    DocumentNotKept,
+    /// The next homes count before they have anything (T16).
+    IncomingCountsAsOwner,
+    /// A ring document needs nobody's agreement, only a higher number (T14).
+    LaterDocumentWins,
+    /// A member goes before it has handed over everything (T16).
+    LeaverGoesEarly,
+    /// A voter forgets what it has promised and accepted when it starts anew (T14).
+    PromiseForgotten,
     /// A store says that it is whole before it is (T18).
     WholeBeforeRebuilt,
     /// A store that lacks keys judges conditions by what it has (T18).
@@ -159,8 +171,14 @@ impl Variant {
         Self::PlacementIgnored,
         Self::ReceiptAfterOnePass,
         Self::ReceiptWithoutCopy,
-        Self::ReapsWhileMoving,
         Self::StraysStay,
+        Self::AcceptedDocumentIgnored,
+        Self::DeletesAfterSwitch,
+        Self::DocumentNotKept,
+        Self::IncomingCountsAsOwner,
+        Self::LaterDocumentWins,
+        Self::LeaverGoesEarly,
+        Self::PromiseForgotten,
         Self::OldRingServed,
         Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,

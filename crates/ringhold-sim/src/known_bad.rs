@@ -62,7 +62,13 @@ impl KnownBad {
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored | N::BackgroundStarves) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
-            Self::Node(N::LateChangeWins) => "T14",
+            Self::Node(
+                N::AcceptedDocumentIgnored
+                | N::DocumentNotKept
+                | N::LaterDocumentWins
+                | N::LateChangeWins
+                | N::PromiseForgotten,
+            ) => "T14",
             Self::Node(
                 N::EmptyStoreIsWhole
                 | N::RebuildsFromOne
@@ -79,7 +85,19 @@ impl KnownBad {
                 | N::ReapsOnOneClock
                 | N::ExpiryRestartsOnMerge,
             ) => "T11",
-            Self::Node(N::OldRingServed) => "T16",
+            Self::Node(
+                N::ComersMissWrites
+                | N::CopiesBeforeAllKnow
+                | N::DeletesAfterSwitch
+                | N::FinishesWithoutReceipts
+                | N::IncomingCountsAsOwner
+                | N::LeaverGoesEarly
+                | N::OldRingServed
+                | N::ReceiptAfterOnePass
+                | N::ReceiptWithoutCopy
+                | N::StraysStay,
+            ) => "T16",
+            Self::Node(N::PlacementIgnored) => "T13",
             Self::Node(N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums) => "T12",
             Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
@@ -135,6 +153,22 @@ impl KnownBad {
                 | N::ReapsOnOneClock
                 | N::ExpiryRestartsOnMerge,
             ) => Profile::Reaping,
+            Self::Node(
+                N::AcceptedDocumentIgnored
+                | N::ComersMissWrites
+                | N::CopiesBeforeAllKnow
+                | N::DeletesAfterSwitch
+                | N::DocumentNotKept
+                | N::FinishesWithoutReceipts
+                | N::IncomingCountsAsOwner
+                | N::LaterDocumentWins
+                | N::LeaverGoesEarly
+                | N::PlacementIgnored
+                | N::PromiseForgotten
+                | N::ReceiptAfterOnePass
+                | N::ReceiptWithoutCopy
+                | N::StraysStay,
+            ) => Profile::Membership,
             _ => Profile::All,
         }
     }

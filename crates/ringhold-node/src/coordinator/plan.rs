@@ -5,6 +5,8 @@
 //! down, the next fallback stands in for it. A request may insist on primaries. A cluster of fewer
 //! members than N has as many replicas as members.
 
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::peer_health::Nearness;
 use crate::properties::{Durability, Properties};
 use ringhold_core::health::Standing;
@@ -47,6 +49,11 @@ impl Placement {
     ) -> Self {
         let partition = ring.partition_of(name.position());
         let list = ring.partition_preference_list(partition);
+        #[cfg(feature = "known-bad")]
+        let list = match ring.next_preference_list(partition) {
+            Some(next) if known_bad::is(Variant::IncomingCountsAsOwner) => next,
+            _ => list,
+        };
         let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
         let mut primaries: Vec<(Nearness, NodeId)> = list[..n]
             .iter()

@@ -10,6 +10,8 @@
 
 use crate::env::Deadline;
 use crate::gather::Gather;
+#[cfg(feature = "known-bad")]
+use crate::known_bad::{self, Variant};
 use crate::membership::documents::NotAdopted;
 use crate::node::Node;
 use crate::replica::writer::Row;
@@ -70,6 +72,8 @@ impl Agreement {
     pub(crate) fn of(store: &Store, me: NodeId, held: Epoch) -> Self {
         let row = store.get(Keyspace::Members, &row_key(me)).ok().flatten();
         let kept = row.and_then(|row| decode(row).ok());
+        #[cfg(feature = "known-bad")]
+        let kept = kept.filter(|_| !known_bad::is(Variant::PromiseForgotten));
         let fresh = Acceptance::after(held);
         let acceptance = kept.filter(|kept| kept.epoch >= fresh.epoch);
         Self {
@@ -182,6 +186,12 @@ impl Node {
             }
             let value = Arc::new(draft(held).map_err(NotAgreed::Refused)?);
             tried.insert(value.hash());
+            #[cfg(feature = "known-bad")]
+            if known_bad::is(Variant::LaterDocumentWins) {
+                self.adopted(&value).await?;
+                self.spread_ring(&value).await;
+                return Ok(value);
+            }
             let end = self.attempt(value, outbid_by).await?;
             match end {
                 Step::Chosen { value, ours } => {
@@ -323,6 +333,15 @@ fn decoded(reply: PrepareReply<Bytes>) -> Option<PrepareReply<Document>> {
     let promise = match reply {
         Err(denial) => return Some(Err(denial)),
         Ok(promise) => promise,
+    };
+    #[cfg(feature = "known-bad")]
+    let promise = if known_bad::is(Variant::AcceptedDocumentIgnored) {
+        Promise {
+            accepted: None,
+            ..promise
+        }
+    } else {
+        promise
     };
     let accepted = match promise.accepted {
         None => None,

@@ -117,6 +117,11 @@ impl Node {
                 .map_err(|_| Refusal::Unreadable)?;
             if !unmarked.is_empty() {
                 self.metrics.strays_found.add(unmarked.len() as u64);
+                #[cfg(feature = "known-bad")]
+                if known_bad::is(Variant::DeletesAfterSwitch) {
+                    self.delete(unmarked).await?;
+                    return Ok(());
+                }
                 self.replica.owe(unmarked).await?;
             }
             match page.next {
@@ -125,6 +130,18 @@ impl Node {
             }
             breath().await;
         }
+    }
+
+    /// The mistake of a variant.
+    #[cfg(feature = "known-bad")]
+    async fn delete(&self, keys: Vec<StorageKey>) -> Result<(), Refusal> {
+        let removal = |key| {
+            let record = self.replica.record_at(key).ok().flatten();
+            let object = record.map(|record| record.object);
+            crate::replica::removal::Removal { key, object }
+        };
+        let removals: Vec<_> = keys.iter().copied().map(removal).collect();
+        self.replica.remove(keys[0], removals).await.map(drop)
     }
 
     fn is_unmarked(&self, key: StorageKey) -> Result<bool, ReadError> {

@@ -4,8 +4,6 @@
 //! reached or when there are many of them; the walk goes on behind them.
 
 use super::Candidates;
-#[cfg(feature = "known-bad")]
-use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::reaping::{dead_since_us, is_past_grace};
@@ -97,10 +95,6 @@ impl Node {
 
     /// Whether a placement change is under way.
     pub(super) fn is_changing(&self) -> bool {
-        #[cfg(feature = "known-bad")]
-        if known_bad::is(Variant::ReapsWhileMoving) {
-            return false;
-        }
         self.ring().document().placement.next.is_some()
     }
 

@@ -10,7 +10,7 @@
 mod commit_latency;
 mod hint_rows;
 pub(crate) mod operations;
-mod removal;
+pub(crate) mod removal;
 pub(crate) mod writer;
 
 use crate::disk_guard::{DiskGuard, use_of_copy, use_of_put};

@@ -78,6 +78,7 @@ fn what_is_right_passes_the_same_seeds() {
         Profile::Handoff,
         Profile::Rebuild,
         Profile::Reaping,
+        Profile::Membership,
     ] {
         let summary = Campaign::new(seeds(profile), profile).run(&mut |_| {});
         assert!(summary.passed(), "{summary}");
