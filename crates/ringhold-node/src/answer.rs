@@ -4,6 +4,8 @@ use crate::env::Deadline;
 use crate::front_door::Errand;
 use crate::membership::Sender;
 use crate::node::Node;
+use ringhold_core::boot::Boot;
+use ringhold_core::id::NodeId;
 use ringhold_core::version::token::TokenScope;
 use ringhold_core::version::{Content, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
@@ -100,14 +102,7 @@ impl Node {
             Request::Strays(request) => said(self.lacks(request).await),
             Request::Vouch(request) => said(self.vouch(request).await),
             Request::Reap(request) => said(self.reap(request).await),
-            Request::Testify(boot) => match from {
-                Some(member) => self
-                    .testify(member, boot)
-                    .await
-                    .map_or_else(Reply::Refused, Reply::Testimony),
-                // Only a member has starts that anybody remembers.
-                None => Reply::Refused(Refusal::Malformed),
-            },
+            Request::Testify(boot) => self.testified(from, boot).await,
             Request::Receipts => Reply::Receipts(self.receipts()),
             Request::Ping
             | Request::RingPrepare(_)
@@ -146,6 +141,15 @@ impl Node {
             Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
             other => return Err(other),
         })
+    }
+
+    async fn testified(self: &Arc<Self>, from: Option<NodeId>, boot: Boot) -> Reply {
+        // Only a member has starts that anybody remembers.
+        let Some(member) = from else {
+            return Reply::Refused(Refusal::Malformed);
+        };
+        let testimony = self.testify(member, boot).await;
+        testimony.map_or_else(Reply::Refused, Reply::Testimony)
     }
 
     /// An object as it is here, if this store can be believed that there is no more to it (T18).
