@@ -30,7 +30,8 @@
 //!
 //! **What must be durable.** [`Acceptance`], before a promise or an acceptance is sent; and the proposer's own
 //! promise before its ballot is used, which is what keeps a restarted proposer from using a ballot twice. A node whose
-//! disk may have gone back in time must not answer here (see [`boot`](crate::boot)).
+//! disk may have gone back in time (see [`boot`](crate::boot)) neither answers nor proposes in a register in which it may have
+//! spoken: if a majority of the members knows no later document than that of epoch M, these are the registers up to M+1.
 //!
 //! Invariants: one committed value to an epoch; a value that a majority of E's voters accepted is what every later ballot
 //! carries; a promise never goes back; every majority of the next voters has one who keeps what was
