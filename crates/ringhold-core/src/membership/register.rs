@@ -30,7 +30,9 @@
 //!
 //! **What must be durable.** [`Acceptance`], before a promise or an acceptance is sent; and the proposer's own
 //! promise before its ballot is used, which is what keeps a restarted proposer from using a ballot twice. A node whose
-//! disk may have gone back in time must not answer here (see [`boot`](crate::boot)).
+//! disk may have gone back in time (see [`boot`](crate::boot)) neither answers nor proposes in a register in which it may have
+//! spoken. Where voters change by one at a time, and a majority of document M's knows no later one, these are the registers up
+//! to M+2: it may have been the first to adopt M+1.
 //!
 //! Invariants: one committed value to an epoch; a value that a majority of E's voters accepted is what every later ballot
 //! carries; a promise never goes back; every majority of the next voters has one who keeps what was

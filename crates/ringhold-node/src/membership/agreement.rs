@@ -63,6 +63,8 @@ pub(crate) enum NotAgreed {
 pub(crate) struct Agreement {
     /// What it has promised and accepted. Held while that is written.
     acceptance: Mutex<Acceptance<Document>>,
+    /// The epoch in whose register it may have given a word that can't be read any more.
+    forgotten: Option<Epoch>,
     /// One attempt at a time.
     proposing: Mutex<()>,
 }
@@ -70,17 +72,37 @@ pub(crate) struct Agreement {
 impl Agreement {
     /// As the store remembers it. What can't be read counts as a word that may be forgotten: no vote until the next epoch.
     pub(crate) fn of(store: &Store, me: NodeId, held: Epoch) -> Self {
-        let row = store.get(Keyspace::Members, &row_key(me)).ok().flatten();
-        let kept = row.and_then(|row| decode(row).ok());
+        let row = store.get(Keyspace::Members, &row_key(me));
+        let kept = row.map(|row| row.map(decode).transpose());
+        let kept = kept.ok().and_then(Result::ok);
         #[cfg(feature = "known-bad")]
-        let kept = kept.filter(|_| !known_bad::is(Variant::PromiseForgotten));
-        let fresh = Acceptance::after(held);
-        let acceptance = kept.filter(|kept| kept.epoch >= fresh.epoch);
+        let kept = if known_bad::is(Variant::PromiseForgotten) {
+            Some(None)
+        } else {
+            kept
+        };
+        let (acceptance, forgotten) = remembered(kept, held);
         Self {
-            acceptance: Mutex::new(acceptance.unwrap_or(fresh)),
+            acceptance: Mutex::new(acceptance),
+            forgotten,
             proposing: Mutex::new(()),
         }
     }
+}
+
+/// Where a node stands, and the epoch in which it must not speak, by what its store keeps: `None` if that can't be read.
+fn remembered(
+    kept: Option<Option<Acceptance<Document>>>,
+    held: Epoch,
+) -> (Acceptance<Document>, Option<Epoch>) {
+    let fresh = Acceptance::after(held);
+    let Some(kept) = kept else {
+        let forgotten = Some(fresh.epoch);
+        return (fresh, forgotten);
+    };
+    // A document was adopted after the last word was given.
+    let acceptance = kept.filter(|kept| kept.epoch >= fresh.epoch);
+    (acceptance.unwrap_or(fresh), None)
 }
 
 impl Node {
@@ -323,8 +345,7 @@ impl Node {
 
     /// Whether this node may speak in the register of an epoch.
     fn may_vote(&self, epoch: Epoch) -> bool {
-        let _ = epoch;
-        true
+        self.agreement.forgotten != Some(epoch)
     }
 }
 
@@ -405,4 +426,43 @@ fn read_ballot(reader: &mut Reader) -> Result<Ballot, DecodeError> {
         round: reader.u64("round")?,
         proposer: NodeId(reader.u128("proposer")?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(epoch: u64, round: u64) -> Acceptance<Document> {
+        Acceptance {
+            epoch: Epoch(epoch),
+            promised: Ballot {
+                round,
+                proposer: NodeId(3),
+            },
+            accepted: None,
+        }
+    }
+
+    #[test]
+    fn a_word_comes_back_from_its_row() {
+        assert_eq!(decode(encode(&word(7, 5))), Ok(word(7, 5)));
+        assert!(decode(encode(&word(7, 5)).slice(1..)).is_err());
+    }
+
+    #[test]
+    fn a_word_holds_until_the_epoch_is_decided() {
+        let none = Acceptance::after(Epoch(6));
+        assert_eq!(remembered(Some(None), Epoch(6)), (none.clone(), None));
+        assert_eq!(
+            remembered(Some(Some(word(7, 5))), Epoch(6)),
+            (word(7, 5), None)
+        );
+        assert_eq!(remembered(Some(Some(word(6, 5))), Epoch(6)), (none, None));
+    }
+
+    #[test]
+    fn who_cannot_read_its_word_gives_none_in_that_epoch() {
+        let (_, forgotten) = remembered(None, Epoch(6));
+        assert_eq!(forgotten, Some(Epoch(7)));
+    }
 }
