@@ -107,7 +107,7 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenRepo
     {
         return;
     }
-    let others = others(&node);
+    let mut others = others_of(&node);
     let mut inquiry = Inquiry::among(others.len());
     let start = Start::of(&report);
     if start != Start::SameName {
@@ -118,12 +118,19 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenRepo
     }
     let patience = Deadline::after(&*node.environment, PATIENCE_US);
     loop {
+        // A node that was away may have missed who is a member. Whoever has answered says the same again.
+        let members = others_of(&node);
+        if members != others {
+            others = members;
+            inquiry = Inquiry::among(others.len());
+        }
         let mut calls = ask(&node, &others, &inquiry);
         loop {
             let considered = node.reconsider(&inquiry, report.created).await;
             if considered.is_err() {
                 return;
             }
+            node.consider_voice(&inquiry);
             if !node.admission.is_admitted() {
                 match start {
                     Start::New if inquiry.is_known_to_half() => node.admission.admit(),
@@ -153,7 +160,7 @@ pub(crate) async fn run(node: Arc<Node>, new_ring: Option<Row>, report: OpenRepo
     }
 }
 
-fn others(node: &Node) -> Vec<NodeId> {
+fn others_of(node: &Node) -> Vec<NodeId> {
     let ring = node.ring();
     let members = ring.members().iter();
     members

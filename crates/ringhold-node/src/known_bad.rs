@@ -117,6 +117,8 @@ pub enum Variant {
     DeletesAfterSwitch,
     /// A ring document is taken into use before it is on disk (T14).
     DocumentNotKept,
+    /// A voter that has lost its store votes at once (T14, T18).
+    ForgetfulVoterSpeaks,
     /// The next homes count before they have anything (T16).
     IncomingCountsAsOwner,
     /// A ring document needs nobody's agreement, only a higher number (T14).
@@ -175,6 +177,7 @@ impl Variant {
         Self::AcceptedDocumentIgnored,
         Self::DeletesAfterSwitch,
         Self::DocumentNotKept,
+        Self::ForgetfulVoterSpeaks,
         Self::IncomingCountsAsOwner,
         Self::LaterDocumentWins,
         Self::LeaverGoesEarly,

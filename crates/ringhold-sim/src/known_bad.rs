@@ -65,6 +65,7 @@ impl KnownBad {
             Self::Node(
                 N::AcceptedDocumentIgnored
                 | N::DocumentNotKept
+                | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
                 | N::LateChangeWins
                 | N::PromiseForgotten,
@@ -160,6 +161,7 @@ impl KnownBad {
                 | N::DeletesAfterSwitch
                 | N::DocumentNotKept
                 | N::FinishesWithoutReceipts
+                | N::ForgetfulVoterSpeaks
                 | N::IncomingCountsAsOwner
                 | N::LaterDocumentWins
                 | N::LeaverGoesEarly

@@ -5,14 +5,14 @@
 //! come to its end; another one follows after a random pause, on whatever document is the newest by then: the draft is made
 //! anew from it each time, so an operator's wish is either in the outcome or refused with the reason.
 //!
-//! A store that may have forgotten its own word must not give it again. So one that is in doubt about its history abstains from
-//! the registers in which it may have spoken.
+//! A store that may have forgotten its own word must not give it again: see `voice`.
 
 use crate::env::Deadline;
 use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::membership::documents::NotAdopted;
+use crate::membership::voice::Voice;
 use crate::node::Node;
 use crate::replica::writer::Row;
 use bytes::Bytes;
@@ -65,6 +65,8 @@ pub(crate) struct Agreement {
     acceptance: Mutex<Acceptance<Document>>,
     /// The epoch in whose register it may have given a word that can't be read any more.
     forgotten: Option<Epoch>,
+    /// Whether it may speak at all.
+    pub(super) voice: Voice,
     /// One attempt at a time.
     proposing: Mutex<()>,
 }
@@ -85,6 +87,7 @@ impl Agreement {
         Self {
             acceptance: Mutex::new(acceptance),
             forgotten,
+            voice: Voice::default(),
             proposing: Mutex::new(()),
         }
     }
@@ -170,6 +173,12 @@ impl Node {
             *acceptance = fresh;
         }
         acceptance
+    }
+
+    /// Takes this for what it has promised and accepted; false if the store failed.
+    pub(super) async fn take_word(&self, word: Acceptance<Document>) -> bool {
+        let mut acceptance = self.acceptance_now().await;
+        self.keep_word(&mut acceptance, word).await
     }
 
     /// On disk first, then in memory; false if the store failed.
@@ -345,12 +354,12 @@ impl Node {
 
     /// Whether this node may speak in the register of an epoch.
     fn may_vote(&self, epoch: Epoch) -> bool {
-        self.agreement.forgotten != Some(epoch)
+        self.agreement.forgotten != Some(epoch) && self.agreement.voice.speaks()
     }
 }
 
 /// With the document that was accepted; none if that is none.
-fn decoded(reply: PrepareReply<Bytes>) -> Option<PrepareReply<Document>> {
+pub(super) fn decoded(reply: PrepareReply<Bytes>) -> Option<PrepareReply<Document>> {
     let promise = match reply {
         Err(denial) => return Some(Err(denial)),
         Ok(promise) => promise,

@@ -1,7 +1,7 @@
 //! Who is a member, and who serves what: the host of ring documents in a node.
 //!
 //! A node serves by one ring document at a time and replaces it as a whole (`documents`). The next one is agreed on by the
-//! voters of the last (`agreement`, over `ringhold_core::membership::register`), at the wish of an operator (`changes`) or
+//! voters of the last (`agreement`, over `ringhold_core::membership::register`; who may have forgotten a word that it gave has to regain its `voice`), at the wish of an operator (`changes`) or
 //! because a step of a placement change is due (`transfers`). Whoever has missed it learns of it (`news`): from gossip (`gossiping`), from
 //! whoever it meets, or because a request came with a placement number that does not fit.
 //!
@@ -22,6 +22,7 @@ pub(crate) mod gossiping;
 mod news;
 mod strays;
 mod transfers;
+mod voice;
 
 pub(crate) use agreement::Agreement;
 pub use changes::{ChangeFailed, Changed};

@@ -39,9 +39,8 @@ impl RingWitness {
         }
     }
 
-    /// How many documents were in use.
-    #[must_use]
-    pub fn documents(&self) -> usize {
-        self.documents.len()
+    /// A node's disk does not know any more by what it served.
+    pub fn forget(&mut self, node: usize) {
+        self.served.remove(&node);
     }
 }

@@ -323,6 +323,7 @@ impl Profile {
                 F::CrashPoint,
                 F::FailedFlush,
                 F::SlowDisk,
+                F::Wipe,
             ],
             Self::All => FaultClass::ALL.to_vec(),
         }
