@@ -261,6 +261,12 @@ impl Cluster {
             .expect("no holder of this lock panics") = Some(ring);
     }
 
+    /// A machine burns down.
+    pub fn die(&self, node: usize) {
+        self.wipe(node);
+        self.set_gone(node);
+    }
+
     /// A node will not come back.
     pub fn set_gone(&self, node: usize) {
         self.0.machines[node].is_gone.store(true, Ordering::Relaxed);

@@ -37,8 +37,8 @@ pub struct Adversary {
 impl Adversary {
     #[must_use]
     pub fn new(cluster: Cluster) -> Self {
-        let mut random = Random::of(cluster.plan().seed, "faults");
-        let victim = random.index(cluster.plan().nodes);
+        let random = Random::of(cluster.plan().seed, "faults");
+        let victim = cluster.plan().victim;
         Self {
             cluster,
             random,

@@ -76,7 +76,17 @@ impl Operator {
     /// Asks one node for one thing.
     async fn wish(&mut self, at: usize, node: Arc<Node>) {
         let ring = self.cluster.ring();
-        match self.random.index(10) {
+        match self.random.index(13) {
+            10 => self.bury(at, node, &ring).await,
+            11 => {
+                let change = Change::Place {
+                    node: *self.random.pick(&in_state(&ring, MemberState::Up)),
+                    zone: (*self.random.pick(&["", "a", "b"])).to_owned(),
+                    rack: (*self.random.pick(&["", "r"])).to_owned(),
+                };
+                let staged = node.stage(change).await;
+                self.note(at, "place", &staged);
+            }
             0..=2 => self.join(at, node).await,
             3 | 4 => {
                 if let Some(leaver) = self.leaver(&ring) {
@@ -119,6 +129,40 @@ impl Operator {
         let leaver = *self.random.pick(&stay);
         leavers.insert(leaver);
         Some(leaver)
+    }
+
+    /// The node that dies for good dies, and is removed or replaced, if keys keep their replicas.
+    async fn bury(&mut self, at: usize, node: Arc<Node>, ring: &Ring) {
+        let plan = self.cluster.plan();
+        let victim = plan.victim;
+        if !plan.victim_dies || at == victim {
+            return;
+        }
+        if self.cluster.is_member(victim) {
+            let id = self.cluster.id_of(victim);
+            let enough = usize::try_from(plan.replicas).expect("a handful");
+            let mut leavers = self.leavers.lock().expect("no holder of this lock panics");
+            let stay = in_state(ring, MemberState::Up).into_iter();
+            let stay = stay
+                .filter(|node| *node != id && !leavers.contains(node))
+                .count();
+            if stay < enough {
+                return;
+            }
+            leavers.insert(id);
+            drop(leavers);
+            let trace = &self.cluster.around().trace;
+            trace.event(Who::Node(victim), "dies", || "for good".to_owned());
+            self.cluster.die(victim);
+        }
+        let removed = remove(
+            &node,
+            self.cluster.id_of(victim),
+            ring,
+            self.random.chance(500_000),
+        );
+        let staged = removed.await;
+        self.note(at, "bury", &staged);
     }
 
     /// A machine that is no member yet asks to be one. Where that is not answered, it asks somebody again later.
@@ -174,6 +218,55 @@ fn in_state(ring: &Ring, state: MemberState) -> Vec<NodeId> {
     members.map(|member| member.id).collect()
 }
 
+/// Has a dead member's place given to one that joins, if there is one and it is to be so, or to all others.
+async fn remove(node: &Arc<Node>, dead: NodeId, ring: &Ring, replaces: bool) -> Changed {
+    match in_state(ring, MemberState::Joining).first() {
+        Some(&new) if replaces => node.stage(Change::Replace { old: dead, new }).await,
+        _ => node.stage(Change::Remove { node: dead }).await,
+    }
+}
+
+/// What is left to do for operators when nothing breaks any more: the dead are removed, and what waits for them is given up.
+async fn tidy_up(cluster: &Cluster) {
+    let ring = cluster.ring();
+    let is_gone = |id: NodeId| {
+        cluster
+            .number_of(id)
+            .is_some_and(|node| !cluster.is_member(node))
+    };
+    let in_ring = |member: &&Member| member.state != MemberState::Removed;
+    let dead = ring
+        .members()
+        .iter()
+        .filter(in_ring)
+        .find(|member| is_gone(member.id));
+    let running = cluster
+        .members()
+        .into_iter()
+        .find_map(|node| cluster.node(node));
+    let (Some(dead), Some(node)) = (dead, running) else {
+        return;
+    };
+    let document = ring.document();
+    let removes = |change: &Change| match change {
+        Change::Remove { node } | Change::Replace { old: node, .. } => *node == dead.id,
+        _ => false,
+    };
+    let outcome = match &document.placement.next {
+        Some(next) if next.changes.iter().any(removes) => return,
+        // It waits for the dead one, or may do so.
+        Some(_) => node.abort_changes().await,
+        None if document.staged.is_empty() => remove(&node, dead.id, &ring, false).await,
+        None if document.staged.iter().all(removes) => node.commit_changes().await,
+        None => node.abort_changes().await,
+    };
+    let trace = &cluster.around().trace;
+    trace.event(Who::World, "tidy up", || match outcome {
+        Ok(document) => format!("epoch {}", document.epoch),
+        Err(reason) => reason.to_string(),
+    });
+}
+
 /// Waits until nothing is under way, leavers are gone, and everybody serves by one document.
 pub async fn settle(cluster: &Cluster) -> Result<(), Violation> {
     if cluster.plan().spares == 0 {
@@ -182,19 +275,25 @@ pub async fn settle(cluster: &Cluster) -> Result<(), Violation> {
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + SETTLES_US;
     loop {
+        tidy_up(cluster).await;
         let ring = cluster.ring();
         let document = ring.document();
+        let gone = ring.members().iter().any(|member| {
+            let number = cluster.number_of(member.id);
+            member.state != MemberState::Removed
+                && number.is_none_or(|node| !cluster.is_member(node))
+        });
         let leaving = !in_state(&ring, MemberState::Leaving).is_empty();
         let behind = cluster.members().into_iter().find(|node| {
             let ring = cluster.node(*node).map(|node| node.ring());
             ring.is_none_or(|ring| ring.document().epoch != document.epoch)
         });
-        if document.placement.next.is_none() && !leaving && behind.is_none() {
+        if document.placement.next.is_none() && !leaving && !gone && behind.is_none() {
             return Ok(());
         }
         if executor.now_us() >= until_us {
             let text = format!(
-                "after {} s without faults: epoch {}, a placement change under way: {}, somebody leaving: {leaving}, behind: {behind:?}",
+                "after {} s without faults: epoch {}, a placement change under way: {}, somebody leaving: {leaving}, somebody dead: {gone}, behind: {behind:?}",
                 SETTLES_US / 1_000_000,
                 document.epoch,
                 document.placement.next.is_some(),

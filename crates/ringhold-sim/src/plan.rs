@@ -25,6 +25,10 @@ pub struct Plan {
     pub operations: BTreeSet<OperationClass>,
     /// Machines, those of nodes that may join later included.
     pub nodes: usize,
+    /// The only node whose disk may be lost.
+    pub victim: usize,
+    /// That node dies for good at some time, and operators remove or replace it.
+    pub victim_dies: bool,
     /// So many of them are no members at first. If there are any, operators change the cluster all the time.
     pub spares: usize,
     pub replicas: u32,
@@ -106,6 +110,8 @@ impl Plan {
             seed,
             profile,
             nodes: nodes + spares,
+            victim: Random::of(seed, "victim").index(nodes),
+            victim_dies: spares > 0 && Random::of(seed, "death").chance(350_000),
             spares,
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
@@ -280,7 +286,12 @@ impl fmt::Display for Plan {
             if self.administrator { ", repairs" } else { "" },
         )?;
         if self.spares > 0 {
-            writeln!(f, "  {} of the nodes may join", self.spares)?;
+            let dies = if self.victim_dies {
+                format!(", n{} dies for good", self.victim)
+            } else {
+                String::new()
+            };
+            writeln!(f, "  {} of the nodes may join{dies}", self.spares)?;
         }
         if self.blocking_repair {
             writeln!(f, "  reads repair before they are answered")?;

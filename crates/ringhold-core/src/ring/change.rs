@@ -214,8 +214,15 @@ impl RingDocument {
             Change::Join { node } => {
                 self.in_state(*node, &[MemberState::Joining])?;
             }
-            Change::Leave { node } | Change::Remove { node } => {
+            Change::Leave { node } => {
                 self.in_state(*node, &[MemberState::Up])?;
+            }
+            Change::Remove { node } => {
+                use MemberState::{Joining, Leaving, Up};
+                self.in_state(*node, &[Up, Joining, Leaving])?;
+                draft
+                    .staged
+                    .retain(|staged| staged.nodes().all(|other| other != *node));
             }
             Change::Replace { old, new } => {
                 self.in_state(*old, &[MemberState::Up])?;
@@ -321,8 +328,9 @@ impl RingDocument {
                     Change::Leave { node } if *node == member.id => {
                         member.state = MemberState::Leaving
                     }
+                    // One that owns nothing yet stays as it is until it is removed.
                     Change::Remove { node } | Change::Replace { old: node, .. }
-                        if *node == member.id =>
+                        if *node == member.id && member.state != MemberState::Joining =>
                     {
                         member.state = MemberState::Down;
                     }
