@@ -365,3 +365,65 @@ impl ClientCertVerifier for Verifier {
         vec![SignatureScheme::ED25519]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringhold_core::id::NodeId;
+    use tokio::net::TcpListener;
+
+    const SECRET: [u8; 32] = [1; 32];
+
+    fn identity(node: u128) -> Identity {
+        Identity {
+            cluster: ClusterId(0xc1),
+            node: NodeId(node),
+        }
+    }
+
+    /// What the listener makes of a dialer that trusts it and differs from a peer in what `change` does.
+    async fn accepted(change: impl FnOnce(&mut ClientConfig)) -> Result<(), StreamError> {
+        let authority = Authority::of(&SECRET);
+        let own = authority.certify(identity(1));
+        let verifier = Verifier::new(&authority.public_key(), None);
+        let config = dialing_with(verifier).with_client_auth_cert(vec![own.certificate], own.key);
+        let mut config = config.expect("the key is that of the certificate");
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        change(&mut config);
+        let dialing = TlsConnector::from(Arc::new(config));
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("its address");
+        let dialled = async {
+            let stream = TcpStream::connect(address).await?;
+            let nobody = ServerName::try_from("peer.invalid").expect("it is a name");
+            dialing.connect(nobody, stream).await
+        };
+        let accepting = PeerTls::of_member(&SECRET, identity(2)).accepting;
+        let accepted = async {
+            let (stream, _) = socket.accept().await?;
+            accepting.accept(stream).await
+        };
+        let (_dialled, accepted) = tokio::join!(dialled, accepted);
+        accepted.map(|(_, named)| assert_eq!(named, Some(identity(1))))
+    }
+
+    #[tokio::test]
+    async fn only_peers_of_this_protocol_are_taken() {
+        accepted(|_| ()).await.expect("nothing was changed");
+        for protocols in [vec![], vec![b"http/1.1".to_vec()]] {
+            let refused = accepted(|config| config.alpn_protocols = protocols).await;
+            assert!(
+                matches!(refused, Err(StreamError::Tls(TlsError::OtherProtocol))),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_one_node() {
+        let credentials = Authority::of(&SECRET).certify(identity(7));
+        assert_eq!(named_by(&credentials.certificate), Some(identity(7)));
+        let cut = &credentials.certificate[..credentials.certificate.len() - 1];
+        assert_eq!(named_by(&CertificateDer::from(cut)), None);
+    }
+}

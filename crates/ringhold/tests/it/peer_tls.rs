@@ -2,7 +2,8 @@
 
 use crate::cluster::{Cluster, Member, ringhold};
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{ErrorKind, Read as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -152,6 +153,34 @@ fn two_nodes_that_differ_in_peer_tls_both_say_so() {
         }
     }
     drop(nodes);
+}
+
+/// Strangers who say nothing hold a place each until their time is up, and there are few places.
+#[test]
+fn too_many_strangers_are_refused_while_the_first_still_wait() {
+    let mut cluster = Cluster::start_with(1, &ENCRYPTED);
+    cluster.wait_until_ready();
+    let peer = peer_address(&cluster);
+    let is_closed = |stranger: &TcpStream| {
+        let mut byte = [0];
+        stranger.set_nonblocking(true).expect("it is open here");
+        match (&mut &*stranger).read(&mut byte) {
+            Ok(bytes) => bytes == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    };
+    // A machine that is slow enough lets the first one's time run out: then once more.
+    let is_refused_early = || {
+        let strangers: Vec<TcpStream> = (0..200)
+            .map(|_| TcpStream::connect(&peer).expect("it listens"))
+            .collect();
+        let last = strangers.last().expect("there are some");
+        while !is_closed(last) {
+            std::thread::yield_now();
+        }
+        !is_closed(&strangers[0])
+    };
+    assert!((0..10).any(|_| is_refused_early()), "they all had a place");
 }
 
 /// A node that ends with the test.
