@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex};
 const OPERATORS: usize = 2;
 /// Between two wishes of one of them, about, in microseconds.
 const THINKS_US: u64 = 1_500_000;
+/// In a rush, at each multiple of this.
+const RUSH_US: u64 = 400_000;
 /// No change takes longer once nothing breaks any more.
 const SETTLES_US: u64 = 400_000_000;
 
@@ -54,7 +56,11 @@ impl Operator {
     async fn work(mut self, until_us: u64) {
         let executor = self.cluster.around().executor.clone();
         loop {
-            let pause_us = self.random.around(THINKS_US);
+            let pause_us = if self.cluster.plan().rush {
+                RUSH_US - executor.now_us() % RUSH_US
+            } else {
+                self.random.around(THINKS_US)
+            };
             if executor.now_us() + pause_us >= until_us {
                 return;
             }

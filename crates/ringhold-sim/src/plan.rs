@@ -27,6 +27,8 @@ pub struct Plan {
     pub nodes: usize,
     /// The only node whose disk may be lost.
     pub victim: usize,
+    /// Operators act at the same moments, and all the time.
+    pub rush: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
     /// So many of them are no members at first. If there are any, operators change the cluster all the time.
@@ -98,6 +100,10 @@ impl Plan {
         let think_us = *random.pick(&[5_000, 20_000, 60_000]);
         let actions = *random.pick(&[300, 1_000, 3_000]);
         let nodes = usize::try_from(random.between(fewest, 6)).expect("a handful");
+        if profile == Profile::Membership && Random::of(seed, "peace").chance(250_000) {
+            faults
+                .retain(|fault| matches!(fault, FaultClass::Duplication | FaultClass::Reordering));
+        }
         let spares = match profile {
             Profile::Membership => usize::try_from(random.between(1, 2)).expect("a handful"),
             _ => 0,
@@ -113,6 +119,7 @@ impl Plan {
             victim: Random::of(seed, "victim").index(nodes),
             victim_dies: spares > 0 && Random::of(seed, "death").chance(350_000),
             spares,
+            rush: Random::of(seed, "rush").chance(300_000),
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),
@@ -202,6 +209,13 @@ impl Plan {
             return vec![Workload::Register, Workload::Blind, Workload::Deletes];
         }
         on.collect()
+    }
+
+    /// Whether all that is sent arrives, and nobody falls.
+    #[must_use]
+    pub fn loses_nothing(&self) -> bool {
+        let harmless = [FaultClass::Duplication, FaultClass::Reordering];
+        self.faults.iter().all(|fault| harmless.contains(fault)) && !self.victim_dies
     }
 
     /// The members at first.

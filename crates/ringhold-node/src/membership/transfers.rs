@@ -6,7 +6,8 @@
 //! 2. It copies what its partner has, the *goer* whose place it takes, or all other homes if it has no partner or that one is
 //!    dead. What differs is found by comparing hash trees, so a copy that was interrupted goes on where it was, and copies that
 //!    were made otherwise (writes, hints) are not made again. Merges commute: nothing has to stand still, and nothing is fenced.
-//! 3. The trees are compared until no leaf differs in two looks a put's time apart. Then the comer has its *receipt*: a row of its
+//! 3. When no put can be under way any more that was begun by the old document, the trees are compared until no leaf differs in two
+//!    looks a put's time apart. Then the comer has its *receipt*: a row of its
 //!    store that names the placement, the partition and the tree's hash, and holds only for the store as it is (its lineage).
 //! 4. Any member that has seen the receipts of all comers has the document agreed on in which `next` is `owners`. From then on the
 //!    comers are homes; what the goers have left is owed like a hint (`strays`).
@@ -60,6 +61,8 @@ struct Progress {
     receipts: BTreeMap<Partition, (u64, u128)>,
     /// Why copies wait, by partition.
     waits: BTreeMap<Partition, String>,
+    /// The placement that all members were seen to know last, and when that was first so.
+    known: Option<(u64, u64)>,
 }
 
 /// One comer's part of the placement change under way.
@@ -91,8 +94,10 @@ impl Transfers {
                 receipts.insert(partition, (placement_number, root));
             }
         }
-        let waits = BTreeMap::new();
-        Ok(Self(Mutex::new(Progress { receipts, waits })))
+        Ok(Self(Mutex::new(Progress {
+            receipts,
+            ..Progress::default()
+        })))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -103,6 +108,18 @@ impl Transfers {
         let progress = self.lock();
         let receipt = progress.receipts.get(&partition);
         receipt.is_some_and(|(of, _)| *of == placement_number)
+    }
+
+    /// Since when all members know a placement, if they do now.
+    fn known_by_all(&self, placement_number: u64, now_us: u64) -> u64 {
+        let mut progress = self.lock();
+        match progress.known {
+            Some((known, since_us)) if known == placement_number => since_us,
+            _ => {
+                progress.known = Some((placement_number, now_us));
+                now_us
+            }
+        }
     }
 
     fn wait_for(&self, partition: Partition, why: String) {
@@ -169,25 +186,54 @@ impl Node {
             }
             return;
         }
+        let settled_us = self
+            .transfers
+            .known_by_all(placement_number, self.environment.now_us())
+            + self.tuning.anti_entropy.settle_us;
+        let copied = self.each(ring, &left, Self::copy).await;
+        // Puts that were under way when the last member learnt of the change were not sent to comers.
+        self.environment.sleep_until(settled_us).await;
+        let equal = self.each(ring, &copied, Self::equal).await;
+        for a_move in equal {
+            if !self.rebuild.in_doubt() {
+                self.give_receipt(ring, a_move.partition).await;
+            }
+        }
+    }
+
+    /// Does something about several moves, a few at a time; those for which it came about. None if the placement has changed.
+    async fn each<F>(
+        self: &Arc<Self>,
+        ring: &Arc<Ring>,
+        moves: &[Move],
+        act: fn(Arc<Self>, Arc<Ring>, Move) -> F,
+    ) -> Vec<Move>
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
         let never = Deadline { at_us: u64::MAX };
-        let mut copies = Gather::until(Arc::clone(&self.environment), never);
-        let mut left = left.into_iter();
-        let mut begin = |copies: &mut Gather<(), ()>| {
+        let mut acts = Gather::until(Arc::clone(&self.environment), never);
+        let mut left = moves.iter();
+        let mut begin = |acts: &mut Gather<Move, bool>| {
             if let Some(a_move) = left.next() {
-                let (node, ring) = (Arc::clone(self), Arc::clone(ring));
-                copies.ask(
-                    (),
-                    Box::pin(async move { node.take_over(&ring, a_move).await }),
+                acts.ask(
+                    *a_move,
+                    Box::pin(act(Arc::clone(self), Arc::clone(ring), *a_move)),
                 );
             }
         };
-        (0..COPIES_MAX).for_each(|_| begin(&mut copies));
-        while copies.next().await.is_some() {
-            if self.ring().placement_number() != placement_number {
-                return;
+        (0..COPIES_MAX).for_each(|_| begin(&mut acts));
+        let mut done = Vec::new();
+        while let Some((a_move, is_done)) = acts.next().await {
+            if is_done {
+                done.push(a_move);
             }
-            begin(&mut copies);
+            if self.ring().placement_number() != ring.placement_number() {
+                return Vec::new();
+            }
+            begin(&mut acts);
         }
+        done
     }
 
     /// A member that can be reached and does not know of the change yet. Whoever answers knows, because it catches up first.
@@ -269,27 +315,67 @@ impl Node {
         }
     }
 
-    /// Copies one partition, and gives the receipt when it is equal to what it was copied from.
-    async fn take_over(self: Arc<Self>, ring: &Ring, a_move: Move) {
-        let Move {
-            partition, goer, ..
-        } = a_move;
+    /// Brings here what the sources of a partition have; false if one of them does not answer.
+    async fn copy(self: Arc<Self>, ring: Arc<Ring>, a_move: Move) -> bool {
+        let partition = a_move.partition;
         self.transfers
             .wait_for(partition, "its copy, which is under way".to_owned());
-        let sources = self.sources(ring, a_move);
-        if sources.is_empty() {
-            let goer = goer.map_or_else(|| "a home".to_owned(), |goer| self.name_of(goer));
-            let why = format!("{goer}, which cannot be reached");
-            return self.transfers.wait_for(partition, why);
-        }
-        for source in sources {
-            if !self.is_reachable(source) || !self.copy_from(source, partition).await {
-                let why = format!("{}, which does not answer", self.name_of(source));
-                return self.transfers.wait_for(partition, why);
+        let sources = self.sources(&ring, a_move);
+        for source in &sources {
+            if !Pull::new(&self, partition, *source).run().await {
+                let why = format!("{}, which does not answer", self.name_of(*source));
+                self.transfers.wait_for(partition, why);
+                return false;
             }
         }
-        if self.ring().placement_number() == ring.placement_number() && !self.rebuild.in_doubt() {
-            self.give_receipt(ring, partition).await;
+        if sources.is_empty() {
+            let goer = a_move
+                .goer
+                .map_or_else(|| "a home".to_owned(), |goer| self.name_of(goer));
+            let why = format!("{goer}, which cannot be reached");
+            self.transfers.wait_for(partition, why);
+        }
+        !sources.is_empty()
+    }
+
+    /// Compares a partition with its sources until nothing differs for longer than a put takes; false if one of them does not
+    /// answer.
+    async fn equal(self: Arc<Self>, ring: Arc<Ring>, a_move: Move) -> bool {
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::ReceiptAfterOnePass) {
+            return true;
+        }
+        let sources = self.sources(&ring, a_move);
+        for source in &sources {
+            if !self.equals(*source, a_move.partition).await {
+                let why = format!("{}, which does not answer", self.name_of(*source));
+                self.transfers.wait_for(a_move.partition, why);
+                return false;
+            }
+        }
+        !sources.is_empty()
+    }
+
+    async fn equals(self: &Arc<Self>, source: NodeId, partition: Partition) -> bool {
+        let exchange = Exchange::new(self, partition, source);
+        loop {
+            let Some(first) = exchange.differing_leaves().await else {
+                return false;
+            };
+            if first.is_empty() {
+                return true;
+            }
+            let now_us = self.environment.now_us();
+            let settled_us = now_us.saturating_add(self.tuning.anti_entropy.settle_us);
+            self.environment.sleep_until(settled_us).await;
+            let Some(second) = exchange.differing_leaves().await else {
+                return false;
+            };
+            let both: Vec<Leaf> = first.intersection(&second).copied().collect();
+            if both.is_empty() {
+                return true;
+            }
+            exchange.mend_leaves(&both).await;
         }
     }
 
@@ -317,39 +403,6 @@ impl Node {
             there
         } else {
             Vec::new()
-        }
-    }
-
-    /// Brings here what `source` has of a partition, until the two are equal.
-    async fn copy_from(self: &Arc<Self>, source: NodeId, partition: Partition) -> bool {
-        loop {
-            if !Pull::new(self, partition, source).run().await {
-                return false;
-            }
-            #[cfg(feature = "known-bad")]
-            if known_bad::is(Variant::ReceiptAfterOnePass) {
-                return true;
-            }
-            let exchange = Exchange::new(self, partition, source);
-            let Some(first) = exchange.differing_leaves().await else {
-                return false;
-            };
-            if first.is_empty() {
-                return true;
-            }
-            let settled_us = self
-                .environment
-                .now_us()
-                .saturating_add(self.tuning.anti_entropy.settle_us);
-            self.environment.sleep_until(settled_us).await;
-            let Some(second) = exchange.differing_leaves().await else {
-                return false;
-            };
-            let both: Vec<Leaf> = first.intersection(&second).copied().collect();
-            if both.is_empty() {
-                return true;
-            }
-            exchange.mend_leaves(&both).await;
         }
     }
 

@@ -143,9 +143,9 @@ async fn welcome(stream: TcpStream, serving: &Serving) -> Result<Greeted, Stream
     let ring = serving.node.ring();
     let standing = |node| match ring.member(node).map(|member| member.state) {
         None => Standing::Unknown,
-        Some(MemberState::Removed) => Standing::Removed {
-            epoch: ring.document().epoch.0,
-        },
+        // It may connect, to be given the document that says so by somebody who proves to be a member. Whatever else it asks
+        // for is refused (T17).
+        Some(MemberState::Removed) => Standing::Member,
         Some(_) => Standing::Member,
     };
     let greeting = Greeting {

@@ -1,9 +1,11 @@
 //! One life of a process, from opening its store to its end.
 
 use super::{Cluster, SECRET, Surroundings, read_record};
+use crate::books::Books;
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
+use crate::invariants::t16_moves::{self, UnderWay};
 use crate::invariants::{
     Violation, i09_hints, i16_bounded, i20_recovery, t11_reaping, t12_leaf_sums,
 };
@@ -14,7 +16,7 @@ use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::health::admission::{Settings, Target};
 use ringhold_core::id::BootId;
-use ringhold_core::ring::{PartitionCount, Ring};
+use ringhold_core::ring::{MemberState, PartitionCount, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
 use ringhold_node::properties::{Durability, Properties};
@@ -26,6 +28,9 @@ use std::sync::Arc;
 
 /// How often a process is looked at from outside.
 const WATCH_US: u64 = 100_000;
+
+/// A write is with everybody to whom it was sent after this time, where nothing is in its way.
+const JUST_NOW_US: u64 = 1_500_000;
 
 /// How long the dead are kept in a run that reaps.
 pub(crate) const GRACE_US: u64 = 30_000_000;
@@ -144,6 +149,7 @@ impl Cluster {
         } = self.around();
         let (mut kept, mut own) = (Kept::new(), Own::new());
         let mut turns = Turns::default();
+        let mut was_leaving = false;
         loop {
             executor.sleep(WATCH_US).await;
             let Some(running) = self.node(node) else {
@@ -151,12 +157,17 @@ impl Cluster {
             };
             let ring = running.ring();
             self.note_ring(node, &ring);
+            let state = ring.member(self.id_of(node)).map(|member| member.state);
             if running.is_removed() {
                 trace.event(Who::Node(node), "gone", || "it was removed".to_owned());
+                if was_leaving {
+                    self.check_gone(node, store);
+                }
                 self.set_gone(node);
                 drop(running);
                 return self.kill(node);
             }
+            was_leaving = state == Some(MemberState::Leaving);
             self.check_hints(node, store, &ring, &mut kept);
             if self.0.plan.reaping {
                 self.check_reaping(node, store, &mut own);
@@ -221,11 +232,57 @@ impl Cluster {
     }
 
     /// Compares the ring that a node serves by with those of others and with its own of before (I10).
-    fn note_ring(&self, node: usize, ring: &Ring) {
+    fn note_ring(&self, node: usize, ring: &Arc<Ring>) {
         let mut books = self.around().books.lock();
+        let now_us = self.around().executor.now_us();
         let noted = books.rings.note(node, ring.document());
-        if let Err(violation) = noted {
+        let finished = books.rings.see(ring, now_us);
+        let checked = noted.and_then(|()| match finished {
+            Some(change) => self.check_moves(&books, &change, now_us),
+            None => Ok(()),
+        });
+        if let Err(violation) = checked {
             books.fail(violation);
+        }
+    }
+
+    /// Asks of each new home what it has (T16). Where no message is lost and nobody falls, that is what was written a moment ago too.
+    fn check_moves(&self, books: &Books, change: &UnderWay, now_us: u64) -> Result<(), Violation> {
+        let before_us = if self.0.plan.loses_nothing() {
+            now_us.saturating_sub(JUST_NOW_US)
+        } else {
+            change.since_us.saturating_sub(2 * WATCH_US)
+        };
+        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
+        let moves = change.ring.moves(n);
+        for (key, name) in books.names.iter().enumerate() {
+            let partition = change.ring.partition_of(name.position());
+            for a_move in moves.iter().filter(|a_move| a_move.partition == partition) {
+                let comer = self.number_of(a_move.comer);
+                let goer = a_move.goer.and_then(|goer| self.number_of(goer));
+                let homes = self.primaries_by(&change.ring, name);
+                let sources = match goer {
+                    // It could be asked all the time.
+                    Some(goer) if self.0.plan.loses_nothing() => vec![goer],
+                    _ => homes,
+                };
+                if let Some(comer) = comer {
+                    t16_moves::check_copied(books, key, &sources, comer, before_us)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what a member leaves with (T16).
+    fn check_gone(&self, node: usize, store: &Store) {
+        let mut books = self.around().books.lock();
+        for key in 0..books.names.len() {
+            let object = read_record(store, &books.names[key]);
+            let holds_something = object.is_ok_and(|object| !object.is_absent());
+            if let Err(violation) = t16_moves::check_gone(node, key, holds_something) {
+                return books.fail(violation);
+            }
         }
     }
 

@@ -1,14 +1,22 @@
 //! I10: no two ring documents have one epoch, and the epochs of a node never go down, whatever it was through.
 
 use super::Violation;
-use ringhold_core::ring::{RingDocument, RingHash, validate};
-use std::collections::BTreeMap;
+use super::t16_moves::UnderWay;
+use ringhold_core::ring::{Ring, RingDocument, RingHash, validate};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// So many are remembered.
+const RECENT: usize = 4;
 
 /// The documents that nodes were seen to serve by.
 #[derive(Default)]
 pub struct RingWitness {
     documents: BTreeMap<u64, RingHash>,
     served: BTreeMap<usize, u64>,
+    under_way: Option<UnderWay>,
+    /// The latest rings of different placements.
+    recent: VecDeque<Arc<Ring>>,
 }
 
 impl RingWitness {
@@ -37,6 +45,40 @@ impl RingWitness {
                 Ok(())
             }
         }
+    }
+
+    /// A document was seen in use. The placement change that it finishes, if it does.
+    pub fn see(&mut self, ring: &Arc<Ring>, now_us: u64) -> Option<UnderWay> {
+        let known = self
+            .recent
+            .iter()
+            .map(|recent| recent.placement_number())
+            .max();
+        if known < Some(ring.placement_number()) {
+            self.recent.push_back(Arc::clone(ring));
+            if self.recent.len() > RECENT {
+                self.recent.pop_front();
+            }
+        }
+        if ring.document().placement.next.is_some() {
+            let known = self
+                .under_way
+                .as_ref()
+                .map(|known| known.ring.placement_number());
+            if known.is_none_or(|known| known < ring.placement_number()) {
+                self.under_way = Some(UnderWay {
+                    ring: Arc::clone(ring),
+                    since_us: now_us,
+                });
+            }
+            return None;
+        }
+        self.under_way.take_if(|change| change.is_finished_by(ring))
+    }
+
+    /// The latest rings that were in use.
+    pub fn recent(&self) -> impl Iterator<Item = &Arc<Ring>> {
+        self.recent.iter()
     }
 
     /// A node's disk does not know any more by what it served.

@@ -34,7 +34,7 @@ use crate::books::SharedBooks;
 use crate::clock::NodeEnvironment;
 use crate::cluster::Surroundings;
 use crate::executor::{Executor, Group};
-use crate::invariants::{i12_corruption, t24_expired};
+use crate::invariants::{i12_corruption, t16_moves, t24_expired};
 use crate::process::{CrashPoint, Trips};
 use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
@@ -89,6 +89,14 @@ pub struct Serving {
     pub group: Group,
     pub environment: Arc<NodeEnvironment>,
     pub trips: Trips,
+}
+
+/// Whether a request is about what its sender takes for the homes of keys.
+fn is_by_placement(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Coordinate(_) | Request::Merge(_) | Request::Fetch(_) | Request::Digest(_)
+    )
 }
 
 /// See the module. Clones are the same network.
@@ -371,8 +379,17 @@ impl Network {
         let group = serving.group;
         let task = async move {
             let was_late = serving.environment.now_us() >= deadline.at_us;
+            let by_placement = member.filter(|_| is_by_placement(&request));
+            let before = serving.node.ring().placement_number();
             let reply = serving.node.answer(member, request, deadline).await;
+            let after = serving.node.ring().placement_number();
             drop(serving);
+            if let (Some(from), false) = (by_placement, matches!(reply, Reply::Refused(_))) {
+                let asked = from.placement_number;
+                if let Err(violation) = t16_moves::check_in_step(to, asked, before, after) {
+                    network.0.books.lock().fail(violation);
+                }
+            }
             if let Err(violation) = t24_expired::check(to, was_late, &reply) {
                 network.0.books.lock().fail(violation);
             }

@@ -4,7 +4,8 @@
 //! at the moment at which it leaves its node.
 
 use super::Network;
-use crate::invariants::{i13_honest_acknowledgement, properties};
+use crate::books::Books;
+use crate::invariants::{i13_honest_acknowledgement, properties, t16_moves};
 use crate::rare::Rare;
 use crate::settings::number_of;
 use crate::trace::Who;
@@ -13,6 +14,7 @@ use ringhold_core::id::OperationId;
 use ringhold_core::version::Object;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use std::collections::BTreeSet;
 
 /// What a request was about, to judge its reply by.
 pub(super) enum Asked {
@@ -88,6 +90,22 @@ impl Network {
         }
     }
 
+    /// The nodes that are homes of an operation's key, or were a moment ago, by any ring that is about.
+    fn homes_of_late(&self, books: &Books, operation: usize) -> BTreeSet<usize> {
+        let key = books.operations[operation].key;
+        let n = books.write(operation).map_or(0, |write| write.n);
+        let n = usize::try_from(n).expect("a handful");
+        let serving = self.lock().serving.clone();
+        let in_use = serving.iter().flatten().map(|serving| serving.node.ring());
+        let rings = books.rings.recent().cloned().chain(in_use);
+        let homes = rings.flat_map(|ring| {
+            let partition = ring.partition_of(books.names[key].position());
+            ring.homes(partition, n).to_vec()
+        });
+        let number = |id| self.0.ids.iter().position(|known| *known == id);
+        homes.filter_map(number).collect()
+    }
+
     pub(super) fn witness_reply(&self, node: usize, asked: &Asked, reply: &Reply) {
         if matches!(reply, Reply::Refused(Refusal::Expired)) {
             self.0.rare.hit(Rare::Expired);
@@ -149,6 +167,18 @@ impl Network {
                 let verdict = i13_honest_acknowledgement::check_put(
                     &books, *operation, &holders, said, required,
                 );
+                // What is in memory only can't be looked for.
+                let counts = &answer.counts;
+                let is_on_disk = counts.durable == counts.acknowledged;
+                let is_whole = !books.losses.iter().any(|loss| loss.flushed_too);
+                let verdict = verdict.and_then(|()| {
+                    if !is_on_disk || !is_whole {
+                        return Ok(());
+                    }
+                    let homes = self.homes_of_late(&books, *operation);
+                    let held = homes.intersection(&holders).count();
+                    t16_moves::check_primaries(*operation, counts.primaries, held)
+                });
                 if let Some(write) = books
                     .operations
                     .get_mut(*operation)

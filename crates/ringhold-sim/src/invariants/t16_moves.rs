@@ -1,0 +1,112 @@
+//! T16: what is asked of a placement change at its steps, beyond that nothing is lost in the end.
+//!
+//! A cluster heals so much that a copy which was never made comes about all the same, later, from what the others have. So the
+//! promises are looked at where they are given: when the next table is taken into use, each new home has what the homes had before the
+//! change began; when a member is gone, it has nothing left; and nobody counts as a home who is none.
+
+use super::Violation;
+use crate::books::Books;
+use ringhold_core::ring::Ring;
+use std::sync::Arc;
+
+const NAME: &str = "T16";
+
+/// A placement change that was seen to begin.
+#[derive(Clone)]
+pub struct UnderWay {
+    pub ring: Arc<Ring>,
+    pub since_us: u64,
+}
+
+impl UnderWay {
+    /// Whether a ring is the one that this change leads to.
+    #[must_use]
+    pub fn is_finished_by(&self, ring: &Ring) -> bool {
+        let next = self.ring.document().placement.next.as_ref();
+        let owners = next.map(|next| &next.owners);
+        ring.placement_number() == self.ring.placement_number() + 1
+            && Some(&ring.document().placement.owners) == owners
+    }
+}
+
+/// # Errors
+/// If a new home of a key lacks what all of those from whom it may have copied it had before `before_us`.
+pub fn check_copied(
+    books: &Books,
+    key: usize,
+    sources: &[usize],
+    comer: usize,
+    before_us: u64,
+) -> Result<(), Violation> {
+    let mut all = sources.iter().chain([&comer]);
+    if all.any(|node| books.has_lost(*node, key, 0)) {
+        return Ok(());
+    }
+    let Some((first, others)) = sources.split_first() else {
+        return Ok(());
+    };
+    for operation in books.durable_before(*first, key, before_us) {
+        let is_there = |node: &usize| {
+            let mut there = books.durable_before(*node, key, before_us);
+            there.any(|other| other == operation)
+        };
+        if !others.iter().all(is_there) {
+            continue;
+        }
+        let Some(write) = books
+            .write(operation)
+            .filter(|write| !write.dots.is_empty())
+        else {
+            continue;
+        };
+        let holds = write
+            .dots
+            .iter()
+            .any(|dot| books.holds_durably(comer, *dot));
+        if !holds && !books.may_be_gone(operation, books.latest_us()) {
+            let text = format!(
+                "n{comer} has become a home of key {key}, and lacks operation {operation} of it, which n{first} had"
+            );
+            return Err(Violation::new(NAME, text));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// If a member has gone that still held something.
+pub fn check_gone(node: usize, key: usize, holds_something: bool) -> Result<(), Violation> {
+    if !holds_something {
+        return Ok(());
+    }
+    Err(Violation::new(
+        NAME,
+        format!("n{node} has left the cluster with what it had of key {key}"),
+    ))
+}
+
+/// # Errors
+/// If more homes are said to have acknowledged a put than homes have it. Homes are those of now and those of before.
+pub fn check_primaries(operation: usize, said: u32, held: usize) -> Result<(), Violation> {
+    if held >= usize::try_from(said).unwrap_or(usize::MAX) {
+        return Ok(());
+    }
+    Err(Violation::new(
+        NAME,
+        format!("operation {operation} was acknowledged by {said} homes, and {held} have it"),
+    ))
+}
+
+/// # Errors
+/// If a request by one placement was carried out under another (T13).
+pub fn check_in_step(node: usize, asked: u64, before: u64, after: u64) -> Result<(), Violation> {
+    if (before..=after).contains(&asked) {
+        return Ok(());
+    }
+    Err(Violation::new(
+        "T13",
+        format!(
+            "n{node} carried out a request by placement {asked} while it knew {before} to {after}"
+        ),
+    ))
+}
