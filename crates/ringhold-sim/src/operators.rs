@@ -22,6 +22,8 @@ const OPERATORS: usize = 2;
 const THINKS_US: u64 = 1_500_000;
 /// In a rush, at each multiple of this.
 const RUSH_US: u64 = 400_000;
+/// Longer than a put, and a look at what is left of it.
+const LAST_LOOK_US: u64 = 20_000_000;
 /// No change takes longer once nothing breaks any more.
 const SETTLES_US: u64 = 400_000_000;
 
@@ -295,6 +297,8 @@ pub async fn settle(cluster: &Cluster) -> Result<(), Violation> {
             ring.is_none_or(|ring| ring.document().epoch != document.epoch)
         });
         if document.placement.next.is_none() && !leaving && !gone && behind.is_none() {
+            // Whoever has lost partitions looks once more when the last put by the earlier ring must be over.
+            executor.sleep(LAST_LOOK_US).await;
             return Ok(());
         }
         if executor.now_us() >= until_us {

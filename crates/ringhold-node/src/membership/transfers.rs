@@ -475,7 +475,16 @@ impl Node {
     /// Goes, if this node leaves and has handed over everything.
     async fn part(self: &Arc<Self>, ring: &Ring) {
         let me = ring.member(self.id).map(|member| member.state);
-        if me != Some(MemberState::Leaving) || !self.has_handed_over() {
+        if me != Some(MemberState::Leaving) || self.first_behind(ring).await.is_some() {
+            return;
+        }
+        // A put that was begun by an earlier document may still bring something.
+        let now_us = self.environment.now_us();
+        let known_us = self.transfers.known_by_all(ring.placement_number(), now_us);
+        let is_settled = now_us >= known_us.saturating_add(self.tuning.anti_entropy.settle_us);
+        #[cfg(feature = "known-bad")]
+        let is_settled = is_settled || known_bad::is(Variant::LeaverGoesEarly);
+        if !is_settled || !self.has_handed_over() {
             return;
         }
         // What only this node knows of bucket properties goes with it, unless it tells.

@@ -4,8 +4,9 @@
 //! start is silent at first, until the other members have said what they know of this node's earlier starts (see `admission`):
 //!
 //! - a new store in a place where none was has no word to forget, and speaks;
-//! - one of which more than half of the others know no later start speaks again: had it given its word in one, it would have told more
-//!   than half of them of that start before;
+//! - one of which at least half of the others know no later start speaks again. (Had it given its word in one, it would have told
+//!   half of them of that start before. That half and this one may miss each other: a disk that is put back while the very members are away that
+//!   knew better is beyond this. Asking for more would keep a cluster of three from removing a dead member after a restart.)
 //! - one that is contradicted, or lost, has to *regain* its voice.
 //!
 //! **Regaining** is the first phase of a ballot that nobody has used. Of every majority in which the lost word took part, at least one
@@ -77,7 +78,7 @@ impl Node {
                 .spawn(Box::pin(async move { node.regain_voice().await }));
         }
         let heard = inquiry.confirming() + inquiry.ignorant();
-        let is_heard = 2 * heard > inquiry.members() || inquiry.members() == 0;
+        let is_heard = 2 * heard >= inquiry.members();
         if is_heard && !self.rebuild.in_doubt() && !voice.is_lost.load(Ordering::Acquire) {
             voice.speaks.store(true, Ordering::Release);
         }

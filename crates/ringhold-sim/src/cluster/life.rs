@@ -236,7 +236,8 @@ impl Cluster {
         let mut books = self.around().books.lock();
         let now_us = self.around().executor.now_us();
         let noted = books.rings.note(node, ring.document());
-        let finished = books.rings.see(ring, now_us);
+        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
+        let finished = books.rings.see(ring, n, now_us);
         let checked = noted.and_then(|()| match finished {
             Some(change) => self.check_moves(&books, &change, now_us),
             None => Ok(()),
@@ -267,7 +268,8 @@ impl Cluster {
                     _ => homes,
                 };
                 if let Some(comer) = comer {
-                    t16_moves::check_copied(books, key, &sources, comer, before_us)?;
+                    let replicas = self.0.plan.replicas;
+                    t16_moves::check_copied(books, key, &sources, comer, before_us, replicas)?;
                 }
             }
         }

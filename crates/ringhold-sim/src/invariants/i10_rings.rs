@@ -47,8 +47,8 @@ impl RingWitness {
         }
     }
 
-    /// A document was seen in use. The placement change that it finishes, if it does.
-    pub fn see(&mut self, ring: &Arc<Ring>, now_us: u64) -> Option<UnderWay> {
+    /// A document was seen in use, where keys have `n` replicas. The placement change that it finishes, if it does.
+    pub fn see(&mut self, ring: &Arc<Ring>, n: usize, now_us: u64) -> Option<UnderWay> {
         let known = self
             .recent
             .iter()
@@ -73,7 +73,8 @@ impl RingWitness {
             }
             return None;
         }
-        self.under_way.take_if(|change| change.is_finished_by(ring))
+        self.under_way
+            .take_if(|change| change.is_finished_by(ring, n))
     }
 
     /// The latest rings that were in use.

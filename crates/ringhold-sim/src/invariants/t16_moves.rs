@@ -5,7 +5,7 @@
 //! change began; when a member is gone, it has nothing left; and nobody counts as a home who is none.
 
 use super::Violation;
-use crate::books::Books;
+use crate::books::{Books, Write};
 use ringhold_core::ring::Ring;
 use std::sync::Arc;
 
@@ -19,13 +19,14 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Whether a ring is the one that this change leads to.
+    /// Whether a ring is the one that this change leads to: each key has the `n` homes that it was to have.
     #[must_use]
-    pub fn is_finished_by(&self, ring: &Ring) -> bool {
-        let next = self.ring.document().placement.next.as_ref();
-        let owners = next.map(|next| &next.owners);
+    pub fn is_finished_by(&self, ring: &Ring, n: usize) -> bool {
+        let mut partitions = ring.partition_count().partitions();
         ring.placement_number() == self.ring.placement_number() + 1
-            && Some(&ring.document().placement.owners) == owners
+            && partitions.all(|partition| {
+                self.ring.next_homes(partition, n) == Some(ring.homes(partition, n))
+            })
     }
 }
 
@@ -37,6 +38,7 @@ pub fn check_copied(
     sources: &[usize],
     comer: usize,
     before_us: u64,
+    n: u32,
 ) -> Result<(), Violation> {
     let mut all = sources.iter().chain([&comer]);
     if all.any(|node| books.has_lost(*node, key, 0)) {
@@ -53,10 +55,9 @@ pub fn check_copied(
         if !others.iter().all(is_there) {
             continue;
         }
-        let Some(write) = books
-            .write(operation)
-            .filter(|write| !write.dots.is_empty())
-        else {
+        // One that was for fewer replicas was not for all of these homes.
+        let is_for_all = |write: &&Write| !write.dots.is_empty() && write.n >= n;
+        let Some(write) = books.write(operation).filter(is_for_all) else {
             continue;
         };
         let holds = write
