@@ -85,7 +85,8 @@ fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
     let ring = node.ring();
     let present = ring.members().iter();
     let present = present.filter(|member| member.state != MemberState::Removed);
-    let present: Vec<&Member> = present.collect();
+    let mut present: Vec<&Member> = present.collect();
+    present.sort_by(|a, b| a.name.cmp(&b.name));
     let named = present.iter().find(|member| member.name == name);
     let named = named.or_else(|| present.iter().find(|m| m.id.to_string() == name));
     named
@@ -160,7 +161,10 @@ pub(crate) async fn plan(node: &Arc<Node>) -> Result<Value, OrderFailed> {
 
 fn planned_member(member: &PlannedMember, partitions: usize) -> Value {
     let PlannedMember { before, after, .. } = member;
-    let share = |stake: &Stake| (stake.partitions * 1_000 / partitions.max(1)) as f64 / 10.0;
+    let share = |stake: &Stake| {
+        let per_mille = (stake.partitions * 1_000 + partitions / 2) / partitions.max(1);
+        per_mille as f64 / 10.0
+    };
     json!({
         "name": member.name,
         "id": member.id.to_string(),
