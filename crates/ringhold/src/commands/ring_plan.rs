@@ -115,7 +115,7 @@ fn summary(plan: &Value) -> String {
     let estimate = &plan["estimate"];
     match estimate["objects"].as_u64() {
         None => {
-            text += "\nthe asked node holds too little to say how much that is: ask another one\n"
+            text += "\nthe asked node holds too little to say how much that is: ask another one\n";
         }
         Some(_) => {
             text += &format!(
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn plan(state: &str, from: Value, at_risk: u64) -> Value {
+    fn plan(state: &str, from: &Value, at_risk: u64) -> Value {
         let member = |name: &str, state: &str, before: u64, after: u64| {
             json!({
                 "name": name, "state": state, "state_after": "up", "weight": 100, "weight_after": 100,
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_plan_tells_before_and_after_and_what_moves() {
-        let text = told(&plan("staged", json!("node1"), 0));
+        let text = told(&plan("staged", &json!("node1"), 0));
         for part in [
             "node4 joins",
             "32 -> 16",
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_at_risk_is_said_aloud() {
-        let text = told(&plan("under way", Value::Null, 12));
+        let text = told(&plan("under way", &Value::Null, 12));
         assert!(text.contains("AT RISK: 12 partitions"), "{text}");
         assert!(text.contains("the other homes"), "{text}");
         assert!(text.contains("cluster transfers"), "{text}");
