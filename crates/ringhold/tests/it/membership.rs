@@ -208,6 +208,19 @@ fn what_does_not_fit_is_refused_with_the_reason_and_a_dead_node_is_given_up() {
         assert!(put(&first.http, &format!("key-{key}"), 2));
     }
 
+    // One that was to join and may not ends too, although it owned nothing yet.
+    let (directory, peer) = (
+        tempfile::tempdir().expect("a directory"),
+        peer_address(&dev),
+    );
+    let mut turned_down = Joiner::start(directory.path(), "x", first, &peer);
+    dev.wait("it is known", |_| is(&states(first), "x", "joining"));
+    assert_eq!(done(first, &["abort"]), "nothing is staged\n");
+    dev.wait("it has ended", |_| {
+        let ended = turned_down.child().try_wait().expect("our child");
+        ended.is_some_and(|status| status.code() == Some(1))
+    });
+
     dev.kill(dead);
     dev.wait("its death is noticed", |_| {
         cluster(first, &["remove", &dead.name]).status.success()
