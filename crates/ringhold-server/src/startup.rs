@@ -186,17 +186,7 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
     }
     store.close().await.map_err(ServeError::Close)?;
     tracing::info!("stopped cleanly");
-    match removal {
-        None => Ok(()),
-        Some(Removal { epoch, has_left }) if has_left => {
-            tracing::info!(
-                epoch,
-                "this node has left the cluster: all that it held is with others, and its data directory may be deleted"
-            );
-            Ok(())
-        }
-        Some(Removal { epoch, .. }) => Err(ServeError::Removed { epoch }),
-    }
+    removal.map_or(Ok(()), |removal| removal.told())
 }
 
 /// How a node's membership ended.
@@ -204,6 +194,20 @@ struct Removal {
     epoch: u64,
     /// It was told to leave, and has handed over everything.
     has_left: bool,
+}
+
+impl Removal {
+    fn told(&self) -> Result<(), ServeError> {
+        let epoch = self.epoch;
+        if !self.has_left {
+            return Err(ServeError::Removed { epoch });
+        }
+        tracing::info!(
+            epoch,
+            "this node has left the cluster: all that it held is with others, and its data directory may be deleted"
+        );
+        Ok(())
+    }
 }
 
 /// Ends when this node is no member any more.

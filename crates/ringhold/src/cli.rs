@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Delete an object.
     Delete(DeleteArgs),
-    /// Found a cluster; who is up, who owns what, where a key lives.
+    /// Found a cluster, grow and shrink it; who is up, who owns what, where a key lives.
     #[command(subcommand)]
     Cluster(ClusterCommand),
     /// Write what running nodes hold into files.
