@@ -256,8 +256,24 @@ impl HttpPool {
 
     /// Has a node do something, such as `/ringhold/v1/rebuild/without/node2`. Any status but 200 is an error.
     pub async fn act(&self, path: &str, timeout: Duration) -> Result<Bytes, ClientError> {
-        let request = Request::new(Method::POST, path.to_owned(), timeout)
-            .header("accept", "application/json")?;
+        self.act_on(Request::post(path, timeout)).await
+    }
+
+    /// The same, with a body that says what, as JSON.
+    pub async fn act_with(
+        &self,
+        path: &str,
+        json: impl Into<Bytes>,
+        timeout: Duration,
+    ) -> Result<Bytes, ClientError> {
+        let mut request =
+            Request::post(path, timeout).header("content-type", "application/json")?;
+        request.body = json.into();
+        self.act_on(request).await
+    }
+
+    async fn act_on(&self, request: Request) -> Result<Bytes, ClientError> {
+        let request = request.header("accept", "application/json")?;
         let answer = self.request(&request).await?;
         if answer.status == 200 {
             Ok(answer.body)

@@ -1,8 +1,8 @@
 //! The node as its HTTP edge sees it.
 
-use crate::http::door::{Door, Job, JobRefused};
+use crate::http::door::{Door, Job, JobRefused, OrderFailed, RingOrder};
 use crate::peers::Authority;
-use crate::{jobs, metrics_text, status};
+use crate::{jobs, metrics_text, ring_orders, status};
 use bytes::Bytes;
 use ringhold_core::id::{NodeId, TokenId};
 use ringhold_core::join_token::JoinToken;
@@ -118,6 +118,18 @@ impl Door for NodeDoor {
             "id": token.id.to_string(),
             "expires_at": token.expires_at_s,
         })
+    }
+
+    async fn order(&self, order: RingOrder) -> Result<serde_json::Value, OrderFailed> {
+        ring_orders::order(&self.node, order).await
+    }
+
+    async fn plan(&self) -> Result<serde_json::Value, OrderFailed> {
+        ring_orders::plan(&self.node).await
+    }
+
+    async fn transfers(&self) -> serde_json::Value {
+        ring_orders::transfers(&self.node).await
     }
 
     async fn explain(&self, name: ObjectName, timeout_ms: u64) -> serde_json::Value {

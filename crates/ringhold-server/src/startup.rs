@@ -2,7 +2,7 @@
 //!
 //! In this order: the configuration is checked, the ports are taken, the directory says who this node is (or a member does, where it joins),
 //! the store recovers, the node starts, members are dialled, the doors open. Stopping goes the other way: the doors
-//! close, requests in flight get a little time, the store is closed cleanly.
+//! close, requests in flight get a little time, the store is closed cleanly. A node that left its cluster, or was removed from it, stops by itself.
 
 use crate::config::{Config, ConfigError, Engine as EngineKind};
 use crate::data_dir::{self, DataDirError, Membership};
@@ -15,7 +15,7 @@ use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
-use ringhold_core::ring::Addresses;
+use ringhold_core::ring::{Addresses, MemberState};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::{Environment, Peers};
@@ -57,6 +57,10 @@ pub enum ServeError {
     Start(StartError),
     /// The store has failed while the node ran. Whatever was acknowledged is in the log.
     StoreFailed(Poisoned),
+    /// The members have removed this node, which had not asked for it. Its store was closed cleanly.
+    Removed {
+        epoch: u64,
+    },
     /// The node ran, but its store could not be closed cleanly.
     Close(Poisoned),
 }
@@ -89,6 +93,11 @@ impl std::fmt::Display for ServeError {
             Self::StoreFailed(reason) => write!(
                 f,
                 "the store has failed: {reason}; a restart recovers what was acknowledged"
+            ),
+            Self::Removed { epoch } => write!(
+                f,
+                "the cluster has removed this node (epoch {epoch} says so); what it still holds nobody asks for any more. \
+                 To use this machine, empty its data directory and join as a new node"
             ),
             Self::Close(error) => write!(
                 f,
@@ -157,12 +166,16 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
         peer_tls = config.peer_tls_is_on(),
         native = %config.listen.native, epoch = node.ring().document().epoch.0, "ready"
     );
-    tokio::select! {
-        signal = wait_for_signal() => signal?,
+    let removal = tokio::select! {
+        signal = wait_for_signal() => signal.map(|()| None)?,
+        removal = removal(&node) => Some(removal),
         reason = store_failure(&store) => {
             tracing::error!(%reason, "the store has failed: the node steps down");
             return Err(ServeError::StoreFailed(reason));
         }
+    };
+    if removal.is_some() {
+        node.hand_on_ring().await;
     }
 
     tracing::info!("stopping: no new requests; those in flight are finished");
@@ -173,7 +186,46 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
     }
     store.close().await.map_err(ServeError::Close)?;
     tracing::info!("stopped cleanly");
-    Ok(())
+    removal.map_or(Ok(()), |removal| removal.told())
+}
+
+/// How a node's membership ended.
+struct Removal {
+    epoch: u64,
+    /// It was told to leave, and has handed over everything.
+    has_left: bool,
+}
+
+impl Removal {
+    fn told(&self) -> Result<(), ServeError> {
+        let epoch = self.epoch;
+        if !self.has_left {
+            return Err(ServeError::Removed { epoch });
+        }
+        tracing::info!(
+            epoch,
+            "this node has left the cluster: all that it held is with others, and its data directory may be deleted"
+        );
+        Ok(())
+    }
+}
+
+/// Ends when this node is no member any more.
+async fn removal(node: &Arc<Node>) -> Removal {
+    let mut has_left = false;
+    loop {
+        let ring = node.ring();
+        let epoch = ring.document().epoch.0;
+        match ring.member(node.id()).map(|member| member.state) {
+            None | Some(MemberState::Removed) => return Removal { epoch, has_left },
+            Some(state) => has_left = state == MemberState::Leaving,
+        }
+        tokio::select! {
+            () = node.ring_after(epoch) => {}
+            // No member lets this node in: none will tell it more.
+            epoch = node.believes_removal() => return Removal { epoch, has_left },
+        }
+    }
 }
 
 /// Who this node is: its directory says so, or the founding list, or a member of the cluster that it joins.

@@ -1,8 +1,9 @@
 //! What a node tells about itself and its cluster, as JSON.
 
+use crate::ring_orders::{told, under_way};
 use ringhold_core::health::{DiskLevel, Standing};
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Member;
+use ringhold_core::ring::{Member, MemberState};
 use ringhold_node::{ClockState, Holding, Inspection, MemberGossip, Node};
 use ringhold_wire::gossiped::RingKnown;
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub(crate) fn status(node: &Node) -> Value {
             "epoch": document.epoch.0,
             "partitions": ring.partition_count().count(),
         },
+        "staged": told(&document.staged, document),
+        "placement_change_under_way": under_way(document),
         "members": members,
         "peers": peers(node),
         "gossip": gossip(node),
@@ -203,11 +206,15 @@ fn standing_name(standing: Standing) -> &'static str {
     }
 }
 
+pub(crate) fn state_name(state: MemberState) -> &'static str {
+    ringhold_core::ring::change::word(state)
+}
+
 fn member_status(node: &Node, member: &Member) -> Value {
     json!({
         "id": member.id.to_string(),
         "name": member.name,
-        "state": format!("{:?}", member.state).to_lowercase(),
+        "state": state_name(member.state),
         "reachable": node.is_reachable(member.id),
         "peer": member.addresses.peer,
         "http": member.addresses.http,

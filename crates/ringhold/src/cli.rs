@@ -12,8 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::output::Format;
 
 mod join;
+mod ring;
 
 pub(crate) use join::JoinArgs;
+pub(crate) use ring::RingCommand;
 
 /// Where a node's HTTP listener is, unless said otherwise.
 const AT_DEFAULT: &str = "http://127.0.0.1:8098";
@@ -54,7 +56,7 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Delete an object.
     Delete(DeleteArgs),
-    /// Found a cluster; who is up, who owns what, where a key lives.
+    /// Found a cluster, grow and shrink it; who is up, who owns what, where a key lives.
     #[command(subcommand)]
     Cluster(ClusterCommand),
     /// Write what running nodes hold into files.
@@ -378,10 +380,13 @@ pub(crate) enum ClusterCommand {
         #[command(flatten)]
         node: NodeArgs,
     },
+    #[command(flatten)]
+    Ring(RingCommand),
     /// Who is up, and what the asked node holds.
     Status(NodeArgs),
     /// Who owns which partitions.
-    Ring(NodeArgs),
+    #[command(name = "ring")]
+    Owners(NodeArgs),
     /// How far nodes that lost their disk have got with filling it again, and whom they wait for.
     Rebuild {
         /// The node at `--at` does without this member, which will not come back: what only that one had is lost.

@@ -326,7 +326,7 @@ impl RingDocument {
             for change in &changes {
                 match change {
                     Change::Leave { node } if *node == member.id => {
-                        member.state = MemberState::Leaving
+                        member.state = MemberState::Leaving;
                     }
                     // One that owns nothing yet stays as it is until it is removed.
                     Change::Remove { node } | Change::Replace { old: node, .. }

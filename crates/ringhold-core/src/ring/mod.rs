@@ -12,6 +12,7 @@
 //! | [`validation`] | may this document be believed? |
 //! | [`change`] | which document comes next, when an operator wants something changed? |
 //! | [`moves`] | which replicas go from whom to whom for that? |
+//! | [`plan`] | what does that come to, before it is committed? |
 //!
 //! Behind `assignment`: [`share`] says by arithmetic how far apart owners can be kept and how much
 //! each gets; `spread` builds a ring from nothing and so proves `share` right; `search` makes one
@@ -33,6 +34,7 @@ pub mod assignment;
 pub mod change;
 pub mod document;
 pub mod moves;
+pub mod plan;
 pub mod position;
 pub mod preference;
 mod search;
@@ -47,6 +49,7 @@ pub use document::{
     SectionHash,
 };
 pub use moves::Move;
+pub use plan::{Flow, Plan, PlannedMember, Stake};
 pub use position::{InvalidPartitionCount, Partition, PartitionCount, Position};
 pub use preference::{Ring, preference_list};
 pub use share::{AssignmentGoal, AssignmentMember, Share};

@@ -116,6 +116,13 @@ impl Node {
         while calls.next().await.is_some() {}
     }
 
+    /// Hands the document in use to all members that can be reached, and waits a while for them to take it: the last thing that a
+    /// node does which was removed. Whoever had its removal committed may be this node, and nobody else may know yet.
+    pub async fn hand_on_ring(self: &Arc<Self>) {
+        let document = Arc::new(self.ring().document().clone());
+        self.spread_ring(&document).await;
+    }
+
     /// Whether a request of a member may be carried out by this node's ring. This node catches up first, if it has to.
     pub(crate) async fn fits(
         self: &Arc<Self>,

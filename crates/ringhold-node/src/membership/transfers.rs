@@ -154,7 +154,8 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
 
 impl Node {
     /// So many replicas each key has, where its bucket does not say otherwise.
-    pub(crate) fn replicas(&self) -> usize {
+    #[must_use]
+    pub fn replicas(&self) -> usize {
         usize::try_from(self.tuning.default_properties.n_val).unwrap_or(usize::MAX)
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, Errand, Insisting, RestoreRefused};
+use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RestoreRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
@@ -52,6 +52,77 @@ impl fmt::Display for JobRefused {
 }
 
 impl std::error::Error for JobRefused {}
+
+/// A change of the ring that an operator wants; members by name or id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Leave {
+        node: String,
+    },
+    /// `yes_it_is_dead`: also if it can be reached.
+    Remove {
+        node: String,
+        yes_it_is_dead: bool,
+    },
+    Replace {
+        old: String,
+        new: String,
+        yes_it_is_dead: bool,
+    },
+    Weigh {
+        node: String,
+        weight: u32,
+    },
+    Place {
+        node: String,
+        zone: String,
+        rack: String,
+    },
+}
+
+/// What an operator has done with the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RingOrder {
+    /// One more change on the list.
+    Stage(Wish),
+    /// All that is staged begins.
+    Commit,
+    /// The placement change under way is given up, or else what is staged.
+    Abort,
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderFailed {
+    /// No member is called that. Nothing has changed.
+    NoSuchMember { name: String, names: Vec<String> },
+    /// A node that can be reached is not to be given up as dead by mistake. Nothing has changed.
+    StillThere { name: String },
+    /// The members refused, or did not agree.
+    Failed(ChangeFailed),
+}
+
+impl fmt::Display for OrderFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchMember { name, names } => {
+                write!(
+                    f,
+                    "no member is called {name}; there are {}",
+                    names.join(", ")
+                )
+            }
+            Self::StillThere { name } => write!(
+                f,
+                "{name} can be reached: let it leave, so that it hands over what it has. If it is to be given up all the \
+                 same, insist with --yes-it-is-dead (\"yes_it_is_dead\": true), and stop it first"
+            ),
+            Self::Failed(reason) => reason.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OrderFailed {}
 
 /// A node as its HTTP edge sees it. Cheap to clone: a handle.
 pub trait Door: Clone + Send + Sync + 'static {
@@ -105,6 +176,18 @@ pub trait Door: Clone + Send + Sync + 'static {
 
     /// A token with which one node may join within so many seconds.
     fn join_token(&self, ttl_s: u64) -> serde_json::Value;
+
+    /// Carries out an order; what is staged and under way afterwards.
+    fn order(
+        &self,
+        order: RingOrder,
+    ) -> impl Future<Output = Result<serde_json::Value, OrderFailed>> + Send;
+
+    /// What is staged or under way comes to.
+    fn plan(&self) -> impl Future<Output = Result<serde_json::Value, OrderFailed>> + Send;
+
+    /// How far the placement change under way is.
+    fn transfers(&self) -> impl Future<Output = serde_json::Value> + Send;
 
     /// Where a key lives and what each replica holds.
     fn explain(

@@ -39,6 +39,7 @@ mod problem;
 mod props;
 mod render;
 mod restore;
+mod ring_order;
 mod route;
 mod service;
 mod store;
@@ -72,7 +73,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-pub use door::{Door, Job, JobRefused};
+pub use door::{Door, Job, JobRefused, OrderFailed, RingOrder, Wish};
 pub use listener::serve;
 pub use route::NameLimits;
 
@@ -275,6 +276,9 @@ impl<D: Door> Edge<D> {
             Route::JoinToken => {
                 let ttl_s = options::ttl_s(parts.uri.query())?;
                 Ok(service::unkept(&door.join_token(ttl_s)))
+            }
+            Route::RingRequest(request) => {
+                ring_order::serve(door, request, parts, body, &self.room).await
             }
             Route::Explain(name) => Ok(service::document(
                 &door.explain(name, self.limits.request_ms).await,

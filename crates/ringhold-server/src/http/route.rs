@@ -14,6 +14,7 @@
 //! Not here: whether the bucket type exists, which only the node knows.
 
 use super::job::JobName;
+use super::ring_order::RingRequest;
 use super::text::{escape, unescape};
 use bytes::Bytes;
 use hyper::Method;
@@ -82,6 +83,8 @@ pub(super) enum Route {
     RebuildWithout(String),
     /// A token for a node that is to join.
     JoinToken,
+    /// A change of the ring, or a look at one.
+    RingRequest(RingRequest),
     Job(JobName),
     Restore,
     Object {
@@ -104,7 +107,7 @@ impl Route {
             Self::Properties(_) => "properties",
             Self::Explain(_) => "explain",
             Self::Status | Self::Ring => "status",
-            Self::RebuildWithout(_) | Self::JoinToken => "administration",
+            Self::RebuildWithout(_) | Self::JoinToken | Self::RingRequest(_) => "administration",
             Self::Job(_) | Self::Restore => "job",
             Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
         }
@@ -184,6 +187,7 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             (Route::RebuildWithout(member), ACT)
         }
         ["ringhold", "v1", "join-tokens"] => (Route::JoinToken, ACT),
+        ["ringhold", "v1", "cluster", asked] => ring_request(asked)?,
         ["ringhold", "v1", "verify"] => (Route::Job(JobName::Verify), JOB),
         ["ringhold", "v1", "repair"] => (Route::Job(JobName::Repair), JOB),
         ["ringhold", "v1", "backup"] => (Route::Job(JobName::Backup), JOB),
@@ -241,6 +245,18 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
         return Ok(route);
     }
     Err(Unrouted::MethodNotAllowed { allow })
+}
+
+fn ring_request(asked: &str) -> Result<(Route, &'static str), Unrouted> {
+    let (request, allow) = match asked {
+        "stage" => (RingRequest::Stage, ACT),
+        "commit" => (RingRequest::Commit, ACT),
+        "abort" => (RingRequest::Abort, ACT),
+        "plan" => (RingRequest::Plan, READ),
+        "transfers" => (RingRequest::Transfers, READ),
+        _ => return Err(Unrouted::NoSuchPath),
+    };
+    Ok((Route::RingRequest(request), allow))
 }
 
 fn segments(path: &str) -> Box<[&str]> {
@@ -385,6 +401,16 @@ mod tests {
             ("POST", "/ringhold/v1/verify", Route::Job(JobName::Verify)),
             (
                 "POST",
+                "/ringhold/v1/cluster/stage",
+                Route::RingRequest(RingRequest::Stage),
+            ),
+            (
+                "GET",
+                "/ringhold/v1/cluster/plan",
+                Route::RingRequest(RingRequest::Plan),
+            ),
+            (
+                "POST",
                 "/ringhold/v1/rebuild/without/node%202",
                 Route::RebuildWithout("node 2".to_owned()),
             ),
@@ -468,6 +494,12 @@ mod tests {
                 "GET",
                 "/buckets/b/keys/12345678901234567",
                 too_long("Key", 17, 16),
+            ),
+            ("POST", "/ringhold/v1/cluster/nosuch", Unrouted::NoSuchPath),
+            (
+                "GET",
+                "/ringhold/v1/cluster/commit",
+                Unrouted::MethodNotAllowed { allow: ACT },
             ),
             ("POST", "/ping", Unrouted::MethodNotAllowed { allow: READ }),
             (

@@ -7,12 +7,13 @@ use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::quorum::{
     Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
+use ringhold_core::ring::ChangeRefused;
 use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, Errand, Insisting, RestoreRefused};
-use ringhold_server::http::{Door, Job, JobRefused};
+use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RestoreRefused};
+use ringhold_server::http::{Door, Job, JobRefused, OrderFailed, RingOrder, Wish};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{
@@ -290,6 +291,34 @@ impl Door for FakeDoor {
 
     fn join_token(&self, ttl_s: u64) -> serde_json::Value {
         json!({ "token": "rhjoin_00", "expires_at": ttl_s })
+    }
+
+    async fn order(&self, order: RingOrder) -> Result<serde_json::Value, OrderFailed> {
+        let refused = |reason| Err(OrderFailed::Failed(ChangeFailed::Refused(reason)));
+        match order {
+            RingOrder::Stage(Wish::Weigh { weight: 0, node }) => {
+                refused(ChangeRefused::ZeroWeight { name: node })
+            }
+            RingOrder::Stage(Wish::Remove {
+                node,
+                yes_it_is_dead: false,
+            }) => Err(OrderFailed::StillThere { name: node }),
+            RingOrder::Stage(Wish::Leave { node }) if node != "node1" => {
+                let names = vec!["node1".to_owned()];
+                Err(OrderFailed::NoSuchMember { name: node, names })
+            }
+            RingOrder::Stage(_) => Ok(json!({ "epoch": 2 })),
+            RingOrder::Commit => Err(OrderFailed::Failed(ChangeFailed::NoMajority)),
+            RingOrder::Abort => refused(ChangeRefused::NothingStaged),
+        }
+    }
+
+    async fn plan(&self) -> Result<serde_json::Value, OrderFailed> {
+        Ok(json!({ "state": "staged" }))
+    }
+
+    async fn transfers(&self) -> serde_json::Value {
+        json!({ "comers": [] })
     }
 
     async fn explain(&self, name: ObjectName, _: u64) -> serde_json::Value {

@@ -8,7 +8,7 @@ use ringhold_server::founding::{Draft, DraftMember};
 use serde_json::{Value, json};
 
 use crate::cli::{ClusterCommand, NodeArgs, ObjectArgs};
-use crate::commands::{hints, on_runtime, rebuild, repair, verify, view};
+use crate::commands::{hints, on_runtime, rebuild, repair, ring_orders, verify, view};
 use crate::output::{Failure, Format, Table, print, print_json, say};
 use crate::random;
 
@@ -21,7 +21,8 @@ pub(super) fn run(command: ClusterCommand, format: Format) -> Result<(), Failure
             format,
             view::readable,
         )),
-        ClusterCommand::Ring(node) => {
+        ClusterCommand::Ring(command) => on_runtime(ring_orders::run(command, format)),
+        ClusterCommand::Owners(node) => {
             on_runtime(show("/ringhold/v1/ring".to_owned(), node, format, ring))
         }
         ClusterCommand::Rebuild { without, node } => {
@@ -118,7 +119,7 @@ fn ring(value: &Value) -> String {
 }
 
 /// A part of a whole in per cent, to one decimal.
-fn share(part: usize, whole: usize) -> String {
+pub(super) fn share(part: usize, whole: usize) -> String {
     let per_mille = (part * 1_000 + whole / 2) / whole.max(1);
     format!("{}.{} %", per_mille / 10, per_mille % 10)
 }

@@ -20,8 +20,11 @@ mod put;
 mod rebuild;
 mod repair;
 mod restore;
+mod ring_orders;
+mod ring_plan;
 mod serve;
 mod sim;
+mod transfers;
 mod verify;
 mod view;
 

@@ -16,7 +16,9 @@ use crate::dev::DevError;
 use crate::dev::cluster::remove_stale;
 
 /// A line is a name and a few braces.
-const LINE_BYTES_MAX: u64 = 4_096;
+const QUESTION_BYTES_MAX: u64 = 4_096;
+/// The same of an answer, in which there may be the end of a node's log.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// A question is written at once by whoever connects.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -83,7 +85,8 @@ impl Control {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let asked = tokio::time::timeout(QUESTION_TIMEOUT, read_line::<Question>(&mut stream));
+            let question = read_line::<Question>(&mut stream, QUESTION_BYTES_MAX);
+            let asked = tokio::time::timeout(QUESTION_TIMEOUT, question);
             if let Ok(Ok(question)) = asked.await {
                 return Restart {
                     name: question.restart,
@@ -132,7 +135,8 @@ pub(crate) async fn restart(dir: &Path, name: &str) -> Result<u32, DevError> {
     )
     .await
     .map_err(absent)?;
-    match read_line(&mut stream).await.map_err(absent)? {
+    let answer = read_line(&mut stream, ANSWER_BYTES_MAX).await;
+    match answer.map_err(absent)? {
         Reply::Pid(pid) => Ok(pid),
         Reply::Error(message) => Err(DevError::Answered { message }),
     }
@@ -161,10 +165,13 @@ async fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> io::Resu
     stream.write_all(&line).await
 }
 
-async fn read_line<T: for<'de> Deserialize<'de>>(stream: &mut UnixStream) -> io::Result<T> {
+async fn read_line<T: for<'de> Deserialize<'de>>(
+    stream: &mut UnixStream,
+    bytes_max: u64,
+) -> io::Result<T> {
     use tokio::io::AsyncReadExt as _;
     let mut line = Vec::new();
-    BufReader::new(stream.take(LINE_BYTES_MAX))
+    BufReader::new(stream.take(bytes_max))
         .read_until(b'\n', &mut line)
         .await?;
     Ok(serde_json::from_slice(&line)?)
@@ -196,7 +203,7 @@ mod tests {
                     "node1" => Ok(7),
                     name => Err(DevError::UnknownNode {
                         name: name.to_owned(),
-                        names: Vec::new(),
+                        names: vec![name.to_owned(); 2],
                     }),
                 };
                 question.done(&result).await;
@@ -207,6 +214,10 @@ mod tests {
         assert_eq!(ask("node1").await.expect("restarted"), 7);
         let error = ask("node9").await.expect_err("no such node");
         assert!(error.to_string().contains("node9"), "{error}");
+        // As long as the end of a log.
+        let long = "n".repeat(3_000);
+        let error = ask(&long).await.expect_err("no such node");
+        assert!(error.to_string().contains(&long), "{error}");
         drop(control);
         assert!(!dir.join("dev.sock").exists());
         let again = Control::listen(&dir).await;

@@ -1,9 +1,10 @@
 //! Nodes that encrypt what they say to each other, and tokens for new ones.
 
-use crate::cluster::{Cluster, Member, ringhold};
+use crate::cluster::{Cluster, ringhold};
+use crate::joiner::{Serve, joining, peer_address, three_ports, token};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -183,18 +184,6 @@ fn too_many_strangers_are_refused_while_the_first_still_wait() {
     assert!((0..10).any(|_| is_refused_early()), "they all had a place");
 }
 
-/// A node that ends with the test.
-struct Serve {
-    process: Child,
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
 fn serve(directory: &Path, founding: &Path, name: &str, mode: &str) -> Child {
     let log = File::create(directory.join(format!("{name}.log"))).expect("a log");
     ringhold()
@@ -206,61 +195,6 @@ fn serve(directory: &Path, founding: &Path, name: &str, mode: &str) -> Child {
         .stderr(log)
         .spawn()
         .expect("the binary runs")
-}
-
-/// One that `cluster token` gives out.
-fn token(member: &Member) -> String {
-    let given = ringhold()
-        .args(["cluster", "token", "--ttl", "5m", "--at"])
-        .arg(format!("http://{}", member.http))
-        .output()
-        .expect("the binary runs");
-    assert!(given.status.success(), "{given:?}");
-    let text = String::from_utf8(given.stdout).expect("a text");
-    let token = text.trim();
-    assert!(token.starts_with("rhjoin_"), "not a token alone: {token}");
-    token.to_owned()
-}
-
-/// A new node with its directory and its log in `directory`.
-fn joining(
-    directory: &Path,
-    (name, port): (&str, u16),
-    mode: &str,
-    peer: &str,
-    token: &str,
-) -> Child {
-    let at = |port: u16| format!("127.0.0.1:{port}");
-    let log = File::create(directory.join(format!("{name}.log"))).expect("a log");
-    ringhold()
-        .args(["serve", "--name", name, "--peer-tls", mode, "--join", peer])
-        .args(["--http", &at(port - 1), "--peer", &at(port)])
-        .args(["--native", &at(port + 1), "--data-dir"])
-        .arg(directory.join(name))
-        .env("RINGHOLD_JOIN_TOKEN", token)
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the binary runs")
-}
-
-/// A port that was free a moment ago, and so were its neighbours.
-fn three_ports() -> u16 {
-    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
-        drop(listener);
-        if port < u16::MAX && (port - 1..=port + 1).all(is_free) {
-            return port;
-        }
-    }
-}
-
-fn peer_address(cluster: &Cluster) -> String {
-    let json = cluster.description();
-    let nodes = json["nodes"].as_array().expect("a list");
-    nodes[0]["peer"].as_str().expect("a text").to_owned()
 }
 
 /// What `dev` wrote of a node beside its directory.
