@@ -99,8 +99,6 @@ pub enum Variant {
     FewMakeAStoreNew,
     /// Writes go to the old homes only while a partition changes hands (T16).
     ComersMissWrites,
-    /// A partition is copied before all members write to its next homes (T16).
-    CopiesBeforeAllKnow,
     /// The next table is taken into use before all comers have their copies (T16).
     FinishesWithoutReceipts,
     /// Requests are carried out whatever placement they were planned by (T13).
@@ -111,8 +109,6 @@ pub enum Variant {
     ReceiptWithoutCopy,
     /// What a node holds of a partition that it has lost stays with it (T16).
     StraysStay,
-    /// A proposer goes on with its own ring document whatever others have accepted (T14).
-    AcceptedDocumentIgnored,
     /// A node deletes what it has lost to others, without their receipts (T16).
     DeletesAfterSwitch,
     /// A ring document is taken into use before it is on disk (T14).
@@ -125,8 +121,6 @@ pub enum Variant {
     LaterDocumentWins,
     /// A member goes before it has handed over everything (T16).
     LeaverGoesEarly,
-    /// A voter forgets what it has promised and accepted when it starts anew (T14).
-    PromiseForgotten,
     /// A store says that it is whole before it is (T18).
     WholeBeforeRebuilt,
     /// A store that lacks keys judges conditions by what it has (T18).
@@ -168,20 +162,17 @@ impl Variant {
         Self::AsksNoWitness,
         Self::TestimonyNotRaised,
         Self::ComersMissWrites,
-        Self::CopiesBeforeAllKnow,
         Self::FinishesWithoutReceipts,
         Self::PlacementIgnored,
         Self::ReceiptAfterOnePass,
         Self::ReceiptWithoutCopy,
         Self::StraysStay,
-        Self::AcceptedDocumentIgnored,
         Self::DeletesAfterSwitch,
         Self::DocumentNotKept,
         Self::ForgetfulVoterSpeaks,
         Self::IncomingCountsAsOwner,
         Self::LaterDocumentWins,
         Self::LeaverGoesEarly,
-        Self::PromiseForgotten,
         Self::OldRingServed,
         Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,

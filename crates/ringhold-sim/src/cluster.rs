@@ -4,7 +4,9 @@
 //! store, starts the real [`Node`], takes requests, and ends by being stopped, killed, or losing power, or because
 //! its store has failed. As a service manager would, the machine starts it again after a while.
 
+mod disks;
 mod life;
+mod members;
 
 pub(crate) use life::GRACE_US;
 
@@ -28,7 +30,7 @@ use ringhold_node::Node;
 use ringhold_storage::{Keyspace, StorageKey, Store};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::record::Record;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// No message is on its way for longer in a run that reaps.
@@ -190,89 +192,6 @@ impl Cluster {
         &self.0.machines[node].clock
     }
 
-    /// The latest ring that any node was seen to serve by.
-    #[must_use]
-    pub fn ring(&self) -> Arc<Ring> {
-        let mut latest = self.0.latest.lock().expect("no holder of this lock panics");
-        for machine in &self.0.machines {
-            let process = machine
-                .process
-                .lock()
-                .expect("no holder of this lock panics");
-            let running = process.as_ref().and_then(|process| process.node.as_ref());
-            if let Some(ring) = running.map(|node| node.ring())
-                && ring.document().epoch > latest.document().epoch
-            {
-                *latest = ring;
-            }
-        }
-        Arc::clone(&latest)
-    }
-
-    /// The nodes that are primaries of a key, by the latest ring.
-    #[must_use]
-    pub fn primaries(&self, name: &ObjectName) -> Vec<usize> {
-        self.primaries_by(&self.ring(), name)
-    }
-
-    /// The nodes that are primaries of a key, by some ring.
-    #[must_use]
-    pub fn primaries_by(&self, ring: &Ring, name: &ObjectName) -> Vec<usize> {
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
-        let homes = ring.homes(ring.partition_of(name.position()), n).iter();
-        homes.filter_map(|id| self.number_of(*id)).collect()
-    }
-
-    /// The machine of a node.
-    #[must_use]
-    pub fn number_of(&self, id: NodeId) -> Option<usize> {
-        self.0.machines.iter().position(|machine| machine.id == id)
-    }
-
-    #[must_use]
-    pub fn id_of(&self, node: usize) -> NodeId {
-        self.0.machines[node].id
-    }
-
-    /// The machines whose nodes should run: founders and those that were enrolled, unless they are gone.
-    #[must_use]
-    pub fn members(&self) -> Vec<usize> {
-        let all = 0..self.0.machines.len();
-        all.filter(|node| self.is_member(*node)).collect()
-    }
-
-    #[must_use]
-    pub fn is_member(&self, node: usize) -> bool {
-        let machine = &self.0.machines[node];
-        let enrolled = machine
-            .enrolled
-            .lock()
-            .expect("no holder of this lock panics");
-        let was_taken_in = node < self.0.plan.founders() || enrolled.is_some();
-        was_taken_in && !machine.is_gone.load(Ordering::Relaxed)
-    }
-
-    /// A machine gets what it needs to join.
-    pub fn enrol(&self, node: usize, ring: Arc<Ring>) {
-        let machine = &self.0.machines[node];
-        *machine
-            .enrolled
-            .lock()
-            .expect("no holder of this lock panics") = Some(ring);
-    }
-
-    /// A machine burns down.
-    pub fn die(&self, node: usize) {
-        self.wipe(node);
-        self.set_gone(node);
-    }
-
-    /// A node will not come back.
-    pub fn set_gone(&self, node: usize) {
-        self.0.machines[node].is_gone.store(true, Ordering::Relaxed);
-        self.0.around.books.lock().gone(node);
-    }
-
     /// The partition that a key lies in.
     #[must_use]
     pub fn partition_of(&self, key: usize) -> Partition {
@@ -374,109 +293,6 @@ impl Cluster {
     pub fn cut_power(&self, node: usize) {
         self.end(node);
         self.disk(node).cut_power();
-    }
-
-    /// The machine's disk is replaced by an empty one.
-    pub fn wipe(&self, node: usize) {
-        self.end(node);
-        self.set_old_ring(node, false);
-        self.0.around.books.lock().rings.forget(node);
-        self.disk(node).wipe();
-    }
-
-    /// The disk is put back from an older copy.
-    pub fn roll_back(&self, node: usize, image: &DiskImage) {
-        self.end(node);
-        self.0.around.books.lock().rings.forget(node);
-        self.disk(node).put_back(image);
-    }
-
-    /// A copy is used in place of a disk, until [`Cluster::bring_back_original`].
-    pub fn use_copy(&self, node: usize, image: &DiskImage) {
-        self.end(node);
-        let original = self.disk(node).copy();
-        *self.original(node) = Some(original);
-        self.disk(node).put_back(image);
-    }
-
-    /// The original takes the place of its copy, if there is one.
-    pub fn bring_back_original(&self, node: usize) {
-        let original = self.original(node).take();
-        if let Some(original) = original
-            && self.has_own_disk(node)
-        {
-            self.roll_back(node, &original);
-            self.start_later(node, 200_000);
-        }
-    }
-
-    /// The copies stay for good.
-    pub fn forget_originals(&self) {
-        (0..self.0.plan.nodes).for_each(|node| drop(self.original(node).take()));
-    }
-
-    fn original(&self, node: usize) -> MutexGuard<'_, Option<DiskImage>> {
-        self.0.machines[node]
-            .original
-            .lock()
-            .expect("no holder of this lock panics")
-    }
-
-    /// Two machines get each other's disks; called again, their own.
-    pub fn swap_disks(&self, one: usize, other: usize) {
-        self.end(one);
-        self.end(other);
-        self.disk(one).swap(self.disk(other));
-    }
-
-    /// Everybody gets the own disk back.
-    pub fn untangle_disks(&self) {
-        let machines = &self.0.machines;
-        for node in 0..machines.len() {
-            let owner = (0..machines.len())
-                .find(|&other| self.disk(other).owner() == Some(machines[node].id));
-            if let Some(holder) = owner.filter(|&holder| holder != node) {
-                self.swap_disks(node, holder);
-                self.start_later(node, 200_000);
-                self.start_later(holder, 200_000);
-            }
-        }
-    }
-
-    /// Whether a machine has its own disk.
-    #[must_use]
-    pub fn has_own_disk(&self, node: usize) -> bool {
-        self.disk(node).owner() == Some(self.0.machines[node].id)
-    }
-
-    /// Puts an old ring document into a node's data directory, or the right one.
-    pub fn set_old_ring(&self, node: usize, old: bool) {
-        self.0.machines[node]
-            .has_old_ring
-            .store(old, Ordering::Relaxed);
-    }
-
-    /// Whether it has an old one.
-    #[must_use]
-    pub fn has_old_ring(&self, node: usize) -> bool {
-        self.0.machines[node].has_old_ring.load(Ordering::Relaxed)
-    }
-
-    fn ring_file(&self, node: usize) -> Arc<Ring> {
-        let shared = &self.0;
-        let enrolled = &shared.machines[node].enrolled;
-        let enrolled = enrolled
-            .lock()
-            .expect("no holder of this lock panics")
-            .clone();
-        enrolled.unwrap_or_else(|| {
-            let ring = if self.has_old_ring(node) {
-                &shared.old_ring
-            } else {
-                &shared.ring
-            };
-            Arc::clone(ring)
-        })
     }
 
     fn crash_at(&self, node: usize, point: CrashPoint) {

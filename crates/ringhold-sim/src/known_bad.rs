@@ -63,12 +63,10 @@ impl KnownBad {
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
             Self::Node(N::BreakerNeverCloses | N::NeverProbes) => "T25",
             Self::Node(
-                N::AcceptedDocumentIgnored
-                | N::DocumentNotKept
+                N::DocumentNotKept
                 | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
-                | N::LateChangeWins
-                | N::PromiseForgotten,
+                | N::LateChangeWins,
             ) => "T14",
             Self::Node(
                 N::EmptyStoreIsWhole
@@ -88,7 +86,6 @@ impl KnownBad {
             ) => "T11",
             Self::Node(
                 N::ComersMissWrites
-                | N::CopiesBeforeAllKnow
                 | N::DeletesAfterSwitch
                 | N::FinishesWithoutReceipts
                 | N::IncomingCountsAsOwner
@@ -155,9 +152,7 @@ impl KnownBad {
                 | N::ExpiryRestartsOnMerge,
             ) => Profile::Reaping,
             Self::Node(
-                N::AcceptedDocumentIgnored
-                | N::ComersMissWrites
-                | N::CopiesBeforeAllKnow
+                N::ComersMissWrites
                 | N::DeletesAfterSwitch
                 | N::DocumentNotKept
                 | N::FinishesWithoutReceipts
@@ -166,7 +161,6 @@ impl KnownBad {
                 | N::LaterDocumentWins
                 | N::LeaverGoesEarly
                 | N::PlacementIgnored
-                | N::PromiseForgotten
                 | N::ReceiptAfterOnePass
                 | N::ReceiptWithoutCopy
                 | N::StraysStay,

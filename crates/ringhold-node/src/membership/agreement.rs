@@ -77,12 +77,6 @@ impl Agreement {
         let row = store.get(Keyspace::Members, &row_key(me));
         let kept = row.map(|row| row.map(decode).transpose());
         let kept = kept.ok().and_then(Result::ok);
-        #[cfg(feature = "known-bad")]
-        let kept = if known_bad::is(Variant::PromiseForgotten) {
-            Some(None)
-        } else {
-            kept
-        };
         let (acceptance, forgotten) = remembered(kept, held);
         Self {
             acceptance: Mutex::new(acceptance),
@@ -363,15 +357,6 @@ pub(super) fn decoded(reply: PrepareReply<Bytes>) -> Option<PrepareReply<Documen
     let promise = match reply {
         Err(denial) => return Some(Err(denial)),
         Ok(promise) => promise,
-    };
-    #[cfg(feature = "known-bad")]
-    let promise = if known_bad::is(Variant::AcceptedDocumentIgnored) {
-        Promise {
-            accepted: None,
-            ..promise
-        }
-    } else {
-        promise
     };
     let accepted = match promise.accepted {
         None => None,

@@ -239,10 +239,6 @@ impl Node {
 
     /// A member that can be reached and does not know of the change yet. Whoever answers knows, because it catches up first.
     async fn first_behind(self: &Arc<Self>, ring: &Ring) -> Option<NodeId> {
-        #[cfg(feature = "known-bad")]
-        if known_bad::is(Variant::CopiesBeforeAllKnow) {
-            return None;
-        }
         let answers = self.receipts_of_all(ring).await;
         let others = ring.members().iter().filter(|member| member.id != self.id);
         let mut others = others.filter(|member| member.state != MemberState::Removed);

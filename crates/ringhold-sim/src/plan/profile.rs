@@ -213,118 +213,130 @@ classes! {
     }
 }
 
+const NETWORK: &[FaultClass] = &[
+    FaultClass::Loss,
+    FaultClass::Duplication,
+    FaultClass::Reordering,
+    FaultClass::Spikes,
+    FaultClass::Partition,
+    FaultClass::Isolation,
+    FaultClass::SlowLink,
+    FaultClass::Reset,
+    FaultClass::Corruption,
+    FaultClass::Pause,
+];
+
+const DISK: &[FaultClass] = &[
+    FaultClass::Kill,
+    FaultClass::Stop,
+    FaultClass::PowerCut,
+    FaultClass::Blackout,
+    FaultClass::CrashPoint,
+    FaultClass::FailedFlush,
+    FaultClass::FullDisk,
+    FaultClass::ReadError,
+    FaultClass::BitRot,
+    FaultClass::SlowDisk,
+    FaultClass::Wipe,
+    FaultClass::Forget,
+    FaultClass::RollBack,
+    FaultClass::Clone,
+    FaultClass::Swap,
+    FaultClass::OldRing,
+];
+
+const CLOCK: &[FaultClass] = &[
+    FaultClass::Skew,
+    FaultClass::Jump,
+    FaultClass::StoppedClock,
+    FaultClass::Spikes,
+    FaultClass::Partition,
+    FaultClass::Kill,
+];
+
+const COPIES: &[FaultClass] = &[
+    FaultClass::RollBack,
+    FaultClass::Clone,
+    FaultClass::Stop,
+    FaultClass::Kill,
+    FaultClass::Spikes,
+    FaultClass::Forget,
+];
+
+const HANDOFF: &[FaultClass] = &[
+    FaultClass::Isolation,
+    FaultClass::Partition,
+    FaultClass::Kill,
+    FaultClass::PowerCut,
+    FaultClass::Blackout,
+    FaultClass::CrashPoint,
+    FaultClass::SlowDisk,
+    FaultClass::Wipe,
+];
+
+const REBUILD: &[FaultClass] = &[
+    FaultClass::Wipe,
+    FaultClass::Isolation,
+    FaultClass::Partition,
+    FaultClass::Kill,
+    FaultClass::Stop,
+    FaultClass::PowerCut,
+];
+
+const REAPING: &[FaultClass] = &[
+    FaultClass::Loss,
+    FaultClass::Duplication,
+    FaultClass::Reordering,
+    FaultClass::Spikes,
+    FaultClass::Isolation,
+    FaultClass::Partition,
+    FaultClass::Reset,
+    FaultClass::Pause,
+    FaultClass::Kill,
+    FaultClass::Stop,
+    FaultClass::PowerCut,
+    FaultClass::CrashPoint,
+    FaultClass::FailedFlush,
+    FaultClass::SlowDisk,
+    FaultClass::ReadError,
+    FaultClass::Wipe,
+    FaultClass::Forget,
+    FaultClass::Skew,
+];
+
+const MEMBERSHIP: &[FaultClass] = &[
+    FaultClass::Loss,
+    FaultClass::Duplication,
+    FaultClass::Reordering,
+    FaultClass::Spikes,
+    FaultClass::Isolation,
+    FaultClass::Partition,
+    FaultClass::SlowLink,
+    FaultClass::Reset,
+    FaultClass::Pause,
+    FaultClass::Kill,
+    FaultClass::Stop,
+    FaultClass::PowerCut,
+    FaultClass::Blackout,
+    FaultClass::CrashPoint,
+    FaultClass::FailedFlush,
+    FaultClass::SlowDisk,
+    FaultClass::Wipe,
+];
+
 impl Profile {
     /// The faults that it is about, and a few that make them bite.
     #[must_use]
     pub fn faults(self) -> Vec<FaultClass> {
-        use FaultClass as F;
-        let network = [
-            F::Loss,
-            F::Duplication,
-            F::Reordering,
-            F::Spikes,
-            F::Partition,
-            F::Isolation,
-            F::SlowLink,
-            F::Reset,
-            F::Corruption,
-            F::Pause,
-        ];
-        let disk = [
-            F::Kill,
-            F::Stop,
-            F::PowerCut,
-            F::Blackout,
-            F::CrashPoint,
-            F::FailedFlush,
-            F::FullDisk,
-            F::ReadError,
-            F::BitRot,
-            F::SlowDisk,
-            F::Wipe,
-            F::Forget,
-            F::RollBack,
-            F::Clone,
-            F::Swap,
-            F::OldRing,
-        ];
-        let clock = [
-            F::Skew,
-            F::Jump,
-            F::StoppedClock,
-            F::Spikes,
-            F::Partition,
-            F::Kill,
-        ];
         match self {
-            Self::Network => network.to_vec(),
-            Self::Disk => disk.to_vec(),
-            Self::Clock => clock.to_vec(),
-            Self::Copies => vec![
-                F::RollBack,
-                F::Clone,
-                F::Stop,
-                F::Kill,
-                F::Spikes,
-                F::Forget,
-            ],
-            Self::Handoff => vec![
-                F::Isolation,
-                F::Partition,
-                F::Kill,
-                F::PowerCut,
-                F::Blackout,
-                F::CrashPoint,
-                F::SlowDisk,
-                F::Wipe,
-            ],
-            Self::Rebuild => vec![
-                F::Wipe,
-                F::Isolation,
-                F::Partition,
-                F::Kill,
-                F::Stop,
-                F::PowerCut,
-            ],
-            Self::Reaping => vec![
-                F::Loss,
-                F::Duplication,
-                F::Reordering,
-                F::Spikes,
-                F::Isolation,
-                F::Partition,
-                F::Reset,
-                F::Pause,
-                F::Kill,
-                F::Stop,
-                F::PowerCut,
-                F::CrashPoint,
-                F::FailedFlush,
-                F::SlowDisk,
-                F::ReadError,
-                F::Wipe,
-                F::Forget,
-                F::Skew,
-            ],
-            Self::Membership => vec![
-                F::Loss,
-                F::Duplication,
-                F::Reordering,
-                F::Spikes,
-                F::Isolation,
-                F::Partition,
-                F::SlowLink,
-                F::Reset,
-                F::Pause,
-                F::Kill,
-                F::Stop,
-                F::PowerCut,
-                F::Blackout,
-                F::CrashPoint,
-                F::FailedFlush,
-                F::SlowDisk,
-                F::Wipe,
-            ],
+            Self::Network => NETWORK.to_vec(),
+            Self::Disk => DISK.to_vec(),
+            Self::Clock => CLOCK.to_vec(),
+            Self::Copies => COPIES.to_vec(),
+            Self::Handoff => HANDOFF.to_vec(),
+            Self::Rebuild => REBUILD.to_vec(),
+            Self::Reaping => REAPING.to_vec(),
+            Self::Membership => MEMBERSHIP.to_vec(),
             Self::All => FaultClass::ALL.to_vec(),
         }
     }
