@@ -217,14 +217,15 @@ fn estimate(node: &Node, plan: &Plan, stock: &Stock) -> Value {
     let slowest = by_comer.values().max().copied().unwrap_or(0);
     let mean_bytes = stock.mean_object_bytes;
     let is_measured = mean_bytes.is_some_and(|bytes| bytes <= COPIED_OBJECT_BYTES_MAX);
-    let seconds = is_measured.then(|| slowest.div_ceil(COPIED_OBJECTS_PER_S));
+    let settle_s = stock.settle_us.div_ceil(1_000_000);
+    let seconds = is_measured.then(|| slowest.div_ceil(COPIED_OBJECTS_PER_S) + settle_s);
     json!({
         "objects": objects,
         "bytes": mean_bytes.map(|bytes| objects * bytes),
         "basis": format!("what {} holds of the same partitions, and its mean for others", node_name(node, node.id())),
         "seconds": seconds,
         "seconds_basis": seconds.map(|_| format!(
-            "a node that copies {COPIED_OBJECTS_PER_S} objects a second, as docs/performance.md measured; other machines differ"
+            "{settle_s} s for puts that are under way, and {COPIED_OBJECTS_PER_S} objects a second, as docs/performance.md measured; other machines differ"
         )),
     })
 }

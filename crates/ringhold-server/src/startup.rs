@@ -21,7 +21,7 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::env::{Environment, Peers};
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, ObjectLimits, Parts, Reaping, StartError, Tuning};
+use ringhold_node::{Node, ObjectLimits, Pace, Parts, Reaping, StartError, Tuning};
 use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
@@ -36,6 +36,9 @@ use tokio::sync::{Semaphore, watch};
 
 /// How often a node looks whether its store still takes writes.
 const STORE_LOOK: Duration = Duration::from_millis(100);
+
+/// What differs is looked at again after the time of a put, and so much longer.
+const SETTLING_MS: u64 = 2_000;
 
 /// Why a node does not run. Its message says what to do.
 #[derive(Debug)]
@@ -345,6 +348,10 @@ fn tuning_of(config: &Config) -> Tuning {
     };
     Tuning {
         put_tail_us: config.timeouts.put_ms.saturating_mul(1_000),
+        anti_entropy: Pace {
+            settle_us: (config.timeouts.put_ms + SETTLING_MS).saturating_mul(1_000),
+            ..Pace::default()
+        },
         limits: ObjectLimits {
             value_bytes: usize::try_from(config.limits.value_bytes).unwrap_or(usize::MAX),
             siblings: usize::try_from(config.limits.siblings).unwrap_or(usize::MAX),

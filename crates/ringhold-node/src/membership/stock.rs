@@ -23,6 +23,8 @@ pub struct Stock {
     pub objects: BTreeMap<Partition, u64>,
     /// Of an object with all that is stored with it; none without objects.
     pub mean_object_bytes: Option<u64>,
+    /// So long a comer waits at least for puts that were under way when the change began, in microseconds.
+    pub settle_us: u64,
 }
 
 impl Node {
@@ -39,6 +41,7 @@ impl Node {
         Stock {
             objects: counted.collect(),
             mean_object_bytes: self.sample_object_bytes(),
+            settle_us: self.tuning.anti_entropy.settle_us,
         }
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn joining(
     mode: &str,
     peer: &str,
     token: &str,
+    settings: &[(&str, &str)],
 ) -> Child {
     let at = |port: u16| format!("127.0.0.1:{port}");
     let log = File::create(directory.join(format!("{name}.log"))).expect("a log");
@@ -48,6 +49,7 @@ pub(crate) fn joining(
         .args(["--native", &at(port + 1), "--data-dir"])
         .arg(directory.join(name))
         .env("RINGHOLD_JOIN_TOKEN", token)
+        .envs(settings.iter().copied())
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

@@ -13,6 +13,9 @@ use std::thread;
 
 const KEYS: usize = 60;
 
+/// A change waits for as long as a put may take: with little patience it is short.
+const IMPATIENT: [(&str, &str); 1] = [("RINGHOLD_TIMEOUTS_PUT_MS", "1000")];
+
 /// A node beside `dev`'s, with all that it takes to start it again.
 struct Joiner<'a> {
     directory: &'a Path,
@@ -26,7 +29,7 @@ struct Joiner<'a> {
 impl<'a> Joiner<'a> {
     fn start(directory: &'a Path, name: &str, through: &Member, peer: &'a str) -> Self {
         let (token, port) = (token(through), three_ports());
-        let process = joining(directory, (name, port), "off", peer, &token);
+        let process = joining(directory, (name, port), "off", peer, &token, &IMPATIENT);
         let member = Member {
             name: name.to_owned(),
             pid: i32::try_from(process.id()).expect("a process id"),
@@ -48,7 +51,14 @@ impl<'a> Joiner<'a> {
         self.serve.process.kill().expect("our child");
         self.serve.process.wait().expect("our child");
         let named = (self.member.name.as_str(), self.port);
-        self.serve.process = joining(self.directory, named, "off", self.peer, &self.token);
+        self.serve.process = joining(
+            self.directory,
+            named,
+            "off",
+            self.peer,
+            &self.token,
+            &IMPATIENT,
+        );
     }
 
     fn child(&mut self) -> &mut Child {
@@ -126,7 +136,7 @@ fn assert_all_there(members: &[&Member], keys: &[String]) {
 
 #[test]
 fn a_cluster_grows_and_shrinks_under_load_and_loses_nothing() {
-    let mut dev = Cluster::start(1);
+    let mut dev = Cluster::start_with(1, &IMPATIENT);
     dev.wait_until_ready();
     let directory = tempfile::tempdir().expect("a directory");
     let (first, peer) = (dev.members()[0].clone(), peer_address(&dev));
@@ -188,7 +198,7 @@ fn a_cluster_grows_and_shrinks_under_load_and_loses_nothing() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_the_reason_and_a_dead_node_is_given_up() {
-    let mut dev = Cluster::start(3);
+    let mut dev = Cluster::start_with(3, &IMPATIENT);
     dev.wait_until_ready();
     let members = dev.members();
     let [first, second, dead] = &members[..] else {

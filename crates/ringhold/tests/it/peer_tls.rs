@@ -57,6 +57,7 @@ fn a_token_that_is_not_the_clusters_lets_nobody_in_and_secrets_are_in_no_log() {
             "on",
             &peer,
             &altered,
+            &[],
         ),
     };
     let ended = refused.process.wait().expect("our child");
@@ -88,7 +89,7 @@ fn a_new_node_joins_with_a_token_that_nobody_else_can_use() {
         // Started twice: what was done once is not done again.
         for _ in 0..2 {
             let joined = Serve {
-                process: joining(directory.path(), new, mode, &peer, &token),
+                process: joining(directory.path(), new, mode, &peer, &token, &[]),
             };
             cluster.wait("the new node is known and reached", |_| {
                 let status = member.json("/ringhold/v1/status");
@@ -100,7 +101,14 @@ fn a_new_node_joins_with_a_token_that_nobody_else_can_use() {
         }
         let other = tempfile::tempdir().expect("a directory");
         let mut refused = Serve {
-            process: joining(other.path(), ("other", three_ports()), mode, &peer, &token),
+            process: joining(
+                other.path(),
+                ("other", three_ports()),
+                mode,
+                &peer,
+                &token,
+                &[],
+            ),
         };
         let ended = refused.process.wait().expect("our child");
         let said = fs::read_to_string(other.path().join("other.log")).expect("a log");
