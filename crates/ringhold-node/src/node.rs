@@ -13,7 +13,7 @@ use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::front_door::FrontDoor;
 use crate::hints::{self, Debts, HintGauge};
 use crate::membership::gossiping::{self, Gossiping};
-use crate::membership::{self, Agreement, Documents, RingRefused, Transfers, TurnedAway, latest};
+use crate::membership::{self, Agreement, Documents, RingRefused, Transfers, latest};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
@@ -146,7 +146,6 @@ pub struct Node {
     pub(crate) documents: Documents,
     pub(crate) agreement: Agreement,
     pub(crate) transfers: Transfers,
-    pub(crate) turned_away: TurnedAway,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) health: PeerHealth,
@@ -193,7 +192,7 @@ impl Node {
             flusher,
             report,
         } = opened;
-        let (ring, new_ring) = latest(&store, id, ring).map_err(StartError::Ring)?;
+        let (ring, new_ring) = latest(&store, id, &ring).map_err(StartError::Ring)?;
         let properties = PropertyTable::load(&store, tuning.default_properties.clone())
             .map_err(StartError::Properties)?;
         let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
@@ -241,7 +240,6 @@ impl Node {
             documents: Documents::of(&ring),
             agreement,
             transfers,
-            turned_away: TurnedAway::default(),
             ring: ArcSwap::new(ring),
             environment: Arc::clone(&environment),
             peers,

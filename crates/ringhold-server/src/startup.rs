@@ -223,11 +223,7 @@ async fn removal(node: &Arc<Node>) -> Removal {
             None | Some(MemberState::Removed) => return Removal { epoch, has_left },
             Some(state) => has_left = state == MemberState::Leaving,
         }
-        tokio::select! {
-            () = node.ring_after(epoch) => {}
-            // No member lets this node in: none will tell it more.
-            epoch = node.believes_removal() => return Removal { epoch, has_left },
-        }
+        node.ring_after(epoch).await;
     }
 }
 

@@ -115,7 +115,7 @@ impl Documents {
 pub(crate) fn latest(
     store: &Store,
     me: NodeId,
-    given: Arc<Ring>,
+    given: &Arc<Ring>,
 ) -> Result<(Arc<Ring>, Option<Row>), RingRefused> {
     let unreadable = |error: &dyn fmt::Display| RingRefused::Unreadable(error.to_string());
     let row = store.get(Keyspace::Members, &row_key(me));
@@ -129,10 +129,10 @@ pub(crate) fn latest(
             let kept = Ring::new(kept).map_err(|error| unreadable(&error))?;
             match choose(kept.document(), given.document())? {
                 Later::Kept => (Arc::new(kept), None),
-                Later::Given => (Arc::clone(&given), Some(row_of(me, given.document()))),
+                Later::Given => (Arc::clone(given), Some(row_of(me, given.document()))),
             }
         }
-        None => (Arc::clone(&given), Some(row_of(me, given.document()))),
+        None => (Arc::clone(given), Some(row_of(me, given.document()))),
     };
     let epoch = ring.document().epoch.0;
     match ring.member(me).map(|member| member.state) {
@@ -186,20 +186,20 @@ impl Node {
         let row = row_of(self.id, &document);
         #[cfg(feature = "known-bad")]
         if known_bad::is(Variant::DocumentNotKept) {
-            self.take_into_use(Arc::new(ring));
+            self.take_into_use(&Arc::new(ring));
             return Ok(true);
         }
         let kept = self.replica.keep_row(row).await;
         kept.map_err(NotAdopted::Store)?;
-        self.take_into_use(Arc::new(ring));
+        self.take_into_use(&Arc::new(ring));
         Ok(true)
     }
 
-    fn take_into_use(self: &Arc<Self>, ring: Arc<Ring>) {
+    fn take_into_use(self: &Arc<Self>, ring: &Arc<Ring>) {
         let document = ring.document();
         let (epoch, placement_number) = (document.epoch.0, ring.placement_number());
-        self.follow(&ring);
-        self.set_ring(Arc::clone(&ring));
+        self.follow(ring);
+        self.set_ring(Arc::clone(ring));
         self.documents.epoch.send_replace(epoch);
         self.metrics.epochs_adopted.add(1);
         tracing::info!(epoch, placement_number, "a new ring document is in use");

@@ -23,7 +23,6 @@ mod news;
 mod stock;
 mod strays;
 mod transfers;
-mod turned_away;
 mod voice;
 
 pub(crate) use agreement::Agreement;
@@ -35,4 +34,3 @@ pub use stock::Stock;
 pub(crate) use strays::run as run_strays;
 pub use transfers::TransferView;
 pub(crate) use transfers::{Transfers, run as run_transfers};
-pub(crate) use turned_away::TurnedAway;

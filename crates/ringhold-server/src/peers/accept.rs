@@ -9,7 +9,6 @@ use super::greet::{Caller, Door, Greeted, Greeting, greet};
 use super::stream::{FrameReader, NotTaken, Outbox, StreamError, write_all};
 use super::tls::AcceptingTls;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::MemberState;
 use ringhold_node::env::Deadline;
 use ringhold_node::{Errand, Node, Sender};
 use ringhold_wire::frame::{self, Frame, RequestHeader};
@@ -141,11 +140,10 @@ async fn serve_connection(
 /// Who it is that may go on.
 async fn welcome(stream: TcpStream, serving: &Serving) -> Result<Greeted, StreamError> {
     let ring = serving.node.ring();
-    let standing = |node| match ring.member(node).map(|member| member.state) {
+    // One that was removed may connect, to be given the document that says so by somebody who proves to be a member. Whatever
+    // else it asks for is refused (T17).
+    let standing = |node| match ring.member(node) {
         None => Standing::Unknown,
-        // It may connect, to be given the document that says so by somebody who proves to be a member. Whatever else it asks
-        // for is refused (T17).
-        Some(MemberState::Removed) => Standing::Member,
         Some(_) => Standing::Member,
     };
     let greeting = Greeting {

@@ -31,15 +31,6 @@ pub(crate) struct Dialling {
 }
 
 impl Dialling {
-    /// Tells the node what it has to know of a failure.
-    fn note(&self, error: &DialError) {
-        if let DialError::TurnedAway(TurnedAway::RemovedNode { epoch }) = error
-            && let Some(node) = self.dialler.node.upgrade()
-        {
-            node.turned_away(self.link.member, *epoch);
-        }
-    }
-
     /// The member is reached anew: connected to, or heard again after a silence.
     fn greet(&self) {
         if let Some(node) = self.dialler.node.upgrade() {
@@ -99,10 +90,7 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
                 dialling.greet();
                 exchange(&dialling, reader, writer).await.to_string()
             }
-            Err(error) => {
-                dialling.note(&error);
-                error.to_string()
-            }
+            Err(error) => error.to_string(),
         };
         dialling.link.set_connected(false);
         dialling.link.abandon();
