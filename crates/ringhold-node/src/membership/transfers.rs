@@ -32,7 +32,7 @@ use ringhold_core::ring::{ChangeRefused, MemberState, Move, Partition, Ring, Rin
 use ringhold_core::tree::Leaf;
 use ringhold_storage::{KeyRange, Keyspace, Lineage, ReadError, StorageKey, Store};
 use ringhold_wire::bytes_io::{DecodeError, Reader, decode_whole, encode_alone};
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::transfer::{Receipt, Receipts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -50,6 +50,8 @@ const ROW_VERSION: u8 = 1;
 const ROW_BYTES: usize = 1 + 8 + 16 + 16;
 /// Receipts have fingerprints from here on, under the node's own id.
 const ROWS: u128 = 1 << 64;
+/// No store has it.
+const NO_LINEAGE: Lineage = Lineage(0);
 
 /// What this node has of the placement change under way.
 #[derive(Default)]
@@ -98,6 +100,12 @@ impl Transfers {
             receipts,
             ..Progress::default()
         })))
+    }
+
+    /// The partitions for which there is a receipt; there is none any more.
+    fn take_receipts(&self) -> Vec<Partition> {
+        let receipts = std::mem::take(&mut self.lock().receipts);
+        receipts.into_keys().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -408,7 +416,7 @@ impl Node {
         let (placement_number, root) = (ring.placement_number(), self.root_of(partition));
         let row = Row {
             keyspace: Keyspace::Members,
-            key: StorageKey::new(self.id.0, ROWS + u128::from(partition.0)),
+            key: row_key(self.id, partition),
             value: encode(placement_number, self.store().identity().lineage, root),
         };
         if self.replica.keep_row(row).await.is_ok() {
@@ -419,6 +427,19 @@ impl Node {
                 .insert(partition, (placement_number, root));
             progress.waits.remove(&partition);
         }
+    }
+
+    /// Takes all receipts back: this store turned out to be an old copy, and may lack what was written since it was made.
+    pub(crate) async fn withdraw_receipts(&self) -> Result<(), Refusal> {
+        for partition in self.transfers.take_receipts() {
+            let row = Row {
+                keyspace: Keyspace::Members,
+                key: row_key(self.id, partition),
+                value: encode(0, NO_LINEAGE, 0),
+            };
+            self.replica.keep_row(row).await?;
+        }
+        Ok(())
     }
 
     /// Has the change finished once all receipts are in.
@@ -538,6 +559,11 @@ impl Node {
         }
         Some(views.into_values().collect())
     }
+}
+
+/// Behind the node's other rows.
+fn row_key(me: NodeId, partition: Partition) -> StorageKey {
+    StorageKey::new(me.0, ROWS + u128::from(partition.0))
 }
 
 /// `version u8 │ placement number u64 │ lineage 16 │ root 16`

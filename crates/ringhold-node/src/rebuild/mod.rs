@@ -172,6 +172,7 @@ impl Node {
                 known.store(false, Ordering::Release);
             }
             rebuild.in_doubt.store(true, Ordering::Release);
+            self.withdraw_receipts().await?;
             self.replica.keep_row(row::in_doubt(self.id)).await?;
             rebuild.begun.notify_one();
         }

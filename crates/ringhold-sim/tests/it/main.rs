@@ -8,5 +8,6 @@ mod health;
 #[cfg(feature = "known-bad")]
 mod known_bad;
 mod limits;
+mod membership;
 mod reaping;
 mod scenario;
