@@ -255,16 +255,16 @@ impl Node {
         behind.map(|member| member.id)
     }
 
-    /// Whether so many of the other members serve by the same placement that this node can't have missed one: more than half, those
-    /// that can't be reached included.
+    /// Whether at least half of the other members serve by the same placement, those that can't be reached included unless an operator
+    /// said to do without them: then it is not likely that this node has missed one.
     pub(crate) async fn is_in_step(self: &Arc<Self>, ring: &Ring) -> bool {
         let present = ring
             .members()
             .iter()
             .filter(|member| member.state != MemberState::Removed);
-        let others = present.filter(|member| member.id != self.id).count();
+        let others = present.filter(|member| member.id != self.id && !self.does_without(member.id));
         let answers = self.receipts_of_all(ring).await.len() - 1;
-        answers * 2 > others || others == 0
+        answers * 2 >= others.count()
     }
 
     /// What each member says that it has; none of those that don't answer.

@@ -224,6 +224,11 @@ impl Node {
         self.rebuild.begun.notify_one();
     }
 
+    /// Whether an operator said that this store is rebuilt without a home.
+    pub(crate) fn does_without(&self, home: NodeId) -> bool {
+        self.rebuild.without().contains(&home)
+    }
+
     /// The partitions of which this node is a home, each with its other homes.
     fn other_homes(&self) -> Vec<(Partition, BTreeSet<NodeId>)> {
         let count = self.ring().partition_count().count();
