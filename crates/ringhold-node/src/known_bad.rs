@@ -109,6 +109,8 @@ pub enum Variant {
     ReceiptWithoutCopy,
     /// What a node holds of a partition that it has lost stays with it (T16).
     StraysStay,
+    /// A partition is copied from a home that lacks what it promised to keep (T18).
+    CopiesFromDoubtful,
     /// A node deletes what it has lost to others, without their receipts (T16).
     DeletesAfterSwitch,
     /// A ring document is taken into use before it is on disk (T14).
@@ -167,6 +169,7 @@ impl Variant {
         Self::ReceiptAfterOnePass,
         Self::ReceiptWithoutCopy,
         Self::StraysStay,
+        Self::CopiesFromDoubtful,
         Self::DeletesAfterSwitch,
         Self::DocumentNotKept,
         Self::ForgetfulVoterSpeaks,

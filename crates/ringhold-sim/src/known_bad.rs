@@ -86,6 +86,7 @@ impl KnownBad {
             ) => "T11",
             Self::Node(
                 N::ComersMissWrites
+                | N::CopiesFromDoubtful
                 | N::DeletesAfterSwitch
                 | N::FinishesWithoutReceipts
                 | N::IncomingCountsAsOwner
@@ -153,6 +154,7 @@ impl KnownBad {
             ) => Profile::Reaping,
             Self::Node(
                 N::ComersMissWrites
+                | N::CopiesFromDoubtful
                 | N::DeletesAfterSwitch
                 | N::DocumentNotKept
                 | N::FinishesWithoutReceipts

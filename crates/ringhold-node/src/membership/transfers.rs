@@ -65,6 +65,8 @@ struct Progress {
     waits: BTreeMap<Partition, String>,
     /// The placement that all members were seen to know last, and when that was first so.
     known: Option<(u64, u64)>,
+    /// Members whose stores lack something, by their own last word.
+    in_doubt: BTreeSet<NodeId>,
 }
 
 /// One comer's part of the placement change under way.
@@ -202,6 +204,8 @@ impl Node {
         let copied = self.each(ring, &left, Self::copy).await;
         // Puts that were under way when the last member learnt of the change were not sent to comers.
         self.environment.sleep_until(settled_us).await;
+        // Who has lost its disk meanwhile proves nothing.
+        self.receipts_of_all(ring).await;
         let equal = self.each(ring, &copied, Self::equal).await;
         for a_move in equal {
             if !self.rebuild.in_doubt() {
@@ -285,6 +289,15 @@ impl Node {
                 answers.insert(member, receipts);
             }
         }
+        let mut progress = self.transfers.lock();
+        for (member, answer) in &answers {
+            if answer.in_doubt {
+                progress.in_doubt.insert(*member);
+            } else {
+                progress.in_doubt.remove(member);
+            }
+        }
+        drop(progress);
         answers
     }
 
@@ -315,6 +328,7 @@ impl Node {
         };
         Receipts {
             placement_number,
+            in_doubt: self.rebuild.in_doubt(),
             receipts,
             waits: waits.into_iter().take(8).cloned().collect(),
         }
@@ -384,11 +398,19 @@ impl Node {
         }
     }
 
-    /// From whom a partition is copied: the home whose place this node takes, or all others if that one is dead.
+    /// From whom a partition is copied: the home whose place this node takes, or all others if that one is dead, or lacks something
+    /// itself.
     fn sources(&self, ring: &Ring, a_move: Move) -> Vec<NodeId> {
+        let in_doubt = self.transfers.lock().in_doubt.clone();
+        #[cfg(feature = "known-bad")]
+        let in_doubt = if known_bad::is(Variant::CopiesFromDoubtful) {
+            BTreeSet::new()
+        } else {
+            in_doubt
+        };
         let is_there = |id: NodeId| {
             let state = ring.member(id).map(|member| member.state);
-            state != Some(MemberState::Down) && self.is_reachable(id)
+            state != Some(MemberState::Down) && self.is_reachable(id) && !in_doubt.contains(&id)
         };
         if let Some(goer) = a_move.goer.filter(|goer| is_there(*goer)) {
             return vec![goer];

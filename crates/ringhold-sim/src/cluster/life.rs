@@ -235,6 +235,7 @@ impl Cluster {
     fn note_ring(&self, node: usize, ring: &Arc<Ring>) {
         let mut books = self.around().books.lock();
         let now_us = self.around().executor.now_us();
+        books.now_us = now_us;
         let noted = books.rings.note(node, ring.document());
         let n = usize::try_from(self.0.plan.replicas).expect("a handful");
         let finished = books.rings.see(ring, n, now_us);

@@ -49,29 +49,20 @@ impl RingWitness {
 
     /// A document was seen in use, where keys have `n` replicas. The placement change that it finishes, if it does.
     pub fn see(&mut self, ring: &Arc<Ring>, n: usize, now_us: u64) -> Option<UnderWay> {
-        let known = self
-            .recent
-            .iter()
-            .map(|recent| recent.placement_number())
-            .max();
+        let recent = self.recent.iter();
+        let known = recent.map(|recent| recent.placement_number()).max();
+        // Somebody who is behind shows what is over.
         if known < Some(ring.placement_number()) {
             self.recent.push_back(Arc::clone(ring));
             if self.recent.len() > RECENT {
                 self.recent.pop_front();
             }
-        }
-        if ring.document().placement.next.is_some() {
-            let known = self
-                .under_way
-                .as_ref()
-                .map(|known| known.ring.placement_number());
-            if known.is_none_or(|known| known < ring.placement_number()) {
+            if ring.document().placement.next.is_some() {
                 self.under_way = Some(UnderWay {
                     ring: Arc::clone(ring),
                     since_us: now_us,
                 });
             }
-            return None;
         }
         self.under_way
             .take_if(|change| change.is_finished_by(ring, n))

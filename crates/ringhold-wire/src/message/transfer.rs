@@ -13,6 +13,8 @@ pub struct Receipt {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipts {
     pub placement_number: u64,
+    /// Its store lacks something that it had promised to keep: nobody should copy from it alone.
+    pub in_doubt: bool,
     pub receipts: Vec<Receipt>,
     /// What holds up the others, for people.
     pub waits: Vec<String>,

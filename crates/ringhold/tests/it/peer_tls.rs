@@ -1,6 +1,6 @@
 //! Nodes that encrypt what they say to each other, and tokens for new ones.
 
-use crate::cluster::{Cluster, ringhold};
+use crate::cluster::{Cluster, Member, ringhold};
 use crate::joiner::{Serve, joining, peer_address, three_ports, token};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
@@ -91,11 +91,20 @@ fn a_new_node_joins_with_a_token_that_nobody_else_can_use() {
             let joined = Serve {
                 process: joining(directory.path(), new, mode, &peer, &token, &[]),
             };
-            cluster.wait("the new node is known and reached", |_| {
+            let http = format!("127.0.0.1:{}", new.1 - 1);
+            let native = format!("127.0.0.1:{}", new.1 + 1);
+            let itself = Member {
+                name: new.0.to_owned(),
+                pid: 0,
+                http,
+                native,
+            };
+            cluster.wait("the new node is ready, and known", |_| {
                 let status = member.json("/ringhold/v1/status");
                 let members = status["members"].as_array().cloned().unwrap_or_default();
-                let new = members.iter().find(|member| member["name"] == "new");
-                new.is_some_and(|new| new["reachable"] == true)
+                let ready = itself.try_send("GET", "/health/ready", &[], b"");
+                ready.is_some_and(|ready| ready.status == 200)
+                    && members.iter().any(|member| member["name"] == "new")
             });
             drop(joined);
         }

@@ -26,6 +26,7 @@ impl Part for Receipt {
 impl Part for Receipts {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u64(self.placement_number);
+        writer.flag(self.in_doubt);
         writer.list(&self.receipts, |writer, receipt| receipt.write(writer));
         writer.list(&self.waits, |writer, why| {
             let end = why.floor_char_boundary(WAIT_BYTES_MAX);
@@ -36,6 +37,7 @@ impl Part for Receipts {
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             placement_number: reader.u64("placement number")?,
+            in_doubt: reader.flag("in doubt")?,
             receipts: reader.list::<_, RECEIPT_BYTES>("receipts", Receipt::read)?,
             waits: reader
                 .list::<_, 4>("waits", |reader| read_text(reader, "why", WAIT_BYTES_MAX))?,

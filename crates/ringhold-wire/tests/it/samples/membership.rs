@@ -91,6 +91,7 @@ fn receipts() -> Receipts {
     };
     Receipts {
         placement_number: 12,
+        in_doubt: false,
         receipts: vec![receipt(3), receipt(255)],
         waits: vec!["node-2 is down".to_owned()],
     }
@@ -125,9 +126,11 @@ fn any_section() -> impl Strategy<Value = SectionHash> {
 fn any_receipts() -> impl Strategy<Value = Receipts> {
     let receipt = any::<(u32, u128)>();
     let receipt = receipt.prop_map(|(partition, root)| transfer::Receipt { partition, root });
-    let parts = (any::<u64>(), vec(receipt, 0..5), vec(".{0,20}", 0..3));
-    parts.prop_map(|(placement_number, receipts, waits)| Receipts {
+    let heading = any::<(u64, bool)>();
+    let parts = (heading, vec(receipt, 0..5), vec(".{0,20}", 0..3));
+    parts.prop_map(|((placement_number, in_doubt), receipts, waits)| Receipts {
         placement_number,
+        in_doubt,
         receipts,
         waits,
     })
