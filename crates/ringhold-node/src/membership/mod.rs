@@ -20,6 +20,7 @@ mod changes;
 mod documents;
 pub(crate) mod gossiping;
 mod news;
+mod parting;
 mod stock;
 mod strays;
 mod transfers;

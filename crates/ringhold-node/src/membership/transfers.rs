@@ -28,7 +28,7 @@ use crate::rebuild::Pull;
 use crate::replica::writer::Row;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{ChangeRefused, MemberState, Move, Partition, Ring, RingDocument};
+use ringhold_core::ring::{ChangeRefused, MemberState, Move, Partition, Ring};
 use ringhold_core::tree::Leaf;
 use ringhold_storage::{KeyRange, Keyspace, Lineage, ReadError, StorageKey, Store};
 use ringhold_wire::bytes_io::{DecodeError, Reader, decode_whole, encode_alone};
@@ -121,7 +121,7 @@ impl Transfers {
     }
 
     /// Since when all members know a placement, if they do now.
-    fn known_by_all(&self, placement_number: u64, now_us: u64) -> u64 {
+    pub(super) fn known_by_all(&self, placement_number: u64, now_us: u64) -> u64 {
         let mut progress = self.lock();
         match progress.known {
             Some((known, since_us)) if known == placement_number => since_us,
@@ -250,7 +250,7 @@ impl Node {
     }
 
     /// A member that can be reached and does not know of the change yet. Whoever answers knows, because it catches up first.
-    async fn first_behind(self: &Arc<Self>, ring: &Ring) -> Option<NodeId> {
+    pub(super) async fn first_behind(self: &Arc<Self>, ring: &Ring) -> Option<NodeId> {
         let answers = self.receipts_of_all(ring).await;
         let others = ring.members().iter().filter(|member| member.id != self.id);
         let mut others = others.filter(|member| member.state != MemberState::Removed);
@@ -510,51 +510,6 @@ impl Node {
         members
             .filter(|member| member.id < self.id && self.is_reachable(member.id))
             .count() as u64
-    }
-
-    /// Goes, if this node leaves and has handed over everything.
-    async fn part(self: &Arc<Self>, ring: &Ring) {
-        let me = ring.member(self.id).map(|member| member.state);
-        if me != Some(MemberState::Leaving) || self.first_behind(ring).await.is_some() {
-            return;
-        }
-        // A put that was begun by an earlier document may still bring something.
-        let now_us = self.environment.now_us();
-        let known_us = self.transfers.known_by_all(ring.placement_number(), now_us);
-        let is_settled = now_us >= known_us.saturating_add(self.tuning.anti_entropy.settle_us);
-        #[cfg(feature = "known-bad")]
-        let is_settled = is_settled || known_bad::is(Variant::LeaverGoesEarly);
-        if !is_settled || !self.has_handed_over() {
-            return;
-        }
-        // What only this node knows of bucket properties goes with it, unless it tells.
-        for member in ring
-            .members()
-            .iter()
-            .filter(|member| member.state == MemberState::Up)
-        {
-            if !self.tell(member.id).await {
-                return;
-            }
-        }
-        let id = self.id;
-        if let Err(reason) = self.agree(|held: &RingDocument| held.parting(id)).await {
-            tracing::warn!(
-                ?reason,
-                "this node has handed over everything, and can't be removed yet"
-            );
-        }
-    }
-
-    /// Whether nothing of anybody is left here.
-    fn has_handed_over(&self) -> bool {
-        #[cfg(feature = "known-bad")]
-        if known_bad::is(Variant::LeaverGoesEarly) {
-            return true;
-        }
-        let one = self.store().readable(Keyspace::Objects, &KeyRange::ALL, 1);
-        let nothing = one.is_ok_and(|page| page.rows.is_empty() && page.next.is_none());
-        nothing && self.hints_kept().0 == 0
     }
 
     pub(super) fn name_of(&self, id: NodeId) -> String {
