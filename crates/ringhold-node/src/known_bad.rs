@@ -103,14 +103,10 @@ pub enum Variant {
     FinishesWithoutReceipts,
     /// Requests are carried out whatever placement they were planned by (T13).
     PlacementIgnored,
-    /// A copy counts as whole after one pass over what differed (T16).
-    ReceiptAfterOnePass,
     /// A comer says that it has what it has not copied (T16).
     ReceiptWithoutCopy,
     /// What a node holds of a partition that it has lost stays with it (T16).
     StraysStay,
-    /// A partition is copied from a home that lacks what it promised to keep (T18).
-    CopiesFromDoubtful,
     /// A node deletes what it has lost to others, without their receipts (T16).
     DeletesAfterSwitch,
     /// A ring document is taken into use before it is on disk (T14).
@@ -166,10 +162,8 @@ impl Variant {
         Self::ComersMissWrites,
         Self::FinishesWithoutReceipts,
         Self::PlacementIgnored,
-        Self::ReceiptAfterOnePass,
         Self::ReceiptWithoutCopy,
         Self::StraysStay,
-        Self::CopiesFromDoubtful,
         Self::DeletesAfterSwitch,
         Self::DocumentNotKept,
         Self::ForgetfulVoterSpeaks,

@@ -360,10 +360,6 @@ impl Node {
     /// Compares a partition with its sources until nothing differs for longer than a put takes; false if one of them does not
     /// answer.
     async fn equal(self: Arc<Self>, ring: Arc<Ring>, a_move: Move) -> bool {
-        #[cfg(feature = "known-bad")]
-        if known_bad::is(Variant::ReceiptAfterOnePass) {
-            return true;
-        }
         let sources = self.sources(&ring, a_move);
         for source in &sources {
             if !self.equals(*source, a_move.partition).await {
@@ -402,12 +398,6 @@ impl Node {
     /// itself.
     fn sources(&self, ring: &Ring, a_move: Move) -> Vec<NodeId> {
         let in_doubt = self.transfers.lock().in_doubt.clone();
-        #[cfg(feature = "known-bad")]
-        let in_doubt = if known_bad::is(Variant::CopiesFromDoubtful) {
-            BTreeSet::new()
-        } else {
-            in_doubt
-        };
         let is_there = |id: NodeId| {
             let state = ring.member(id).map(|member| member.state);
             state != Some(MemberState::Down) && self.is_reachable(id) && !in_doubt.contains(&id)

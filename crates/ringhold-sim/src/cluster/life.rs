@@ -353,6 +353,8 @@ impl Cluster {
             let verdict = t11_reaping::check_removed(&books, node, key, &removed, earliest_us);
             match verdict {
                 Err(violation) if !lost => return books.fail(violation),
+                // The disk has lost it: nobody said that it might go.
+                _ if lost => {}
                 Err(_) => {}
                 Ok(()) => {
                     books.dropped(node, key, &removed.iter().copied().collect());
