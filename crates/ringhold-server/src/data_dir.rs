@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `node` | the node's identity, 32 hexadecimal digits |
 //! | `joining` | the same, as long as the node wants to become a member and is none |
-//! | `ring` | the ring document, as encoded for the wire |
+//! | `ring` | the ring document that the node was founded or enrolled with, as encoded for the wire; the store has the latest |
 //! | `secret` | the cluster's secret, 64 hexadecimal digits, readable by the owner only |
 //! | `store` | the identity of the store that belongs to this node, 32 hexadecimal digits |
 //! | `log/`, `engine/` | the store's |

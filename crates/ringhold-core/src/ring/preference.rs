@@ -10,7 +10,7 @@
 //!
 //! Each pass keeps the walk order. A rack is known by its zone and its own name together. The first
 //! N of the list are the primaries, the rest the fallbacks in the order in which they stand in
-//! (§4.6). Members that serve but own nothing (more members than partitions; a leaver that has
+//! (§4.6). Members that serve but own nothing (more members than partitions; not a leaver that has
 //! handed everything over) come last, by identity: fallbacks only.
 //!
 //! A [`Ring`] is one document made ready for serving: immutable, shared, replaced as a whole when

@@ -39,7 +39,7 @@ impl Node {
         let started_us = self.environment.now_us();
         self.health.earn();
         let name = request.name.clone();
-        let mut answer = self.read(request, deadline).await;
+        let mut answer = self.read_in_step(request, deadline).await;
         if let Ok(GetAnswer { object, .. }) = &mut answer {
             *object = self.shown(&name, std::mem::take(object));
         }
@@ -49,6 +49,25 @@ impl Node {
             Err(_) => self.metrics.gets_failed.observe(elapsed_us),
         }
         answer
+    }
+
+    /// Reads by one placement. Where another one took its place meanwhile, nodes that were asked may be homes no more, and their "not
+    /// found" says nothing (T16): it is read once more.
+    async fn read_in_step(
+        self: &Arc<Self>,
+        request: GetRequest,
+        deadline: Deadline,
+    ) -> Result<GetAnswer, GetError> {
+        loop {
+            let placement_number = self.ring().placement_number();
+            let answer = self.read(request.clone(), deadline).await;
+            if answer.is_err() || self.ring().placement_number() == placement_number {
+                return answer;
+            }
+            if deadline.has_passed(&*self.environment) {
+                return Err(GetError::TimedOut);
+            }
+        }
     }
 
     async fn read(

@@ -7,7 +7,7 @@
 //!
 //! While a document has a `next` table, each node that is to become a home of a partition copies it (`transfers`), writes go to
 //! both, and when all are done the table is taken into use. What a node holds of partitions that are not its own any more is
-//! owed to their homes, like everything that it keeps for others (`strays`).
+//! owed to their homes, like everything that it keeps for others (`strays`). A leaver with empty hands has itself removed (`parting`).
 //!
 //! Invariants: epochs of a node never go down (I10); a document is on this node's disk before it is served by; requests
 //! between members of different placements wait until the one behind has caught up.

@@ -157,6 +157,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
             node.finish(&ring, &mut due_us).await;
         } else {
             due_us = None;
+            node.transfers.lock().waits.clear();
             node.part(&ring).await;
         }
     }
