@@ -179,22 +179,8 @@ fn fits(enrolled: &Enrolled, document: &RingDocument, token: &JoinToken, node: N
 }
 
 fn check_texts(member: &Member) -> Result<(), JoinError> {
-    let Addresses {
-        peer,
-        http,
-        pb,
-        native,
-    } = &member.addresses;
-    let texts = [
-        &member.name,
-        peer,
-        http,
-        pb,
-        native,
-        &member.zone,
-        &member.rack,
-    ];
-    match texts
+    match member
+        .texts()
         .into_iter()
         .find(|text| text.len() > JOINER_TEXT_BYTES_MAX)
     {

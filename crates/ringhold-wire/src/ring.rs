@@ -242,22 +242,8 @@ fn read_section(reader: &mut Reader) -> Result<Section, DecodeError> {
 }
 
 fn write_member(writer: &mut Writer<'_>, member: &Member) {
-    let Addresses {
-        peer,
-        http,
-        pb,
-        native,
-    } = &member.addresses;
     writer.u128(member.id.0);
-    for text in [
-        &member.name,
-        peer,
-        http,
-        pb,
-        native,
-        &member.zone,
-        &member.rack,
-    ] {
+    for text in member.texts() {
         writer.bytes(text.as_bytes());
     }
     writer.u32(member.weight);

@@ -141,6 +141,17 @@ pub struct Member {
 }
 
 impl Member {
+    /// All that is text of a member, in the order in which it is encoded: name, addresses, zone, rack.
+    pub fn texts(&self) -> [&String; 7] {
+        let Addresses {
+            peer,
+            http,
+            pb,
+            native,
+        } = &self.addresses;
+        [&self.name, peer, http, pb, native, &self.zone, &self.rack]
+    }
+
     /// The member as assignment sees it.
     pub fn for_assignment(&self) -> AssignmentMember<'_> {
         AssignmentMember {
@@ -324,13 +335,9 @@ impl RingDocument {
         form.length(members.len());
         for member in members {
             form.number(member.id.0);
-            form.bytes(member.name.as_bytes());
-            form.bytes(member.addresses.peer.as_bytes());
-            form.bytes(member.addresses.http.as_bytes());
-            form.bytes(member.addresses.pb.as_bytes());
-            form.bytes(member.addresses.native.as_bytes());
-            form.bytes(member.zone.as_bytes());
-            form.bytes(member.rack.as_bytes());
+            for text in member.texts() {
+                form.bytes(text.as_bytes());
+            }
             form.number(u128::from(member.weight));
             form.number(u128::from(member.state.canonical()));
         }

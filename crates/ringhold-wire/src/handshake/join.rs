@@ -109,22 +109,7 @@ pub(super) fn write_joiner(writer: &mut Writer<'_>, joiner: &Joiner) {
     let Joiner { token, member } = joiner;
     writer.bytes_within("token", token, TOKEN_BYTES_MAX);
     writer.u128(member.id.0);
-    let Addresses {
-        peer,
-        http,
-        pb,
-        native,
-    } = &member.addresses;
-    let texts = [
-        &member.name,
-        peer,
-        http,
-        pb,
-        native,
-        &member.zone,
-        &member.rack,
-    ];
-    for text in texts {
+    for text in member.texts() {
         writer.bytes_within("joiner's text", text.as_bytes(), JOINER_TEXT_BYTES_MAX);
     }
     writer.u32(member.weight);
