@@ -81,9 +81,9 @@ pub struct Watermarks {
 }
 
 /// With more than this available no level begins, whatever the percentage.
-const LOW_BYTES_MAX: u64 = 64 << 30;
-const FULL_BYTES_MAX: u64 = 32 << 30;
-const EXHAUSTED_BYTES_MAX: u64 = 16 << 30;
+const LOW_BYTES_MAX: u64 = 32 << 30;
+const FULL_BYTES_MAX: u64 = 16 << 30;
+const EXHAUSTED_BYTES_MAX: u64 = 8 << 30;
 
 impl Default for Watermarks {
     fn default() -> Self {
@@ -164,9 +164,9 @@ mod tests {
             Watermarks::default().level(DiskLevel::Ample, space)
         };
         assert_eq!(left(100), DiskLevel::Ample, "97.5 %");
-        assert_eq!(left(40), DiskLevel::Low);
-        assert_eq!(left(20), DiskLevel::Full);
-        assert_eq!(left(10), DiskLevel::Exhausted);
+        assert_eq!(left(20), DiskLevel::Low);
+        assert_eq!(left(12), DiskLevel::Full);
+        assert_eq!(left(6), DiskLevel::Exhausted);
     }
 
     #[test]

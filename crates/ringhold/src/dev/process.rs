@@ -18,6 +18,14 @@ use tokio::sync::{mpsc, watch};
 use crate::dev::DevError;
 use crate::dev::plan::Plan;
 
+/// How full a developer's disk is tells nothing of these nodes: they share it with everything else, and stop only short of its end. What the
+/// user sets comes later, and is what counts.
+const ON_A_SHARED_DISK: [&str; 3] = [
+    "storage.disk_warn_percent=97",
+    "storage.disk_refuse_percent=98",
+    "storage.disk_deletes_only_percent=99",
+];
+
 /// A node that was told to stop has this long.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// What is shown of a log: enough for a panic message or a refused setting.
@@ -66,6 +74,11 @@ impl NodeProcess {
             .args(["--http", &member.http])
             .args(["--peer", &member.peer])
             .args(["--native", &member.native])
+            .args(
+                ON_A_SHARED_DISK
+                    .iter()
+                    .flat_map(|setting| ["--set", setting]),
+            )
             .args(plan.settings.iter().flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::piped())
             .stdout(log)

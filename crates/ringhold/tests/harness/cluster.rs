@@ -23,6 +23,11 @@ const HTTP_PORT: u16 = 8_098;
 /// Small, so that segments close and checkpoints are taken within a scenario.
 const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
 
+const ON_A_SHARED_DISK: [&str; 2] = [
+    "storage.disk_refuse_percent=98",
+    "storage.disk_deletes_only_percent=99",
+];
+
 /// One node's machine.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -123,7 +128,13 @@ impl Cluster {
             "--set".to_owned(),
             format!("storage.segment_bytes={SEGMENT_BYTES}"),
         ];
-        for setting in scenario.settings {
+        // A folder is on the machine's own disk, however full that one is.
+        let shared = if self.disks.is_err() {
+            ON_A_SHARED_DISK
+        } else {
+            [].as_slice()
+        };
+        for setting in shared.iter().chain(scenario.settings) {
             arguments.extend(["--set", setting].map(str::to_owned));
         }
         let network = self.networks.as_ref().ok();

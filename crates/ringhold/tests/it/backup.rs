@@ -69,14 +69,15 @@ fn back_up_under_load(members: &[Member], directory: &Path) -> Vec<PathBuf> {
                 members[number % 3].put(&path, &[], b"load");
             }
         });
-        for member in members {
-            let made = run(
-                &["backup", "--to", directory.to_str().expect("plain")],
-                member,
-            );
+        let to = directory.to_str().expect("plain");
+        let backups: Vec<Output> = members
+            .iter()
+            .map(|member| run(&["backup", "--to", to], member))
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        for made in backups {
             assert!(made.status.success(), "{made:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     let entries = fs::read_dir(directory).expect("a directory");
     let mut files: Vec<PathBuf> = entries

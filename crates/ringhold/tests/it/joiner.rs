@@ -32,6 +32,12 @@ pub(crate) fn token(member: &Member) -> String {
     token.to_owned()
 }
 
+/// The machine that runs the tests may have little room left; that is not what is tested.
+const ON_A_SHARED_DISK: [&str; 2] = [
+    "storage.disk_refuse_percent=98",
+    "storage.disk_deletes_only_percent=99",
+];
+
 /// A new node with its directory and its log in `directory`.
 pub(crate) fn joining(
     directory: &Path,
@@ -48,6 +54,11 @@ pub(crate) fn joining(
         .args(["--http", &at(port - 1), "--peer", &at(port)])
         .args(["--native", &at(port + 1), "--data-dir"])
         .arg(directory.join(name))
+        .args(
+            ON_A_SHARED_DISK
+                .iter()
+                .flat_map(|setting| ["--set", setting]),
+        )
         .env("RINGHOLD_JOIN_TOKEN", token)
         .envs(settings.iter().copied())
         .stdout(Stdio::null())

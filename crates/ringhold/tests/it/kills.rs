@@ -2,8 +2,13 @@
 
 use crate::cluster::{Cluster, Member};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 const WRITERS: usize = 4;
+/// So many puts are acknowledged before anything happens.
+const LOADED: usize = 200;
+/// A cluster that has not taken those after this time takes none.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Writes keys of its own until told to stop; the keys that were acknowledged.
 fn write_until(
@@ -33,19 +38,27 @@ fn write_until(
 /// acknowledged before, during and after.
 fn under_load(members: &[Member], midway: impl FnOnce()) -> Vec<String> {
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let wait_for = |count| {
-        while acknowledged.load(Ordering::Relaxed) < count {
+    let deadline = Instant::now() + PATIENCE;
+    let are_acknowledged = |count| {
+        while acknowledged.load(Ordering::Relaxed) < count && Instant::now() < deadline {
             std::thread::yield_now();
         }
+        acknowledged.load(Ordering::Relaxed) >= count
     };
     std::thread::scope(|scope| {
         let (stop, acknowledged) = (&stop, &acknowledged);
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| scope.spawn(move || write_until(stop, acknowledged, members, writer)))
             .collect();
-        wait_for(200);
-        midway();
+        let is_loaded = are_acknowledged(LOADED);
+        if is_loaded {
+            midway();
+        }
         stop.store(true, Ordering::Relaxed);
+        assert!(
+            is_loaded,
+            "fewer than {LOADED} puts acknowledged in {PATIENCE:?}"
+        );
         writers
             .into_iter()
             .flat_map(|writer| writer.join().expect("a writer does not panic"))
@@ -72,7 +85,7 @@ fn every_acknowledged_put_survives_the_kill_of_all_nodes_at_once() {
     let keys = under_load(&members, || {
         members.iter().for_each(|member| cluster.kill(member));
     });
-    assert!(keys.len() >= 200);
+    assert!(keys.len() >= LOADED);
     for member in &members {
         cluster.restart(&member.name);
     }

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+/// What has not happened after this time never will.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 const ENCRYPTED: [(&str, &str); 1] = [("RINGHOLD_PEER_TLS", "on")];
 
 #[test]
@@ -164,9 +167,8 @@ fn two_nodes_that_differ_in_peer_tls_both_say_so() {
         let log = directory.path().join(format!("{name}.log"));
         let started = Instant::now();
         while !fs::read_to_string(&log).unwrap_or_default().contains(text) {
-            let patience = Duration::from_secs(120);
             let said = || fs::read_to_string(&log).unwrap_or_default();
-            assert!(started.elapsed() < patience, "{text:?} not in {}", said());
+            assert!(started.elapsed() < PATIENCE, "{text:?} not in {}", said());
             std::thread::yield_now();
         }
     }
@@ -193,7 +195,12 @@ fn too_many_strangers_are_refused_while_the_first_still_wait() {
             .map(|_| TcpStream::connect(&peer).expect("it listens"))
             .collect();
         let last = strangers.last().expect("there are some");
+        let started = Instant::now();
         while !is_closed(last) {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the last stranger is still connected"
+            );
             std::thread::yield_now();
         }
         !is_closed(&strangers[0])

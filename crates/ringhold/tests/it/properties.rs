@@ -39,9 +39,7 @@ fn a_change_is_in_force_everywhere_and_reaches_a_node_that_was_dead() {
     cluster.restart(&members[2].name);
     cluster.wait_until_connected();
     let back = cluster.members()[2].clone();
-    while property(&back, "r") != 1 {
-        std::thread::yield_now();
-    }
+    cluster.wait("it learns what it missed", |_| property(&back, "r") == 1);
     assert_eq!(property(&back, "w"), "all", "what it knew before it died");
     let answer = back
         .try_send("DELETE", PROPS, &[], b"")
@@ -98,19 +96,15 @@ fn a_node_that_only_paused_learns_what_changed_meanwhile() {
         json["members"][2]["reachable"] == expected
     };
     members[2].signal(Signal::STOP);
-    while !reaches_third(false) {
-        std::thread::yield_now();
-    }
+    cluster.wait("the silence is noticed", |_| reaches_third(false));
     change(&members[0], r#"{"w":"all"}"#);
     let answer = members[0].put("/buckets/paused/keys/k", &[], b"written meanwhile");
     assert_eq!(answer.status, 204, "{answer:?}");
     members[2].signal(Signal::CONT);
-    while !reaches_third(true) {
-        std::thread::yield_now();
-    }
-    while property(&members[2], "w") != "all" {
-        std::thread::yield_now();
-    }
+    cluster.wait("it is taken back", |_| reaches_third(true));
+    cluster.wait("it learns what it missed", |_| {
+        property(&members[2], "w") == "all"
+    });
     let answer = members[2].get("/buckets/paused/keys/k?r=all", &[]);
     assert_eq!(
         (answer.status, answer.body.as_str()),
