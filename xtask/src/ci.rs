@@ -116,7 +116,7 @@ pub(crate) fn run(root: &Path, wanted: &[String]) -> Result<bool, CiError> {
 fn plan(facts: &Facts) -> Vec<Stage> {
     let known_bad = facts.known_bad.iter().map(|name| {
         cargo(&format!(
-            "test --locked -p {name} --features {}",
+            "test --release --locked -p {name} --features {}",
             walls::KNOWN_BAD
         ))
     });
@@ -355,7 +355,11 @@ mod tests {
             known_bad: vec!["a".to_owned(), "b".to_owned()],
             cargo_deny: false,
         };
-        let test = |name| cargo(&format!("test --locked -p {name} --features known-bad"));
+        let test = |name| {
+            cargo(&format!(
+                "test --release --locked -p {name} --features known-bad"
+            ))
+        };
         assert_eq!(steps_of(&facts, "known-bad"), [test("a"), test("b")]);
     }
 

@@ -137,6 +137,8 @@ pub enum Variant {
     ReapsWithAbsentMember,
     /// What passed the first look is removed later, whatever is there by then (T11).
     ReapsUnconditionally,
+    /// What passed the first look is removed at once, whatever is still on its way (T11).
+    ReapsAtFirstLook,
     /// A tombstone goes however young it is (T11).
     ReapsBeforeGrace,
     /// One clock decides for all primaries (T11, T26).
@@ -205,6 +207,7 @@ impl Variant {
         Self::ReapsWithPrimaryDown,
         Self::ReapsWithAbsentMember,
         Self::ReapsUnconditionally,
+        Self::ReapsAtFirstLook,
         Self::ReapsBeforeGrace,
         Self::ReapsOnOneClock,
         Self::ExpiryRestartsOnMerge,

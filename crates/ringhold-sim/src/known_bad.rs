@@ -20,14 +20,16 @@ pub enum KnownBad {
 impl KnownBad {
     /// All that a run can show. A checkpoint's work on the engine is one event of the simulated disk, so what
     /// two batches of it would leave between them is for the tests of the storage, which stop there. And whom reaping must
-    /// not do without is shown step by step: seeds seldom have somebody away from before a delete until it is reaped. So is what a
-    /// node makes of an entry that another gave it (`directed.rs`), which one seed in some hundreds meets.
+    /// not do without is shown step by step (`reaping.rs`): seeds seldom have somebody away from before a delete until it is reaped,
+    /// or a copy on its way at the first look and not at the second. So is what a node makes of an entry that another gave
+    /// it (`directed.rs`), which one seed in some hundreds meets.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let elsewhere = [
             Self::Storage(storage::Variant::TreeOutsideBatch),
             Self::Node(node::Variant::ReapsWithPrimaryDown),
             Self::Node(node::Variant::ReapsWithAbsentMember),
+            Self::Node(node::Variant::ReapsAtFirstLook),
             Self::Node(node::Variant::ExtendsForeignEntry),
         ];
         let of_node = node::Variant::ALL.iter().copied().map(Self::Node);
@@ -82,6 +84,7 @@ impl KnownBad {
                 | N::ReapsWithPrimaryDown
                 | N::ReapsWithAbsentMember
                 | N::ReapsUnconditionally
+                | N::ReapsAtFirstLook
                 | N::ReapsBeforeGrace
                 | N::ReapsOnOneClock
                 | N::ExpiryRestartsOnMerge,
@@ -148,6 +151,7 @@ impl KnownBad {
                 N::ReapsWithPrimaryDown
                 | N::ReapsWithAbsentMember
                 | N::ReapsUnconditionally
+                | N::ReapsAtFirstLook
                 | N::ReapsBeforeGrace
                 | N::ReapsOnOneClock
                 | N::ExpiryRestartsOnMerge,

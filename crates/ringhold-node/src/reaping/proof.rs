@@ -37,6 +37,11 @@ impl Pending {
     pub(super) async fn begin(node: &Arc<Node>, candidates: Candidates) -> Option<Self> {
         let placement_number = node.ring().placement_number();
         let candidates = looked_at(node, candidates).await?;
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::ReapsAtFirstLook) {
+            remove(node, candidates).await;
+            return None;
+        }
         let settle_us = node.tuning.reaping.settle_us;
         Some(Self {
             candidates,

@@ -1,13 +1,16 @@
 //! Tombstones that go, step by step.
 
 use crate::scenario::{ask, cluster_with, name, pass, put, send_write, set_blocked};
-use ringhold_core::version::{Content, Dot};
+use ringhold_core::version::{Content, Dot, Object};
 use ringhold_sim::cluster::Cluster;
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_sim::network::Weather;
+use ringhold_wire::message::peer::{MergeRequest, Reply, Request};
 use ringhold_wire::message::{GetOptions, GetRequest};
 
 /// Longer than the dead are kept, looked for and looked at twice.
 const LONG_US: u64 = 90_000_000;
+/// Between two looks, as the simulator sets it.
+const SETTLE_US: u64 = 18_000_000;
 
 fn reaping_cluster() -> Cluster {
     cluster_with(|plan| (plan.reaping, plan.anti_entropy) = (true, true))
@@ -127,6 +130,92 @@ fn a_stand_in_missed_the_delete() -> bool {
     let is_back = is_back(&cluster);
     cluster.dissolve();
     is_back
+}
+
+/// How long the late copy is on its way: longer than anything but the time between two looks.
+const LATE_US: u64 = 10_000_000;
+const LATE_COPY_BEFORE_LOOK_US: u64 = LATE_US / 2;
+const SECOND_US: u64 = 1_000_000;
+
+/// Seconds until nobody holds anything of a deleted key, which is there at first.
+fn seconds_until_reaped(cluster: &Cluster) -> u64 {
+    let is_held = || (0..4).any(|node| held(cluster, node).is_some());
+    let mut seconds = 0;
+    while is_held() {
+        pass(cluster, SECOND_US);
+        seconds += 1;
+        assert!(seconds < 600, "it is never reaped");
+    }
+    seconds
+}
+
+/// Sends the object as it was before the delete from a member that is no home to one that is, so that it takes its time.
+fn send_late_copy(cluster: &Cluster, (from, to): (usize, usize), object: Object) {
+    let network = cluster.network();
+    let whole = Weather {
+        reordering: true,
+        ..Weather::default()
+    };
+    network.set_weather(whole);
+    network.set_longest_delay(LATE_US);
+    network.set_slowness(from, to, u64::from(u32::MAX));
+    let request = Request::Merge(MergeRequest {
+        name: name(),
+        object,
+        flushed: false,
+    });
+    let now_us = cluster.around().executor.now_us();
+    let call = network.call(from, to, &request, now_us + LATE_US, 0);
+    drop(call.expect("the two are connected"));
+    network.set_slowness(from, to, 1);
+}
+
+/// A copy that was read before the first look is still on its way then. `looked_us` is how long before the removal that look
+/// is. Whether the value is back.
+fn a_copy_was_on_its_way(looked_us: u64) -> bool {
+    let four = || {
+        cluster_with(|plan| {
+            (plan.reaping, plan.anti_entropy, plan.nodes) = (true, true, 4);
+        })
+    };
+    let deleted = |cluster: &Cluster| {
+        let homes = cluster.primaries(&name());
+        assert!(put(cluster, homes[0], 1));
+        let before = cluster.held(homes[1], &name()).expect("the node is up");
+        assert!(before.has_value(), "a home has it");
+        delete(cluster, homes[0], 2);
+        (homes, before)
+    };
+    let cluster = four();
+    deleted(&cluster);
+    let removed_us = seconds_until_reaped(&cluster) * SECOND_US;
+    cluster.dissolve();
+
+    let cluster = four();
+    let (homes, before) = deleted(&cluster);
+    let stand_in = (0..4).find(|node| !homes.contains(node));
+    let way = (stand_in.expect("three of four are homes"), homes[1]);
+    pass(&cluster, removed_us - looked_us - LATE_COPY_BEFORE_LOOK_US);
+    send_late_copy(&cluster, way, before);
+    pass(&cluster, looked_us + 2 * LATE_US);
+    let is_back = is_back(&cluster);
+    cluster.dissolve();
+    is_back
+}
+
+#[test]
+fn what_was_on_its_way_at_the_first_look_brings_nothing_back() {
+    assert!(!a_copy_was_on_its_way(SETTLE_US));
+}
+
+#[cfg(feature = "known-bad")]
+#[test]
+fn without_a_second_look_what_was_on_its_way_brings_the_value_back() {
+    use ringhold_node::known_bad::{Variant, activate};
+    activate(Some(Variant::ReapsAtFirstLook));
+    let is_back = a_copy_was_on_its_way(0);
+    activate(None);
+    assert!(is_back);
 }
 
 #[test]
