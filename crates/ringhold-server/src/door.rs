@@ -69,6 +69,10 @@ impl Door for NodeDoor {
         self.node.environment().random()
     }
 
+    fn own_name(&self) -> String {
+        status::node_name(&self.node, self.node.id())
+    }
+
     fn node_name(&self, node: NodeId) -> String {
         status::node_name(&self.node, node)
     }

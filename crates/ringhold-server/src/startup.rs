@@ -11,6 +11,7 @@ use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
 use crate::join::{self, Join, JoinError};
+use crate::pb;
 use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
@@ -251,6 +252,8 @@ struct Listeners {
     http: TcpListener,
     peer: TcpListener,
     native: TcpListener,
+    /// None where it is switched off.
+    pb: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -268,6 +271,10 @@ impl Listeners {
             http: bind("listen.http", config.listen.http).await?,
             peer: bind("listen.peer", config.listen.peer).await?,
             native: bind("listen.native", config.listen.native).await?,
+            pb: match config.listen.pb() {
+                Some(address) => Some(bind("listen.pb", address).await?),
+                None => None,
+            },
         })
     }
 }
@@ -420,17 +427,22 @@ fn open_doors(
         stopping.clone(),
     ));
     let door = NodeDoor::new(Arc::clone(node), secret);
-    let http = http::serve(
+    let limits = http::Limits::of(config);
+    let capacity = http::Capacity::of(&limits);
+    let pb = listeners.pb.map(|listener| {
+        let edge = pb::Edge::within(door.clone(), limits, capacity.clone());
+        let (connections, stopping) = (Arc::clone(connections), stopping.clone());
+        tokio::spawn(pb::serve(listener, edge, connections, stopping))
+    });
+    let http = tokio::spawn(http::serve(
         listeners.http,
-        door,
-        http::Limits::of(config),
+        http::Edge::within(door, limits, capacity),
         Arc::clone(connections),
         stopping.clone(),
-    );
-    let http = tokio::spawn(http);
+    ));
     async move {
         // The doors end by themselves; what a panic in one of them left is logged by the runtime.
-        for door in [http, native, peers] {
+        for door in [http, native, peers].into_iter().chain(pb) {
             door.await.ok();
         }
     }

@@ -159,6 +159,9 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// 128 random bits.
     fn random(&self) -> u128;
 
+    /// The name that people gave this node.
+    fn own_name(&self) -> String;
+
     /// The name that people gave a node.
     fn node_name(&self, node: NodeId) -> String;
 

@@ -273,6 +273,10 @@ impl Door for FakeDoor {
             .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
     }
 
+    fn own_name(&self) -> String {
+        "node 1".to_owned()
+    }
+
     fn node_name(&self, node: NodeId) -> String {
         format!("node{}", node.0)
     }
