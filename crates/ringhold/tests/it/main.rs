@@ -9,6 +9,7 @@ mod joiner;
 mod kills;
 mod membership;
 mod native;
+mod pb;
 mod peer_tls;
 mod properties;
 mod reaping;
