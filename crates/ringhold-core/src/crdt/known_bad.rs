@@ -40,3 +40,11 @@ thread_local! {
 pub(super) fn is_on(variant: Variant) -> bool {
     ON.get() == Some(variant)
 }
+
+/// Runs `check` with a variant built in, or with none.
+pub(super) fn with<T>(variant: Option<Variant>, check: impl FnOnce() -> T) -> T {
+    ON.set(variant);
+    let outcome = check();
+    ON.set(None);
+    outcome
+}
