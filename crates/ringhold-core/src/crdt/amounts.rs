@@ -97,7 +97,7 @@ impl Amounts {
         self.sum_without(&CausalContext::new())
     }
 
-    /// Takes the increments of `actor` up to `last` out; the sum of those after `first_unknown - 1`.
+    /// Takes the increments of `actor` up to `last` out; the sum of those that come after `after`.
     pub(super) fn take_sum(&mut self, actor: Actor, after: u64, last: u64) -> i128 {
         let Some(runs) = self.actors.get_mut(&actor).filter(|_| last > 0) else {
             return 0;

@@ -6,6 +6,7 @@ mod histories;
 mod laws;
 mod mistakes;
 mod model;
+mod nested_counter;
 mod rules;
 mod sample;
 mod updates;

@@ -534,3 +534,54 @@ fn a_context_of_gaps_removes_what_it_has_seen() {
     a.set("", "x y", Some(&sent));
     assert_eq!(a.members(), "x");
 }
+
+/// What is updated a thousand times is as large as what was updated twice, but for the length of a number.
+#[test]
+fn what_is_updated_often_does_not_grow() {
+    let (mut m, mut s, mut c) = (
+        Replica::new(0, Kind::Map),
+        Replica::new(0, Kind::Set),
+        Replica::new(0, Kind::Counter),
+    );
+    let mut sizes = Vec::new();
+    for turn in 0..1_000_i64 {
+        m.clock += 1;
+        m.map(
+            change(vec![
+                ("f", FieldUpdate::Flag(turn % 3 > 0)),
+                ("r", FieldUpdate::Register(text("value"))),
+                ("s", FieldUpdate::Set(set("x y", ""))),
+                ("c", FieldUpdate::Counter(1)),
+            ]),
+            None,
+        );
+        s.set("x y", "", None);
+        s.set("z", "y", None);
+        c.count(turn);
+        sizes.push([&m, &s, &c].map(|replica| replica.state.to_bytes().len()));
+    }
+    for (first, last) in sizes[1].iter().zip(sizes[999]) {
+        assert!(last < first + 16, "from {first} to {last} bytes");
+    }
+}
+
+#[test]
+fn an_update_of_a_large_value_has_a_small_delta() {
+    let mut s = Replica::new(0, Kind::Set);
+    let all: Vec<String> = (0..10_000)
+        .map(|number| format!("element-{number}"))
+        .collect();
+    for some in all.chunks(100) {
+        s.set(&some.join(" "), "", None);
+    }
+    let seen = s.context();
+    let deltas = [
+        s.set("another", "", None),
+        s.set("element-77", "", None),
+        s.set("", "element-78", Some(&seen)),
+    ];
+    for delta in deltas {
+        assert!(delta.to_bytes().len() < 96, "{delta:?}");
+    }
+    assert!(s.state.to_bytes().len() > 100_000);
+}
