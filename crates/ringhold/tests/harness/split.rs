@@ -87,7 +87,7 @@ fn split(scenario: &Scenario, seed: u64) {
     let healed = Instant::now();
     client::wait_until_connected(&nodes, &watchdog);
     watchdog.wait_until("no node keeps anything for another", || {
-        nodes.iter().all(|node| hints(*node) == Some(0))
+        nodes.iter().all(|node| client::hints(*node) == Some(0))
     });
     println!(
         "  all hints were home {:.1} s after healing",
@@ -154,17 +154,7 @@ fn retry<T>(written: &mut Written, mut attempt: impl FnMut(usize) -> Option<T>) 
 
 /// Members that a node reaches, itself among them.
 fn reachable(node: SocketAddr) -> Option<usize> {
-    let members = status(node)?["members"].as_array()?.clone();
+    let members = client::status(node)?["members"].as_array()?.clone();
     let reached = members.iter().filter(|member| member["reachable"] == true);
     Some(reached.count())
-}
-
-/// Objects that a node keeps for others.
-fn hints(node: SocketAddr) -> Option<u64> {
-    status(node)?["hints"]["rows"].as_u64()
-}
-
-fn status(node: SocketAddr) -> Option<serde_json::Value> {
-    let status = client::request(node, "GET", "/ringhold/v1/status", &[], b"").ok()?;
-    serde_json::from_slice(&status.body).ok()
 }
