@@ -271,6 +271,12 @@ impl Cluster {
         process.ended().map(|status| status.to_string())
     }
 
+    /// The last line of its log.
+    pub(crate) fn last_words(&self, node: usize) -> String {
+        let log = fs::read_to_string(&self.nodes[node].log).unwrap_or_default();
+        log.lines().next_back().unwrap_or_default().to_owned()
+    }
+
     /// Cuts the power of these machines, as near to at once as can be. Their disks are ready for the next
     /// start afterwards.
     ///

@@ -24,6 +24,7 @@ use ringhold_sim::random::Random;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::thread;
+use std::time::{Duration, Instant};
 
 const MACHINES: usize = 7;
 const LEFT: usize = 3;
@@ -34,6 +35,10 @@ const BALLAST_BYTES: usize = 1_000;
 const BALLAST_WRITERS: usize = 6;
 /// A change waits for as long as a put may take, and two seconds: with little patience it is short.
 const IMPATIENT: &str = "timeouts.put_ms=1000";
+/// Copying does not give way to clients: where a machine is slow for all, a change would take minutes.
+const UNCHECKED: &str = "background.controller=off";
+/// Of a change that takes longer it is told how far it is.
+const SLOW: Duration = Duration::from_secs(30);
 /// The end of a change, most of the time.
 const CHANGE_MS: u64 = 5_000;
 
@@ -71,7 +76,7 @@ fn one_node_becomes_seven_and_three_while_nodes_are_killed() {
         machines: MACHINES,
         founders: 1,
         tries: Tries::UNTIL_ANSWERED,
-        settings: &[IMPATIENT],
+        settings: &[IMPATIENT, UNCHECKED],
         faults: grow_and_shrink,
         at_the_end: in_order,
         ..Scenario::default()
@@ -124,7 +129,12 @@ fn join(adversary: &mut Adversary<'_>, joiners: &[usize]) {
         let token = operator::order(member, &["token"]);
         let token = token.expect("a member gives out tokens");
         adversary.cluster.join(joiner, through, &token);
-        await_state(adversary, &members, &[joiner], "joining");
+        let known = || {
+            members
+                .iter()
+                .all(|at| sees(adversary, *at, &[joiner], "joining"))
+        };
+        adversary.watchdog.wait_until("a joiner is known", known);
     }
 }
 
@@ -138,21 +148,30 @@ fn leave(adversary: &mut Adversary<'_>, leavers: &[usize]) {
     }
 }
 
-/// Waits until all who are asked see these in a state.
-fn await_state(adversary: &Adversary<'_>, asked: &[usize], of: &[usize], state: &str) {
-    let waiting = format!("{} is {state}", names(of));
-    adversary.watchdog.wait_until(&waiting, || {
-        asked.iter().all(|&member| {
-            let states = operator::states(adversary.cluster.address(member));
-            let is = |node: &usize| {
-                let wanted = (cluster::name(*node), state.to_owned());
-                states
-                    .as_ref()
-                    .is_some_and(|states| states.contains(&wanted))
-            };
-            of.iter().all(is)
-        })
-    });
+/// Whether a member sees these in a state.
+fn sees(adversary: &Adversary<'_>, member: usize, these: &[usize], state: &str) -> bool {
+    let states = operator::states(adversary.cluster.address(member)).unwrap_or_default();
+    let is = |node: &usize| states.contains(&(cluster::name(*node), state.to_owned()));
+    these.iter().all(is)
+}
+
+/// Whoever asked for its place when the member that it asked was killed gives up, and is told once more. Nobody else ends by itself.
+fn join_again(adversary: &mut Adversary<'_>, node: usize) {
+    if adversary.cluster.ended(node).is_none() {
+        return;
+    }
+    let said = adversary.cluster.last_words(node);
+    if !said.contains("joining through") {
+        let name = cluster::name(node);
+        adversary
+            .history
+            .violation(format!("{name} ended by itself: {said}"));
+    }
+    adversary.tell(&format!(
+        "{}, which is started again, said: {said}",
+        cluster::name(node)
+    ));
+    adversary.restart(node);
 }
 
 /// Has what is staged begin, kills somebody on the way, and waits for its end.
@@ -242,10 +261,10 @@ fn kill_one(
         adversary.hold_ms(60, CHANGE_MS);
     }
     if !adversary.cluster.runs(node) {
-        adversary.tell(&format!("{} has left already", cluster::name(node)));
+        adversary.tell(&format!("{} is not there", cluster::name(node)));
         return;
     }
-    let progress = progress(adversary, node);
+    let progress = progress(adversary, Some(node));
     adversary.note(
         &format!("kill -9 the {part:?} ({progress})").to_lowercase(),
         &[node],
@@ -292,24 +311,26 @@ fn stays(plan: &Value, node: usize) -> bool {
     })
 }
 
-/// How far the change is, by the word of anybody but one.
-fn progress(adversary: &Adversary<'_>, except: usize) -> String {
+/// How far the change is, by the word of anybody but one: replicas in place, and all that are to be; none where nothing is copied.
+fn progress(adversary: &Adversary<'_>, except: Option<usize>) -> String {
     let members = adversary.cluster.members().into_iter();
-    let mut others = members.filter(|node| *node != except);
+    let mut others = members.filter(|node| Some(*node) != except);
     let path = "/ringhold/v1/cluster/transfers";
     let known = others.find_map(|node| client::document(adversary.cluster.address(node), path));
     let Some(known) = known else {
         return "nobody else can tell how far it is".to_owned();
     };
-    if known["changes"].is_null() {
-        return "no table waits".to_owned();
-    }
     let comers = known["comers"].as_array().into_iter().flatten();
-    let count = |comer: &Value, what: &str| comer[what].as_u64().unwrap_or_default();
-    let (done, all) = comers.fold((0, 0), |(done, all), comer| {
-        (done + count(comer, "done"), all + count(comer, "replicas"))
+    let comers = comers.map(|comer| {
+        let (done, all) = (&comer["done"], &comer["replicas"]);
+        format!("{} has {done} of {all}", comer["node"])
     });
-    format!("{done} of {all} replicas in place")
+    let comers: Vec<String> = comers.collect();
+    let text = match &comers[..] {
+        [] => format!("nothing to copy, leaving: {}", known["leaving"]),
+        comers => comers.join(", "),
+    };
+    text.replace('"', "")
 }
 
 /// The operator looks whether the change has begun, and tells somebody else to commit where it has not.
@@ -338,13 +359,24 @@ fn await_end(adversary: &mut Adversary<'_>, before: &[usize], leavers: &[usize])
         .copied()
         .filter(|node| !leavers.contains(node))
         .collect();
-    await_state(adversary, &stay, &stay, "up");
-    await_state(adversary, &stay, leavers, "removed");
+    let watchdog = adversary.watchdog;
+    let mut slow = Instant::now() + SLOW;
+    watchdog.wait_until("the change is over for everybody", || {
+        stay.iter().for_each(|node| join_again(adversary, *node));
+        if Instant::now() > slow {
+            slow += SLOW;
+            adversary.tell(&format!("it takes long: {}", progress(adversary, None)));
+        }
+        let all_up = stay
+            .iter()
+            .all(|member| sees(adversary, *member, &stay, "up"));
+        let sees_leave = |member: &usize| sees(adversary, *member, leavers, "removed");
+        all_up && stay.iter().all(sees_leave)
+    });
     let addresses: Vec<SocketAddr> = stay
         .iter()
         .map(|node| adversary.cluster.address(*node))
         .collect();
-    let watchdog = adversary.watchdog;
     watchdog.wait_until("nothing is under way", || {
         addresses.iter().all(|member| operator::is_quiet(*member))
     });

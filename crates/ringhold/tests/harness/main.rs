@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | `scenarios` | the faults, one test each |
 //! | `grow` | one node becomes seven, then three, while nodes are killed |
+//! | `rivals` | two operators who want different things at once |
 //! | `operator` | who tells the cluster to change, and looks whether it is in order |
 //! | `split` | two sides that both write, and what is there afterwards |
 //! | `run` | one scenario from start to verdict |
@@ -33,6 +34,7 @@ mod network;
 mod operator;
 mod packets;
 mod process;
+mod rivals;
 mod run;
 mod scenarios;
 mod split;

@@ -8,6 +8,7 @@
 //! `RINGHOLD_SPLIT_SECONDS` is how long the two are apart, 5 if it is not set.
 
 use crate::client::{self, Outcome, Put};
+use crate::cluster::Cluster;
 use crate::network;
 use crate::run::{LIMIT, Scenario, alone, started};
 use crate::scenarios::network_can_part;
@@ -47,18 +48,9 @@ fn split(scenario: &Scenario, seed: u64) {
         return;
     };
 
-    must(network::close(
-        &cluster,
-        &network::between(SIDES[0], SIDES[1]),
-    ));
     // A write that is on its way when the network parts may get to the other side before its retry does on this one: it has
     // two names then, and shows twice (T6). That is for other scenarios.
-    watchdog.wait_until("each side has noticed", || {
-        SIDES.iter().all(|side| {
-            side.iter()
-                .all(|node| reachable(nodes[*node]) == Some(side.len()))
-        })
-    });
+    part(&cluster, &nodes, &watchdog);
     let seconds = std::env::var("RINGHOLD_SPLIT_SECONDS").map_or(5, |text| {
         text.parse().expect("RINGHOLD_SPLIT_SECONDS is a number")
     });
@@ -102,6 +94,20 @@ fn split(scenario: &Scenario, seed: u64) {
             assert_eq!(found.siblings, expected, "key {key} at {node}");
         }
     }
+}
+
+/// Parts two nodes from three, and waits until each side has noticed.
+pub(crate) fn part(cluster: &Cluster, nodes: &[SocketAddr], watchdog: &Watchdog) {
+    must(network::close(
+        cluster,
+        &network::between(SIDES[0], SIDES[1]),
+    ));
+    watchdog.wait_until("each side has noticed", || {
+        SIDES.iter().all(|side| {
+            side.iter()
+                .all(|node| reachable(nodes[*node]) == Some(side.len()))
+        })
+    });
 }
 
 /// Replaces every key with a greater number until it is over, and once at least.
