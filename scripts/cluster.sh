@@ -1,15 +1,10 @@
-# A `dev` cluster for the scripts beside this one, which read it with `.`: set `nodes` first, and `zones` for more than one.
-#
-# RINGHOLD names the binary (default target/release/ringhold). The cluster and its directory, "$dir", end with the script, and so
-# do the nodes that join it and the processes whose ids are added to "$pids".
-
-ringhold=${RINGHOLD:-target/release/ringhold}
-dir=$(mktemp -d)
-pids=""
+# A `dev` cluster for the scripts beside this one, which read it with `.`: set `nodes` first, and `zones` for more than one. It ends with
+# the script, and so do the nodes that join it.
+. "$(dirname "$0")/common.sh"
 
 "$ringhold" dev --nodes "$nodes" ${zones:+--zones "$zones"} --base-port 0 --dir "$dir" >"$dir/dev.log" 2>&1 &
 dev=$!
-trap 'kill $dev $pids 2>/dev/null; wait $dev $pids 2>/dev/null; rm -rf "$dir"' EXIT
+pids="$dev"
 until [ -f "$dir/cluster.json" ]; do
     kill -0 $dev || { cat "$dir/dev.log"; exit 1; }
 done
@@ -21,17 +16,6 @@ of() {
 }
 
 url() { of "$1" http | sed 's,^http://,,; s,^,http://,'; }
-
-# Tries a command until it succeeds, for two minutes at most. $1: what is waited for, in words.
-await() {
-    awaited=$1
-    shift
-    deadline=$(($(date +%s) + 120))
-    until "$@"; do
-        [ "$(date +%s)" -lt $deadline ] || { echo "not within two minutes: $awaited" >&2; exit 1; }
-        sleep 0.2
-    done
-}
 
 # What only joiners need: where they find the cluster, and ports that no other script beside this one takes.
 at=$(url node1)

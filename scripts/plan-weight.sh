@@ -2,8 +2,9 @@
 # What a plan says before a node of twice the weight joins, and what the shares are afterwards.
 #
 # Starts NODES nodes with 350 shopping carts in them, has one more join with twice their weight, prints the plan, commits it, and
-# prints each member's share beside that of its weight. A node can own one partition in three at most, because any three that follow each
-# other lie on three nodes: among three nodes and a fourth of twice the weight, this one gets less than its weight asks for.
+# prints each member's share beside that of its weight. Any MOST partitions that follow each other lie on as many nodes (MOST is NODES, five if there are
+# more), so no node owns more than one in MOST: among three and a fourth of twice the weight, this one gets less than its weight asks
+# for. Among nine and a tenth it gets all.
 #
 #   scripts/plan-weight.sh [NODES]
 #
@@ -20,7 +21,8 @@ echo "== the plan"
 echo "== the change"
 "$ringhold" cluster commit --wait --at "$at"
 "$ringhold" cluster members --at "$at" >"$dir/members.txt"
-echo "== the shares, beside those of the weights"
+most=$((nodes < 5 ? nodes : 5))
+echo "== the shares, beside those of the weights; nobody owns more than one partition in $most"
 # The columns are found by their headings; no cell of these is empty.
 awk 'NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
     { name[NR] = $1; weight[NR] = $column["weight"]; owned[NR] = $column["partitions"]; weights += weight[NR]; all += owned[NR] }
