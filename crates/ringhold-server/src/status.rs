@@ -3,7 +3,7 @@
 use crate::ring_orders::{told, under_way};
 use ringhold_core::health::{DiskLevel, Standing};
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Member, MemberState};
+use ringhold_core::ring::{Member, MemberState, Ring};
 use ringhold_node::{ClockState, Holding, Inspection, MemberGossip, Node};
 use ringhold_wire::gossiped::RingKnown;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(crate) fn status(node: &Node) -> Value {
     let members: Vec<Value> = ring
         .members()
         .iter()
-        .map(|member| member_status(node, member))
+        .map(|member| member_status(node, &ring, member))
         .collect();
     json!({
         "node": { "id": node.id().to_string(), "name": node_name(node, node.id()) },
@@ -210,7 +210,8 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
     ringhold_core::ring::change::word(state)
 }
 
-fn member_status(node: &Node, member: &Member) -> Value {
+/// By one ring for all members: another one may come into use meanwhile.
+fn member_status(node: &Node, ring: &Ring, member: &Member) -> Value {
     json!({
         "id": member.id.to_string(),
         "name": member.name,
@@ -222,7 +223,7 @@ fn member_status(node: &Node, member: &Member) -> Value {
         "zone": member.zone,
         "rack": member.rack,
         "weight": member.weight,
-        "partitions": node.ring().partitions_owned(member.id),
+        "partitions": ring.partitions_owned(member.id),
     })
 }
 
@@ -239,7 +240,7 @@ pub(crate) fn ring(node: &Node) -> Value {
     let members: Vec<Value> = ring
         .members()
         .iter()
-        .map(|member| member_status(node, member))
+        .map(|member| member_status(node, &ring, member))
         .collect();
     json!({
         "cluster": document.cluster_id.to_string(),
