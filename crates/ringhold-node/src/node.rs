@@ -29,7 +29,7 @@ use ringhold_core::boot::Boot;
 use ringhold_core::health::admission::Settings as BackgroundSettings;
 use ringhold_core::health::{HedgeDelay, Standing, Watermarks};
 use ringhold_core::id::{BootId, NodeId};
-use ringhold_core::ring::{MemberState, Partition, Ring};
+use ringhold_core::ring::{Partition, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_storage::{OpenReport, Opened, ReadError, Store};
@@ -221,8 +221,7 @@ impl Node {
             Arc::clone(&metrics),
         )));
         let others = ring.members().iter();
-        let others =
-            others.filter(|member| member.id != id && member.state != MemberState::Removed);
+        let others = others.filter(|member| member.id != id && !member.state.is_gone());
         let others: Vec<NodeId> = others.map(|member| member.id).collect();
         let front_door = FrontDoor::new(&environment, tuning.client_requests_max);
         let clock_guard = ClockGuard::new(&*environment, others.len(), tuning.clock_drift_us_max);

@@ -14,6 +14,7 @@ mod jobs;
 mod join;
 mod metrics_text;
 mod peers;
+mod recovery_orders;
 mod ring_orders;
 mod startup;
 mod status;

@@ -21,7 +21,7 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::env::{Environment, Peers};
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, ObjectLimits, Pace, Parts, Reaping, StartError, Tuning};
+use ringhold_node::{Node, ObjectLimits, Pace, Parts, Reaping, StartError, Tuning, given_up};
 use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
@@ -64,6 +64,11 @@ pub enum ServeError {
     Removed {
         epoch: u64,
     },
+    /// The others have gone on without this node. Its store was closed cleanly.
+    GivenUp {
+        epoch: u64,
+        recovery: usize,
+    },
     /// The node ran, but its store could not be closed cleanly.
     Close(Poisoned),
 }
@@ -102,6 +107,7 @@ impl std::fmt::Display for ServeError {
                 "the cluster has removed this node (epoch {epoch} says so); what it still holds nobody asks for any more. \
                  To use this machine, empty its data directory and join as a new node"
             ),
+            Self::GivenUp { epoch, recovery } => f.write_str(&given_up(*epoch, *recovery)),
             Self::Close(error) => write!(
                 f,
                 "the store could not be closed cleanly: {error}; the next start recovers it"
@@ -197,11 +203,16 @@ struct Removal {
     epoch: u64,
     /// It was told to leave, and has handed over everything.
     has_left: bool,
+    /// The recovery that gave it up, if it was one.
+    recovery: Option<usize>,
 }
 
 impl Removal {
     fn told(&self) -> Result<(), ServeError> {
         let epoch = self.epoch;
+        if let Some(recovery) = self.recovery {
+            return Err(ServeError::GivenUp { epoch, recovery });
+        }
         if !self.has_left {
             return Err(ServeError::Removed { epoch });
         }
@@ -220,7 +231,13 @@ async fn removal(node: &Arc<Node>) -> Removal {
         let ring = node.ring();
         let epoch = ring.document().epoch.0;
         match ring.member(node.id()).map(|member| member.state) {
-            None | Some(MemberState::Removed) => return Removal { epoch, has_left },
+            None | Some(MemberState::Removed | MemberState::Lost) => {
+                return Removal {
+                    epoch,
+                    has_left,
+                    recovery: ring.document().given_up_in(node.id()),
+                };
+            }
             Some(state) => has_left = state == MemberState::Leaving,
         }
         node.ring_after(epoch).await;

@@ -68,7 +68,8 @@ impl KnownBad {
                 N::DocumentNotKept
                 | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
-                | N::LateChangeWins,
+                | N::LateChangeWins
+                | N::RecoversWithoutAll,
             ) => "T14",
             Self::Node(
                 N::EmptyStoreIsWhole
@@ -163,6 +164,7 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::PlacementIgnored
                 | N::ReceiptWithoutCopy
+                | N::RecoversWithoutAll
                 | N::StraysStay,
             ) => Profile::Membership,
             _ => Profile::All,

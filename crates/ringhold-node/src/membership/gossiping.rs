@@ -190,7 +190,7 @@ impl Node {
         let from = from.ok_or(Refusal::Malformed)?;
         let ring = self.ring();
         let state = ring.member(from.id).map(|member| member.state);
-        if state == Some(MemberState::Removed) {
+        if state.is_some_and(MemberState::is_gone) {
             return Err(Refusal::NotAMember);
         }
         Ok(())
@@ -324,6 +324,6 @@ impl Node {
 /// Everybody who belongs to the cluster.
 fn members_of(ring: &Ring) -> impl Iterator<Item = NodeId> + '_ {
     let members = ring.members().iter();
-    let members = members.filter(|member| member.state != MemberState::Removed);
+    let members = members.filter(|member| !member.state.is_gone());
     members.map(|member| member.id)
 }

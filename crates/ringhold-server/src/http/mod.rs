@@ -73,7 +73,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-pub use door::{Door, Job, JobRefused, OrderFailed, RingOrder, Wish};
+pub use door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
 pub use listener::serve;
 pub use route::NameLimits;
 

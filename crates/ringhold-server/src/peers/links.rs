@@ -8,7 +8,7 @@ use super::link::Link;
 use super::tls::DialingTls;
 use arc_swap::ArcSwap;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Member, MemberState};
+use ringhold_core::ring::Member;
 use ringhold_node::Node;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use ringhold_wire::message::peer::{Reply, Request};
@@ -107,7 +107,7 @@ impl Peers for Links {
     fn follow(&self, members: &[Member]) {
         let others = members.iter().filter(|member| member.id != self.me);
         let others: BTreeMap<NodeId, &Member> = others
-            .filter(|member| member.state != MemberState::Removed)
+            .filter(|member| !member.state.is_gone())
             .map(|member| (member.id, member))
             .collect();
         let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);

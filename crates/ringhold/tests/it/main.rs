@@ -13,6 +13,7 @@ mod peer_tls;
 mod properties;
 mod reaping;
 mod rebuild;
+mod recover;
 mod repair;
 mod siblings;
 mod verify;
