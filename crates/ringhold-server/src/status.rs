@@ -227,14 +227,15 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
 }
 
 fn member_status(node: &Node, member: &Member) -> Value {
+    let addresses = node.addresses_of(member);
     json!({
         "id": member.id.to_string(),
         "name": member.name,
         "state": state_name(member.state),
         "reachable": node.is_reachable(member.id),
-        "peer": member.addresses.peer,
-        "http": member.addresses.http,
-        "native": member.addresses.native,
+        "peer": addresses.peer,
+        "http": addresses.http,
+        "native": addresses.native,
         "zone": member.zone,
         "rack": member.rack,
         "weight": member.weight,

@@ -69,7 +69,7 @@ impl KnownBad {
                 | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
                 | N::LateChangeWins
-                | N::RecoversWithoutAll,
+                | N::RecoversAlone,
             ) => "T14",
             Self::Node(
                 N::EmptyStoreIsWhole
@@ -164,7 +164,7 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::PlacementIgnored
                 | N::ReceiptWithoutCopy
-                | N::RecoversWithoutAll
+                | N::RecoversAlone
                 | N::StraysStay,
             ) => Profile::Membership,
             _ => Profile::All,

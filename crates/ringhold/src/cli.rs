@@ -160,6 +160,9 @@ pub(crate) struct SettingsArgs {
     /// Address of the listener for native clients.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) native: Option<SocketAddr>,
+    /// Where some member is, HOST:PORT of its peer listener, for a node that knows only addresses that nobody has any more.
+    #[arg(long = "seed", value_name = "ADDRESS")]
+    pub(crate) seeds: Vec<String>,
     /// Whether nodes encrypt what they say to each other [default: auto, on unless the peer listener is on
     /// loopback]; the same for all members.
     #[arg(long, value_name = "on|off|auto")]

@@ -252,7 +252,7 @@ impl Node {
         let others = ring.members().iter().map(|member| member.id);
         let others = others.filter(|id| *id != self.id && present(id));
         self.health.follow(others);
-        self.peers.follow(ring.members());
+        self.peers.follow(&self.where_they_are(ring));
         let lost = ring.members().iter();
         for member in lost.filter(|member| member.state == MemberState::Lost) {
             if !self.does_without(member.id) {

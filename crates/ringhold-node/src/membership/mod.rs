@@ -11,6 +11,8 @@
 //!
 //! Where a majority of the voters is lost for good, an operator has the others go on without it (`recovery`).
 //!
+//! Addresses are not agreed on: each member says itself where it is (`whereabouts`).
+//!
 //! Invariants: epochs of a node never go down (I10); a document is on this node's disk before it is served by; requests
 //! between members of different placements wait until the one behind has caught up.
 //!
@@ -28,6 +30,7 @@ mod stock;
 mod strays;
 mod transfers;
 mod voice;
+mod whereabouts;
 
 pub(crate) use agreement::Agreement;
 pub use changes::{ChangeFailed, Changed};
@@ -39,3 +42,4 @@ pub use stock::Stock;
 pub(crate) use strays::run as run_strays;
 pub use transfers::TransferView;
 pub(crate) use transfers::{Transfers, run as run_transfers};
+pub(crate) use whereabouts::Whereabouts;

@@ -181,6 +181,11 @@ impl Node {
             let by = name.clone();
             return Attempt::Failed(RecoveryFailed::Lives { name, by });
         }
+        #[cfg(feature = "known-bad")]
+        if known_bad::is(Variant::RecoversAlone) {
+            self.adopted(&Arc::new(draft)).await.ok();
+            return Attempt::Again;
+        }
         let (epoch, ballot) = (draft.epoch, self.next_ballot(outbid_by).await);
         let request = Request::Recover(RecoveryRequest {
             epoch,
@@ -287,10 +292,6 @@ impl Node {
                 }
                 _ => {}
             }
-        }
-        #[cfg(feature = "known-bad")]
-        if known_bad::is(Variant::RecoversWithoutAll) {
-            return Ok(());
         }
         self.all_heard(survivors, &accepted)
     }

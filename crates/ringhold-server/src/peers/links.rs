@@ -66,6 +66,11 @@ impl Links {
         }
     }
 
+    /// Once dialling has begun.
+    pub(super) fn dialler(&self) -> Option<&Arc<Dialler>> {
+        self.dialler.get()
+    }
+
     fn begin(&self, member: NodeId, dialled: &mut Dialled, dialler: &Arc<Dialler>) {
         let Some(link) = self.links.load().get(&member).cloned() else {
             return;

@@ -81,6 +81,10 @@ fn overrides(settings: &SettingsArgs) -> Result<Vec<(String, String)>, Failure> 
             "listen.native",
             settings.native.map(|address| address.to_string()),
         ),
+        (
+            "seeds",
+            (!settings.seeds.is_empty()).then(|| settings.seeds.join(",")),
+        ),
         ("peer_tls", settings.peer_tls.clone()),
         ("insecure", settings.insecure.then(|| "true".to_owned())),
         ("log", settings.log.clone()),

@@ -8,6 +8,7 @@ mod http;
 mod joiner;
 mod kills;
 mod membership;
+mod moving;
 mod native;
 mod peer_tls;
 mod properties;
