@@ -51,6 +51,8 @@ pub struct Config {
     /// Whether nodes encrypt what they say to each other, and prove by certificates who they are. The same for all
     /// members.
     pub peer_tls: PeerTls,
+    /// Where members may be found if they are not where they were: addresses of peer listeners, `HOST:PORT`, between commas.
+    pub seeds: String,
     /// What goes to the log, in `tracing`'s filter syntax: `info`, `ringhold_node=debug`, …
     pub log: String,
     pub listen: Listen,
@@ -70,6 +72,7 @@ impl Default for Config {
             founding: None,
             insecure: false,
             peer_tls: PeerTls::Auto,
+            seeds: String::new(),
             log: "info".to_owned(),
             listen: Listen::default(),
             storage: Storage::default(),
@@ -79,6 +82,15 @@ impl Default for Config {
             reaping: Reaping::default(),
             default_bucket: DefaultBucket::default(),
         }
+    }
+}
+
+impl Config {
+    /// The addresses in `seeds`.
+    pub(crate) fn seed_addresses(&self) -> Vec<String> {
+        let seeds = self.seeds.split(',').map(str::trim);
+        let seeds = seeds.filter(|seed| !seed.is_empty());
+        seeds.map(str::to_owned).collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod listener;
 mod metrics_text;
 pub mod pb;
 mod peers;
+mod recovery_orders;
 mod ring_orders;
 mod startup;
 mod status;

@@ -81,7 +81,7 @@ fn change_of(node: &Node, wish: Wish) -> Result<Change, OrderFailed> {
     })
 }
 
-fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
+pub(crate) fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
     let ring = node.ring();
     let present = ring.members().iter();
     let present = present.filter(|member| member.state != MemberState::Removed);
@@ -98,7 +98,7 @@ fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
 }
 
 /// What is staged and what is under way.
-fn changes_of(document: &RingDocument) -> Value {
+pub(crate) fn changes_of(document: &RingDocument) -> Value {
     json!({
         "epoch": document.epoch.0,
         "staged": told(&document.staged, document),

@@ -3,7 +3,7 @@
 use crate::ring_orders::{told, under_way};
 use ringhold_core::health::{DiskLevel, Standing};
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Member, MemberState, Ring};
+use ringhold_core::ring::{Generation, Member, MemberState, Ring, RingDocument};
 use ringhold_node::{ClockState, Holding, Inspection, MemberGossip, Node};
 use ringhold_wire::gossiped::RingKnown;
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ pub(crate) fn status(node: &Node) -> Value {
         "cluster": {
             "id": document.cluster_id.to_string(),
             "epoch": document.epoch.0,
+            "generation": document.epoch.generation(),
+            "recoveries": recoveries(document),
             "partitions": ring.partition_count().count(),
         },
         "staged": told(&document.staged, document),
@@ -50,6 +52,20 @@ pub(crate) fn status(node: &Node) -> Value {
             "quarantined_segments": figures.quarantined_segments,
         },
     })
+}
+
+/// Whom the cluster went on without, recovery by recovery.
+fn recoveries(document: &RingDocument) -> Value {
+    let generations = document.generations().unwrap_or_default();
+    let name = |node: &NodeId| {
+        let member = document.member(*node);
+        member.map_or_else(|| node.to_string(), |member| member.name.clone())
+    };
+    let row = |generation: &Generation| {
+        let given_up: Vec<String> = generation.given_up.iter().map(name).collect();
+        json!({ "after_epoch": generation.base.0, "given_up": given_up })
+    };
+    generations.iter().map(row).collect()
 }
 
 /// What each member says of itself, as far as it has reached this node.
@@ -212,14 +228,15 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
 
 /// By one ring for all members: another one may come into use meanwhile.
 fn member_status(node: &Node, ring: &Ring, member: &Member) -> Value {
+    let addresses = node.addresses_of(member);
     json!({
         "id": member.id.to_string(),
         "name": member.name,
         "state": state_name(member.state),
         "reachable": node.is_reachable(member.id),
-        "peer": member.addresses.peer,
-        "http": member.addresses.http,
-        "native": member.addresses.native,
+        "peer": addresses.peer,
+        "http": addresses.http,
+        "native": addresses.native,
         "zone": member.zone,
         "rack": member.rack,
         "weight": member.weight,

@@ -70,7 +70,8 @@ impl KnownBad {
                 N::DocumentNotKept
                 | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
-                | N::LateChangeWins,
+                | N::LateChangeWins
+                | N::RecoversAlone,
             ) => "T14",
             Self::Node(
                 N::EmptyStoreIsWhole
@@ -167,6 +168,7 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::PlacementIgnored
                 | N::ReceiptWithoutCopy
+                | N::RecoversAlone
                 | N::StraysStay,
             ) => Profile::Membership,
             _ => Profile::All,

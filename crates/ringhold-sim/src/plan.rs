@@ -31,6 +31,8 @@ pub struct Plan {
     pub rush: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
+    /// So many voters die for good at some time that the others are no majority, and operators have those go on.
+    pub majority_dies: bool,
     /// So many of them are no members at first. If there are any, operators change the cluster all the time.
     pub spares: usize,
     pub replicas: u32,
@@ -118,6 +120,7 @@ impl Plan {
             nodes: nodes + spares,
             victim: Random::of(seed, "victim").index(nodes),
             victim_dies: spares > 0 && Random::of(seed, "death").chance(350_000),
+            majority_dies: spares > 0 && Random::of(seed, "catastrophe").chance(200_000),
             spares,
             rush: Random::of(seed, "rush").chance(300_000),
             replicas,
@@ -215,7 +218,8 @@ impl Plan {
     #[must_use]
     pub fn loses_nothing(&self) -> bool {
         let harmless = [FaultClass::Duplication, FaultClass::Reordering];
-        self.faults.iter().all(|fault| harmless.contains(fault)) && !self.victim_dies
+        let nobody_dies = !self.victim_dies && !self.majority_dies;
+        self.faults.iter().all(|fault| harmless.contains(fault)) && nobody_dies
     }
 
     /// The members at first.
@@ -305,7 +309,12 @@ impl fmt::Display for Plan {
             } else {
                 String::new()
             };
-            writeln!(f, "  {} of the nodes may join{dies}", self.spares)?;
+            let most = if self.majority_dies {
+                ", a majority dies for good"
+            } else {
+                ""
+            };
+            writeln!(f, "  {} of the nodes may join{dies}{most}", self.spares)?;
         }
         if self.blocking_repair {
             writeln!(f, "  reads repair before they are answered")?;

@@ -32,6 +32,7 @@ macro_rules! rare_events {
                     Self::RingChanged
                     | Self::RingNotChanged
                     | Self::ChangeAborted
+                    | Self::Recovered
                     | Self::PartitionReceived
                     | Self::StrayFound
                     | Self::PlacementBehind => profile == Profile::Membership,
@@ -49,6 +50,8 @@ macro_rules! rare_events {
 }
 
 rare_events! {
+    /// A cluster without a majority went on in a new generation.
+    Recovered = "lost majority recovered",
     /// A get gave a client more than one version.
     SiblingsRead = "siblings read",
     /// A get found a replica behind.

@@ -253,6 +253,7 @@ fn write_member(writer: &mut Writer<'_>, member: &Member) {
         MemberState::Leaving => 3,
         MemberState::Down => 4,
         MemberState::Removed => 5,
+        MemberState::Lost => 6,
     });
 }
 
@@ -279,6 +280,7 @@ fn read_member(reader: &mut Reader) -> Result<Member, DecodeError> {
             3 => MemberState::Leaving,
             4 => MemberState::Down,
             5 => MemberState::Removed,
+            6 => MemberState::Lost,
             code => return Err(reader.unknown_code("member state", code)),
         },
     })

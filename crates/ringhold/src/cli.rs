@@ -164,6 +164,9 @@ pub(crate) struct SettingsArgs {
     /// HTTP, eleven ports below].
     #[arg(long, value_name = "ADDRESS|off|auto")]
     pub(crate) pb: Option<String>,
+    /// Where some member is, HOST:PORT of its peer listener, for a node that knows only addresses that nobody has any more.
+    #[arg(long = "seed", value_name = "ADDRESS")]
+    pub(crate) seeds: Vec<String>,
     /// Whether nodes encrypt what they say to each other [default: auto, on unless the peer listener is on
     /// loopback]; the same for all members.
     #[arg(long, value_name = "on|off|auto")]

@@ -111,6 +111,19 @@ impl Heard {
         changes
     }
 
+    /// Of each member that has said anew where it is: its start, and its word.
+    fn addresses_in(&self, changes: &[Change]) -> Vec<(NodeId, u64, Bytes)> {
+        let about = changes
+            .iter()
+            .filter(|change| change.key == StateKey::ADDRESSES);
+        let word = about.filter_map(|change| {
+            let generation = self.gossip.generation(change.node)?;
+            let word = self.gossip.state(change.node, StateKey::ADDRESSES)?;
+            Some((change.node, generation, word.clone()))
+        });
+        word.collect()
+    }
+
     fn ring_of(&self, node: NodeId) -> Option<RingKnown> {
         let value = self.gossip.state(node, StateKey::EPOCH)?;
         RingKnown::decode(value.clone()).ok()
@@ -190,7 +203,7 @@ impl Node {
         let from = from.ok_or(Refusal::Malformed)?;
         let ring = self.ring();
         let state = ring.member(from.id).map(|member| member.state);
-        if state == Some(MemberState::Removed) {
+        if state.is_some_and(MemberState::is_gone) {
             return Err(Refusal::NotAMember);
         }
         Ok(())
@@ -221,7 +234,7 @@ impl Node {
         let members: BTreeSet<NodeId> = members_of(&ring).collect();
         let known = RingKnown::of(ring.document()).encode();
         let own = ring.member(self.id);
-        let addresses = own.map(|member| encode_addresses(&member.addresses));
+        let addresses = own.map(|member| encode_addresses(&self.addresses_of(member)));
         let load = with_load.then(|| self.load(&ring).encode());
         let mut heard = self.gossiping.lock();
         heard.heartbeats_us.retain(|node, _| members.contains(node));
@@ -261,7 +274,15 @@ impl Node {
 
     fn take_gossip(self: &Arc<Self>, deltas: Deltas) {
         let now_us = self.environment.now_us();
-        let changes = self.gossiping.lock().merge(deltas, now_us);
+        let (changes, moved) = {
+            let mut heard = self.gossiping.lock();
+            let changes = heard.merge(deltas, now_us);
+            let moved = heard.addresses_in(&changes);
+            (changes, moved)
+        };
+        for (member, generation, word) in moved {
+            self.heard_where(member, generation, word);
+        }
         let mut about_rings = changes
             .iter()
             .filter(|change| change.key == StateKey::EPOCH);
@@ -324,6 +345,6 @@ impl Node {
 /// Everybody who belongs to the cluster.
 fn members_of(ring: &Ring) -> impl Iterator<Item = NodeId> + '_ {
     let members = ring.members().iter();
-    let members = members.filter(|member| member.state != MemberState::Removed);
+    let members = members.filter(|member| !member.state.is_gone());
     members.map(|member| member.id)
 }

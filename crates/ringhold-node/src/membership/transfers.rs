@@ -254,7 +254,7 @@ impl Node {
     pub(super) async fn first_behind(self: &Arc<Self>, ring: &Ring) -> Option<NodeId> {
         let answers = self.receipts_of_all(ring).await;
         let others = ring.members().iter().filter(|member| member.id != self.id);
-        let mut others = others.filter(|member| member.state != MemberState::Removed);
+        let mut others = others.filter(|member| !member.state.is_gone());
         let behind =
             others.find(|member| self.is_reachable(member.id) && !answers.contains_key(&member.id));
         behind.map(|member| member.id)
@@ -266,7 +266,7 @@ impl Node {
         let present = ring
             .members()
             .iter()
-            .filter(|member| member.state != MemberState::Removed);
+            .filter(|member| !member.state.is_gone());
         let others = present.filter(|member| member.id != self.id && !self.does_without(member.id));
         let answers = self.receipts_of_all(ring).await.len() - 1;
         answers * 2 >= others.count()
@@ -277,7 +277,7 @@ impl Node {
         let deadline = Deadline::after(&*self.environment, PATIENCE_US);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
         for member in ring.members() {
-            if member.state != MemberState::Removed && member.id != self.id {
+            if !member.state.is_gone() && member.id != self.id {
                 let call = self.call(member.id, Request::Receipts, deadline);
                 calls.ask(member.id, call);
             }
@@ -340,7 +340,14 @@ impl Node {
         let partition = a_move.partition;
         self.transfers
             .wait_for(partition, "its copy, which is under way".to_owned());
-        let sources = self.sources(&ring, a_move);
+        let Some(sources) = self.sources(&ring, a_move) else {
+            let goer = a_move
+                .goer
+                .map_or_else(|| "a home".to_owned(), |goer| self.name_of(goer));
+            let why = format!("{goer}, which cannot be reached");
+            self.transfers.wait_for(partition, why);
+            return false;
+        };
         for source in &sources {
             if !Pull::new(&self, partition, *source).run().await {
                 let why = format!("{}, which does not answer", self.name_of(*source));
@@ -348,20 +355,15 @@ impl Node {
                 return false;
             }
         }
-        if sources.is_empty() {
-            let goer = a_move
-                .goer
-                .map_or_else(|| "a home".to_owned(), |goer| self.name_of(goer));
-            let why = format!("{goer}, which cannot be reached");
-            self.transfers.wait_for(partition, why);
-        }
-        !sources.is_empty()
+        true
     }
 
     /// Compares a partition with its sources until nothing differs for longer than a put takes; false if one of them does not
     /// answer.
     async fn equal(self: Arc<Self>, ring: Arc<Ring>, a_move: Move) -> bool {
-        let sources = self.sources(&ring, a_move);
+        let Some(sources) = self.sources(&ring, a_move) else {
+            return false;
+        };
         for source in &sources {
             if !self.equals(*source, a_move.partition).await {
                 let why = format!("{}, which does not answer", self.name_of(*source));
@@ -369,7 +371,7 @@ impl Node {
                 return false;
             }
         }
-        !sources.is_empty()
+        true
     }
 
     async fn equals(self: &Arc<Self>, source: NodeId, partition: Partition) -> bool {
@@ -396,32 +398,26 @@ impl Node {
     }
 
     /// From whom a partition is copied: the home whose place this node takes, or all others if that one is dead, or lacks something
-    /// itself.
-    fn sources(&self, ring: &Ring, a_move: Move) -> Vec<NodeId> {
+    /// itself; from nobody where all homes were given up. None while somebody is waited for.
+    fn sources(&self, ring: &Ring, a_move: Move) -> Option<Vec<NodeId>> {
         let in_doubt = self.transfers.lock().in_doubt.clone();
+        let state = |id: NodeId| ring.member(id).map(|member| member.state);
         let is_there = |id: NodeId| {
-            let state = ring.member(id).map(|member| member.state);
-            state != Some(MemberState::Down) && self.is_reachable(id) && !in_doubt.contains(&id)
+            state(id) != Some(MemberState::Down) && self.is_reachable(id) && !in_doubt.contains(&id)
         };
         if let Some(goer) = a_move.goer.filter(|goer| is_there(*goer)) {
-            return vec![goer];
+            return Some(vec![goer]);
         }
-        let homes = ring
-            .homes(a_move.partition, self.replicas())
-            .iter()
-            .copied();
+        let all = ring.homes(a_move.partition, self.replicas());
+        let homes = all.iter().copied();
         let homes = homes.filter(|home| Some(*home) != a_move.goer);
         let (there, away): (Vec<NodeId>, Vec<NodeId>) = homes.partition(|home| is_there(*home));
-        let dead = |id: &NodeId| {
-            ring.member(*id)
-                .is_some_and(|m| m.state == MemberState::Down)
-        };
+        let lost = |id: &NodeId| state(*id) == Some(MemberState::Lost);
+        let dead = |id: &NodeId| lost(id) || state(*id) == Some(MemberState::Down);
         // Who is only away for a while is waited for.
-        if away.iter().all(dead) {
-            there
-        } else {
-            Vec::new()
-        }
+        let is_complete = away.iter().all(dead);
+        let has_source = !there.is_empty() || all.iter().all(lost);
+        (is_complete && has_source).then_some(there)
     }
 
     /// On disk, then in memory.

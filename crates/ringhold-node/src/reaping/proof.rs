@@ -12,7 +12,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::reaping::Look;
-use ringhold_core::ring::{MemberState, Partition};
+use ringhold_core::ring::Partition;
 use ringhold_wire::message::peer::{
     LeafEntry, ReapRequest, Refusal, Reply, Request, StraysRequest,
 };
@@ -115,7 +115,7 @@ async fn look(
     let homes = node.homes_of_partition(partition);
     let ring = node.ring();
     let members = ring.members().iter();
-    let members = members.filter(|member| member.state != MemberState::Removed);
+    let members = members.filter(|member| !member.state.is_gone());
     let others: Vec<NodeId> = members
         .map(|member| member.id)
         .filter(|member| !homes.contains(member))

@@ -36,6 +36,7 @@ impl Config {
                 remedy,
             });
         }
+        self.check_seeds()?;
         self.check_exposure()?;
         self.check_ports()?;
         for (key, timeout_ms) in self.timeouts.all() {
@@ -47,6 +48,24 @@ impl Config {
             )?;
         }
         self.check_sizes()
+    }
+
+    fn check_seeds(&self) -> Result<(), ConfigError> {
+        let is_address = |seed: &String| {
+            let port = seed
+                .rsplit_once(':')
+                .map(|(host, port)| (host, port.parse::<u16>()));
+            matches!(port, Some((host, Ok(1..))) if !host.is_empty())
+        };
+        let seeds = self.seed_addresses();
+        match seeds.iter().find(|seed| !is_address(seed)) {
+            None => Ok(()),
+            Some(seed) => Err(ConfigError::Refused {
+                key: "seeds",
+                problem: format!("{seed:?} is no address"),
+                remedy: "name peer listeners as HOST:PORT, between commas".to_owned(),
+            }),
+        }
     }
 
     fn check_exposure(&self) -> Result<(), ConfigError> {

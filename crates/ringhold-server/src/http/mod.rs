@@ -73,7 +73,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-pub use door::{Door, Job, JobRefused, OrderFailed, RingOrder, Wish};
+pub use door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
 pub use route::NameLimits;
 
 type Answer = Response<Full<Bytes>>;

@@ -285,6 +285,8 @@ fn asker_of(request: &Request) -> Asker {
         | Request::RingAccept(_)
         | Request::RingFetch(_)
         | Request::RingIs(_)
+        | Request::Recover(_)
+        | Request::RecoveryIs(_)
         | Request::Testify(_) => Asker::MemberForClient,
         Request::Branches { .. }
         | Request::Leaves { .. }

@@ -43,7 +43,8 @@ impl Dialling {
 /// What one attempt needs to know.
 pub(super) struct Calling<'a> {
     pub(super) address: &'a str,
-    pub(super) wanted: NodeId,
+    /// Whom to expect there; none if that is to be found out.
+    pub(super) wanted: Option<NodeId>,
     pub(super) card: NodeCard,
     pub(super) secret: &'a [u8; 32],
     /// `None` if connections between nodes are not encrypted.
@@ -110,7 +111,7 @@ async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
     let node = dialler.node.upgrade().ok_or(StreamError::Closed)?;
     let calling = Calling {
         address: &dialling.address,
-        wanted: dialling.link.member,
+        wanted: Some(dialling.link.member),
         card: node.card(&dialler.name),
         secret: &dialler.secret,
         tls: dialler.tls.as_ref(),
@@ -123,6 +124,11 @@ async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
 
 /// One attempt.
 pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
+    meet(calling).await.map(|(_, halves)| halves)
+}
+
+/// The same, and who it was that proved to be a member.
+pub(super) async fn meet(calling: Calling<'_>) -> Result<(NodeId, Halves), DialError> {
     let stream = TcpStream::connect(calling.address).await?;
     stream.set_nodelay(true)?;
     let (certified, (reader, mut writer)) = match calling.tls {
@@ -138,7 +144,7 @@ pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
         nonce: super::nonce(),
         dialer: Dialer::Node {
             card: calling.card,
-            wanted: Some(calling.wanted),
+            wanted: calling.wanted,
         },
         extensions: Bytes::new(),
     };
@@ -158,7 +164,7 @@ pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
         send_handshake(&mut writer, &Handshake::Confirm(confirm)).await?;
     }
     reader.established();
-    Ok((reader, writer))
+    Ok((welcome.card.node, (reader, writer)))
 }
 
 /// Frames both ways until one of them fails.

@@ -8,7 +8,7 @@ use super::link::Link;
 use super::tls::DialingTls;
 use arc_swap::ArcSwap;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Member, MemberState};
+use ringhold_core::ring::Member;
 use ringhold_node::Node;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use ringhold_wire::message::peer::{Reply, Request};
@@ -66,6 +66,11 @@ impl Links {
         }
     }
 
+    /// Once dialling has begun.
+    pub(super) fn dialler(&self) -> Option<&Arc<Dialler>> {
+        self.dialler.get()
+    }
+
     fn begin(&self, member: NodeId, dialled: &mut Dialled, dialler: &Arc<Dialler>) {
         let Some(link) = self.links.load().get(&member).cloned() else {
             return;
@@ -107,7 +112,7 @@ impl Peers for Links {
     fn follow(&self, members: &[Member]) {
         let others = members.iter().filter(|member| member.id != self.me);
         let others: BTreeMap<NodeId, &Member> = others
-            .filter(|member| member.state != MemberState::Removed)
+            .filter(|member| !member.state.is_gone())
             .map(|member| (member.id, member))
             .collect();
         let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);

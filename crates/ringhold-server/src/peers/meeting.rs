@@ -78,7 +78,7 @@ async fn meet(dialer: End, listener: End, standing: Standing) -> Outcome {
     let address = socket.local_addr().expect("its address").to_string();
     let calling = Calling {
         address: &address,
-        wanted: listener.card.node,
+        wanted: Some(listener.card.node),
         card: dialer.card,
         secret: &dialer.secret,
         tls: dialer.dialing.as_ref(),

@@ -128,6 +128,7 @@ impl Cluster {
         let parts = Parts {
             id: self.0.machines[node].id,
             ring: self.ring_file(node),
+            addresses: None,
             boot,
             environment,
             peers: Arc::new(peers),

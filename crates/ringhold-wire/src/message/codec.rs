@@ -127,6 +127,8 @@ impl Part for Request {
             Self::RingPrepare(request) => kind(writer, 24, request),
             Self::RingAccept(request) => kind(writer, 25, request),
             Self::RingFetch(request) => kind(writer, 26, request),
+            Self::Recover(request) => kind(writer, 32, request),
+            Self::RecoveryIs(request) => kind(writer, 33, request),
         }
     }
 
@@ -166,6 +168,8 @@ impl Part for Request {
             24 => Self::RingPrepare(Part::read(reader)?),
             25 => Self::RingAccept(Part::read(reader)?),
             26 => Self::RingFetch(Part::read(reader)?),
+            32 => Self::Recover(Part::read(reader)?),
+            33 => Self::RecoveryIs(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -202,6 +206,8 @@ impl Part for Reply {
             Self::RingPromised(reply) => kind(writer, 24, reply),
             Self::RingAccepted(reply) => kind(writer, 25, reply),
             Self::RingFetched(changes) => kind(writer, 26, changes),
+            Self::Pledged(reply) => kind(writer, 32, reply),
+            Self::RecoveryAccepted(reply) => kind(writer, 33, reply),
         }
     }
 
@@ -237,6 +243,8 @@ impl Part for Reply {
             24 => Self::RingPromised(Part::read(reader)?),
             25 => Self::RingAccepted(Part::read(reader)?),
             26 => Self::RingFetched(Part::read(reader)?),
+            32 => Self::Pledged(Part::read(reader)?),
+            33 => Self::RecoveryAccepted(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

@@ -1,6 +1,6 @@
 //! What nodes ask of each other.
 
-use super::membership::{AcceptRequest, PrepareRequest, RingRequest};
+use super::membership::{AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest};
 use super::transfer::Receipts;
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
 use ringhold_core::id::NodeId;
 use ringhold_core::membership::gossip::{Deltas, Digest};
+use ringhold_core::membership::recovery::PledgeReply;
 use ringhold_core::membership::register::{AcceptReply, PrepareReply};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
@@ -67,6 +68,10 @@ pub enum Request {
     RingAccept(AcceptRequest),
     /// The committed ring document, if it is later than mine.
     RingFetch(RingRequest),
+    /// Of a survivor: take part in a recovery without a majority.
+    Recover(RecoveryRequest),
+    /// Of a survivor: accept the first document of the next generation.
+    RecoveryIs(AcceptRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
     /// How much of each member's word the sender has: the first message of a round of gossip.
@@ -281,6 +286,9 @@ pub enum Reply {
     RingAccepted(AcceptReply),
     /// The later document without the sections that the asker has, or nothing if there is no later one.
     RingFetched(Option<Bytes>),
+    /// With the encoded documents that were accepted before, if any.
+    Pledged(PledgeReply<Bytes>),
+    RecoveryAccepted(AcceptReply),
     /// For each key of the question: yes or no.
     Said(Vec<bool>),
     /// The document is known.

@@ -82,6 +82,10 @@ fn overrides(settings: &SettingsArgs) -> Result<Vec<(String, String)>, Failure> 
             settings.native.map(|address| address.to_string()),
         ),
         ("listen.pb", settings.pb.clone()),
+        (
+            "seeds",
+            (!settings.seeds.is_empty()).then(|| settings.seeds.join(",")),
+        ),
         ("peer_tls", settings.peer_tls.clone()),
         ("insecure", settings.insecure.then(|| "true".to_owned())),
         ("log", settings.log.clone()),
