@@ -38,7 +38,7 @@ fn serve(directory: &Path, name: &str, port: u16, seed: Option<&str>) -> Child {
     let at = |port: u16| format!("127.0.0.1:{port}");
     let log = File::create(directory.with_extension("moved.log")).expect("a log");
     ringhold()
-        .args(["serve", "--name", name, "--data-dir"])
+        .args(["serve", "--name", name, "--pb", "off", "--data-dir"])
         .arg(directory)
         .args([
             "--http",
