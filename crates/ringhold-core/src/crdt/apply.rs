@@ -15,7 +15,7 @@ use super::counter::Counter;
 use super::dotted::Dotted;
 #[cfg(test)]
 use super::known_bad::{Variant, is_on};
-use super::map::{Content, Entry, Field, Fields};
+use super::map::{Content, Entry, Field, FieldKind, Fields};
 use super::register::Assignment;
 use super::removals::{Place, Removals, Target};
 use super::set::Elements;
@@ -26,6 +26,7 @@ use super::update::{
 };
 use crate::version::{Dot, Timestamp};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 impl State {
     /// What `update` changes, as a delta to be joined here and elsewhere.
@@ -50,16 +51,7 @@ impl State {
         if self.seen.contains(dot) {
             return Ok(delta);
         }
-        let mut author = Author {
-            dot,
-            timestamp,
-            seen: &self.seen,
-            context: context.map(|context| context.minus(&CausalContext::from_iter([dot]))),
-            reset: CausalContext::new(),
-            path: Vec::new(),
-            removals: Removals::default(),
-            claimed: CausalContext::new(),
-        };
+        let mut author = Author::new(&self.seen, dot, timestamp, context);
         match (&self.body, update) {
             (Body::GrowingSet(set), Update::GrowingSet(elements)) => {
                 elements.iter().try_for_each(is_short)?;
@@ -96,6 +88,7 @@ impl State {
             return Err(Refused::TooManyDeferred { limit });
         }
         delta.seen.observe(dot);
+        #[cfg(test)]
         delta.seen.join(&author.claimed);
         delta.removals = author.removals;
         if let Body::Counter(added) = &mut delta.body {
@@ -113,16 +106,42 @@ struct Author<'a> {
     seen: &'a CausalContext,
     /// What the client had read, without the dot.
     context: Option<CausalContext>,
+    /// What of that has not arrived here.
+    unseen: CausalContext,
     /// What this update removes of the fields that it stands in.
     reset: CausalContext,
     /// The fields that it stands in.
     path: Vec<Field>,
     removals: Removals,
-    /// Empty. Wrong variants claim dots here.
+    /// What a wrong variant says that it has seen.
+    #[cfg(test)]
     claimed: CausalContext,
 }
 
-impl Author<'_> {
+impl<'a> Author<'a> {
+    fn new(
+        seen: &'a CausalContext,
+        dot: Dot,
+        timestamp: Timestamp,
+        context: Option<&CausalContext>,
+    ) -> Self {
+        let own = CausalContext::from_iter([dot]);
+        let context = context.map(|context| context.minus(&own));
+        let unseen = context.as_ref().map(|context| context.minus(seen));
+        Self {
+            dot,
+            timestamp,
+            seen,
+            context,
+            unseen: unseen.unwrap_or_default(),
+            reset: CausalContext::new(),
+            path: Vec::new(),
+            removals: Removals::default(),
+            #[cfg(test)]
+            claimed: CausalContext::new(),
+        }
+    }
+
     fn take(&mut self, target: Target, dots: &CausalContext) {
         let fields = self.path.clone();
         self.removals.add(Place { fields, target }, dots);
@@ -134,16 +153,17 @@ impl Author<'_> {
             return standing;
         };
         let mut dots = standing.within(context);
-        dots.join(&context.minus(self.seen));
+        dots.join(&self.unseen);
         dots
     }
 
     fn set(&mut self, current: &Elements, update: &SetUpdate) -> Result<Elements, Refused> {
+        let adds: BTreeSet<&Bytes> = update.adds.iter().collect();
         for element in &update.removes {
             is_short(element)?;
             let standing = current.dots_of(element);
             let is_absent = standing.is_empty() && self.context.is_none();
-            if is_absent && !update.adds.contains(element) {
+            if is_absent && !adds.contains(element) {
                 let (fields, element) = (self.path.clone(), element.clone());
                 return Err(Refused::ElementNotPresent { fields, element });
             }
@@ -187,9 +207,16 @@ impl Author<'_> {
         if self.path.len() >= DEPTH_MAX {
             return Err(Refused::TooDeep { limit: DEPTH_MAX });
         }
+        let updates = update
+            .updates
+            .iter()
+            .map(|(name, update)| (name, update.kind()));
+        let updates: BTreeSet<(&Bytes, FieldKind)> = updates.collect();
         for field in &update.removes {
-            self.remove_field(current, field, update)?;
+            let is_updated = updates.contains(&(&field.name, field.kind));
+            self.remove_field(current, field, is_updated)?;
         }
+        let removes: BTreeSet<&Field> = update.removes.iter().collect();
         for (name, field_update) in &update.updates {
             is_within("name", name, NAME_BYTES_MAX)?;
             let (name, kind) = (name.clone(), field_update.kind());
@@ -200,9 +227,8 @@ impl Author<'_> {
             let so_far = so_far.unwrap_or_else(|| Entry::empty(kind));
 
             let outside = self.reset.clone();
-            if update.removes.contains(&field) {
-                let reset = self.context.as_ref().unwrap_or(self.seen).clone();
-                self.reset.join(&reset);
+            if removes.contains(&field) {
+                self.reset.join(self.context.as_ref().unwrap_or(self.seen));
             }
             self.path.push(field.clone());
             let entry = self.field(standing, so_far, field_update)?;
@@ -219,13 +245,9 @@ impl Author<'_> {
         &mut self,
         current: &Fields,
         field: &Field,
-        update: &MapUpdate,
+        is_updated: bool,
     ) -> Result<(), Refused> {
         is_within("name", &field.name, NAME_BYTES_MAX)?;
-        let is_updated = update
-            .updates
-            .iter()
-            .any(|(name, update)| *name == field.name && update.kind() == field.kind);
         self.path.push(field.clone());
         let is_absent = !current.entries.contains_key(field);
         if is_absent && self.context.is_none() && !is_updated {
@@ -244,7 +266,7 @@ impl Author<'_> {
         Ok(())
     }
 
-    /// The same for a field.
+    /// Updates the field that the path leads to, in the same way.
     fn field(
         &mut self,
         standing: &Entry,
