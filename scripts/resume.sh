@@ -15,10 +15,12 @@ bytes=${2:-100}
 nodes=3
 . "$(dirname "$0")/cluster.sh"
 
-# Objects that the joiner has copied since its process was started.
-copied() { curl -s "$(joiner_url 4)/metrics" | sed -n 's/^ringhold_objects_rebuilt_total //p'; }
+# As the joiner tells it, which counts what it has copied since its process was started; as node1 does if the joiner is dead.
+transfers() { "$ringhold" cluster transfers --at "$(joiner_url 4)" 2>/dev/null || "$ringhold" cluster transfers --at "$at"; }
+copied() {
+    "$ringhold" cluster transfers --at "$(joiner_url 4)" --output json 2>/dev/null | sed -n 's/.*"objects_copied_by_asked": *\([0-9]*\).*/\1/p'
+}
 has_copied() { copied=$(copied); [ "${copied:--1}" -ge "$1" ]; }
-transfers() { "$ringhold" cluster transfers --at "$at"; }
 is_over() { transfers | grep -q "no change is under way"; }
 show() {
     echo "== $1"

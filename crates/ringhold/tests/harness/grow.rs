@@ -21,7 +21,7 @@ use crate::run::{Adversary, Scenario, names, run};
 use crate::watchdog::Watchdog;
 use crate::workload::Tries;
 use ringhold_sim::random::Random;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -126,8 +126,7 @@ fn join(adversary: &mut Adversary<'_>, joiners: &[usize]) {
     for &joiner in joiners {
         let through = *adversary.random.pick(&members);
         let member = adversary.cluster.address(through);
-        let token = operator::order(member, &["token"]);
-        let token = token.expect("a member gives out tokens");
+        let token = given(adversary, member, &["token"]);
         adversary.cluster.join(joiner, through, &token);
         let known = || {
             members
@@ -143,9 +142,22 @@ fn leave(adversary: &mut Adversary<'_>, leavers: &[usize]) {
     let members = adversary.cluster.members();
     for &leaver in leavers {
         let member = adversary.cluster.address(*adversary.random.pick(&members));
-        let staged = operator::order(member, &["leave", &cluster::name(leaver)]);
-        staged.expect("a member may leave");
+        given(adversary, member, &["leave", &cluster::name(leaver)]);
     }
+}
+
+/// Gives an order while nobody is away, as often as it takes on a machine that is slow.
+fn given(adversary: &Adversary<'_>, member: SocketAddr, words: &[&str]) -> String {
+    let mut heard = String::new();
+    adversary.watchdog.wait_until("an order is taken", || {
+        let taken = operator::order(member, words);
+        // What was refused for want of an answer may have come about.
+        let is_done = |said: &String| said.contains("is staged for");
+        let is_taken = taken.is_ok() || taken.as_ref().is_err_and(is_done);
+        heard = taken.unwrap_or_else(|said| said);
+        is_taken
+    });
+    heard
 }
 
 /// Whether a member sees these in a state.
@@ -184,7 +196,12 @@ fn step(
     let members = adversary.cluster.members();
     let coordinator = *adversary.random.pick(&voters(adversary, &members));
     let at = adversary.cluster.address(coordinator);
-    let plan = client::document(at, "/ringhold/v1/cluster/plan").expect("a plan");
+    let mut plan = None;
+    adversary.watchdog.wait_until("there is a plan", || {
+        plan = client::document(at, "/ringhold/v1/cluster/plan");
+        plan.is_some()
+    });
+    let plan = plan.expect("it was waited for");
     adversary.tell(&told(&plan, tally));
 
     let committed = thread::scope(|scope| {
@@ -327,7 +344,8 @@ fn progress(adversary: &Adversary<'_>, except: Option<usize>) -> String {
     });
     let comers: Vec<String> = comers.collect();
     let text = match &comers[..] {
-        [] => format!("nothing to copy, leaving: {}", known["leaving"]),
+        [] if known["leaving"] == json!([]) => "it knows of no change".to_owned(),
+        [] => format!("nothing is copied, leaving: {}", known["leaving"]),
         comers => comers.join(", "),
     };
     text.replace('"', "")
