@@ -320,6 +320,9 @@ async fn tidy_up(cluster: &Cluster) {
         return;
     };
     let lost = dead_of(cluster, &ring);
+    if cluster.plan().majority_dies && cluster.plan().mixed_releases {
+        cluster.upgrade_all();
+    }
     if cluster.plan().majority_dies
         && let Some(at) = cluster.number_of(node.id())
         && recover(cluster, at, &node, &lost).await

@@ -23,6 +23,7 @@ use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
 use ringhold_node::{Node, Pace, Parts, Reaping, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
+use ringhold_wire::handshake::ProtocolRange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -97,6 +98,7 @@ impl Cluster {
                 group,
                 environment,
                 trips,
+                protocol: self.protocol_of_start(node),
             }),
         );
         for other in (0..self.0.plan.nodes).filter(|other| *other != node) {
@@ -104,6 +106,14 @@ impl Cluster {
             self.0.around.executor.spawn(group, Box::pin(task));
         }
         self.watch(node, group, &store).await;
+    }
+
+    /// Nodes are upgraded one by one, each with some start.
+    fn protocol_of_start(&self, node: usize) -> u16 {
+        let ProtocolRange { min, max } = ProtocolRange::SPOKEN;
+        let is_old = self.0.plan.runs_release_before(node)
+            && self.around().executor.now_us() < self.0.plan.load_us / 2;
+        if is_old { min } else { max }
     }
 
     fn environment(&self, node: usize, group: Group) -> Arc<NodeEnvironment> {

@@ -8,6 +8,7 @@ mod gossip;
 mod handshakes;
 mod hostile;
 mod messages;
+mod release_before;
 mod rings;
 mod samples;
 mod stored;
