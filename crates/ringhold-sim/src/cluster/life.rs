@@ -7,7 +7,7 @@ use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
 use crate::invariants::t16_moves::{self, UnderWay};
 use crate::invariants::{
-    Violation, i09_hints, i16_bounded, i20_recovery, t11_reaping, t12_leaf_sums,
+    Violation, i09_hints, i16_bounded, i19_isolation, i20_recovery, t11_reaping, t12_leaf_sums,
 };
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::plan::Plan;
@@ -247,7 +247,8 @@ impl Cluster {
         let mut books = self.around().books.lock();
         let now_us = self.around().executor.now_us();
         books.now_us = now_us;
-        let noted = books.rings.note(node, ring.document());
+        let noted = i19_isolation::check_served(node, self.0.document.cluster_id, ring.document());
+        let noted = noted.and_then(|()| books.rings.note(node, ring.document()));
         let n = usize::try_from(self.0.plan.replicas).expect("a handful");
         let finished = books.rings.see(ring, n, now_us);
         let checked = noted.and_then(|()| match finished {

@@ -7,12 +7,13 @@ use super::Network;
 use super::fate::Damage;
 use super::handshake::Meeting;
 use crate::invariants::i12_corruption;
+use crate::random::Random;
 use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Member;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
-use ringhold_wire::handshake::ProtocolRange;
+use ringhold_wire::handshake::{NodeCard, ProtocolRange};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::sync::Arc;
 
@@ -217,6 +218,33 @@ impl Network {
                 false
             }
         }
+    }
+
+    /// The handshake of a node with one that it takes for another; why no connection comes of it.
+    ///
+    /// # Errors
+    /// Says who refused whom.
+    pub fn meet_by_mistake(
+        &self,
+        dialer: &NodeCard,
+        listener: &NodeCard,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        let mut nonce = || {
+            let mut nonce = [0; 32];
+            nonce[..16].copy_from_slice(&random.next_u128().to_le_bytes());
+            nonce
+        };
+        let meeting = Meeting {
+            dialer,
+            wanted: listener.node,
+            listener,
+            protocols: [ProtocolRange::SPOKEN; 2],
+            members: &self.0.ids,
+            nonces: [nonce(), nonce()],
+            damage: None,
+        };
+        meeting.succeeds()
     }
 
     fn connected(&self, from: usize, to: usize) {
