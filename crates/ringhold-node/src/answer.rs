@@ -145,7 +145,10 @@ impl Node {
             Request::GossipDigest(digest) => self.answer_gossip(from, &digest),
             Request::GossipDeltas(deltas) => self.answer_deltas(from, deltas),
             // Signs of life are taken from anybody who is of the cluster.
-            Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
+            Request::Ping => Reply::Here {
+                reported: self.replica.reported(&*self.environment),
+                epoch: self.ring().document().epoch,
+            },
             other => return Err(other),
         })
     }

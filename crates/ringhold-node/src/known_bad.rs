@@ -45,6 +45,8 @@ pub enum Variant {
     AsksNoWitness,
     /// A node remembers the first boot that it was told of and none after it (T2).
     TestimonyNotRaised,
+    /// A ring document of another cluster is taken for one of this (T19).
+    ForeignDocumentTaken,
     /// A survivor goes on without asking the other survivors (T14).
     RecoversAlone,
     /// A node serves with an older ring than its store was served with (T16).
@@ -175,6 +177,7 @@ impl Variant {
         Self::LaterDocumentWins,
         Self::LeaverGoesEarly,
         Self::OldRingServed,
+        Self::ForeignDocumentTaken,
         Self::RecoversAlone,
         Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,

@@ -33,7 +33,7 @@ use ringhold_core::ring::{Addresses, Partition, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_storage::{OpenReport, Opened, ReadError, Store};
-use ringhold_wire::handshake::NodeCard;
+use ringhold_wire::handshake::{NodeCard, ProtocolRange};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::fmt;
@@ -47,6 +47,8 @@ const REPAIRS_MAX: usize = 64;
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct Tuning {
+    /// What this node speaks with the others.
+    pub protocols: ProtocolRange,
     /// A read whose replica is silent for longer than 95 of 100 answers take asks another one as well, within these
     /// bounds.
     pub hedge: HedgeDelay,
@@ -74,6 +76,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
+            protocols: ProtocolRange::SPOKEN,
             hedge: HedgeDelay {
                 us_min: 2_000,
                 us_max: 50_000,

@@ -51,6 +51,9 @@ pub struct Config {
     /// Whether nodes encrypt what they say to each other, and prove by certificates who they are. The same for all
     /// members.
     pub peer_tls: PeerTls,
+    /// The highest protocol that is spoken with other nodes; 0 for all that this release speaks. Only for going back to the
+    /// release before while some nodes run it.
+    pub peer_protocol_max: u16,
     /// Where members may be found if they are not where they were: addresses of peer listeners, `HOST:PORT`, between commas.
     pub seeds: String,
     /// What goes to the log, in `tracing`'s filter syntax: `info`, `ringhold_node=debug`, …
@@ -72,6 +75,7 @@ impl Default for Config {
             founding: None,
             insecure: false,
             peer_tls: PeerTls::Auto,
+            peer_protocol_max: 0,
             seeds: String::new(),
             log: "info".to_owned(),
             listen: Listen::default(),

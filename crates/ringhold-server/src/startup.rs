@@ -27,6 +27,7 @@ use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
 };
+use ringhold_wire::handshake::ProtocolRange;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -155,6 +156,7 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
         node: Arc::downgrade(&node),
         name: config.name.clone(),
         secret: membership.secret,
+        protocols: ProtocolRange::up_to(config.peer_protocol_max),
         tls: tls.as_ref().map(|tls| tls.dialing.clone()),
         connect: Duration::from_millis(config.timeouts.connect_ms),
         silence: Duration::from_millis(config.timeouts.peer_silence_ms),
@@ -405,6 +407,7 @@ fn tuning_of(config: &Config) -> Tuning {
         ..Properties::default()
     };
     Tuning {
+        protocols: ProtocolRange::up_to(config.peer_protocol_max),
         put_tail_us: config.timeouts.put_ms.saturating_mul(1_000),
         anti_entropy: Pace {
             settle_us: (config.timeouts.put_ms + SETTLING_MS).saturating_mul(1_000),
@@ -467,6 +470,7 @@ fn open_doors(
             name: config.name.clone(),
             secret,
             door,
+            protocols: ProtocolRange::up_to(config.peer_protocol_max),
             tls: tls.map(|tls| tls.accepting.clone()),
             connections,
         })

@@ -78,6 +78,7 @@ fn gossip(node: &Node) -> Vec<Value> {
             "generation": member.generation,
             "epoch": member.ring.map(|ring| ring.epoch.0),
             "ring": ring,
+            "protocols": member.protocols.map(|range| json!([range.min, range.max])),
             "heartbeat_age_ms": member.heartbeat_age_us.map(|age_us| age_us / 1_000),
             "partitions": member.load.map(|load| load.partitions),
             "stored_bytes": member.load.map(|load| load.stored_bytes),

@@ -101,6 +101,7 @@ impl KnownBad {
                 | N::StraysStay,
             ) => "T16",
             Self::Node(N::PlacementIgnored) => "T13",
+            Self::Node(N::ForeignDocumentTaken) => "T19",
             Self::Node(N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums) => "T12",
             Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
@@ -162,6 +163,7 @@ impl KnownBad {
                 | N::DeletesAfterSwitch
                 | N::DocumentNotKept
                 | N::FinishesWithoutReceipts
+                | N::ForeignDocumentTaken
                 | N::ForgetfulVoterSpeaks
                 | N::IncomingCountsAsOwner
                 | N::LaterDocumentWins

@@ -8,6 +8,7 @@
 use crate::cluster::Cluster;
 use crate::executor::Group;
 use crate::invariants::Violation;
+use crate::neighbours;
 use crate::random::Random;
 use crate::rare::Rare;
 use crate::trace::Who;
@@ -86,6 +87,9 @@ impl Operator {
         let ring = self.cluster.ring();
         if self.cluster.plan().majority_dies && self.random.chance(150_000) {
             return self.survive(at, &node, &ring).await;
+        }
+        if self.random.chance(50_000) {
+            return neighbours::mix_up(&self.cluster, at, &node, &mut self.random).await;
         }
         match self.random.index(13) {
             10 => self.bury(at, node, &ring).await,
@@ -320,6 +324,9 @@ async fn tidy_up(cluster: &Cluster) {
         return;
     };
     let lost = dead_of(cluster, &ring);
+    if cluster.plan().majority_dies && cluster.plan().mixed_releases {
+        cluster.upgrade_all();
+    }
     if cluster.plan().majority_dies
         && let Some(at) = cluster.number_of(node.id())
         && recover(cluster, at, &node, &lost).await

@@ -31,6 +31,8 @@ pub struct Plan {
     pub rush: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
+    /// Every other node is started with the release before, and stays so until it is started again in the second half.
+    pub mixed_releases: bool,
     /// So many voters die for good at some time that the others are no majority, and operators have those go on.
     pub majority_dies: bool,
     /// So many of them are no members at first. If there are any, operators change the cluster all the time.
@@ -120,6 +122,7 @@ impl Plan {
             nodes: nodes + spares,
             victim: Random::of(seed, "victim").index(nodes),
             victim_dies: spares > 0 && Random::of(seed, "death").chance(350_000),
+            mixed_releases: Random::of(seed, "releases").chance(300_000),
             majority_dies: spares > 0 && Random::of(seed, "catastrophe").chance(200_000),
             spares,
             rush: Random::of(seed, "rush").chance(300_000),
@@ -228,6 +231,12 @@ impl Plan {
         self.nodes - self.spares
     }
 
+    /// Whether a node is of the release before at first.
+    #[must_use]
+    pub fn runs_release_before(&self, node: usize) -> bool {
+        self.mixed_releases && node % 2 == 1
+    }
+
     /// Acknowledgements that a put waits for unless it says otherwise.
     #[must_use]
     pub fn quorum(&self) -> u32 {
@@ -315,6 +324,12 @@ impl fmt::Display for Plan {
                 ""
             };
             writeln!(f, "  {} of the nodes may join{dies}{most}", self.spares)?;
+        }
+        if self.mixed_releases {
+            writeln!(
+                f,
+                "  every other node is of the release before, until it is started again"
+            )?;
         }
         if self.blocking_repair {
             writeln!(f, "  reads repair before they are answered")?;

@@ -33,6 +33,9 @@ macro_rules! rare_events {
                     | Self::RingNotChanged
                     | Self::ChangeAborted
                     | Self::Recovered
+                    | Self::ClustersMixedUp
+                    | Self::TooNewToSend
+                    | Self::SaidInOlderWords
                     | Self::PartitionReceived
                     | Self::StrayFound
                     | Self::PlacementBehind => profile == Profile::Membership,
@@ -50,6 +53,12 @@ macro_rules! rare_events {
 }
 
 rare_events! {
+    /// Nodes of another cluster came to this one by mistake.
+    ClustersMixedUp = "another cluster mixed up with this one",
+    /// A node of the release before was not sent what it does not know.
+    TooNewToSend = "too new for the release before",
+    /// A reply was put in words of the release before.
+    SaidInOlderWords = "said in older words",
     /// A cluster without a majority went on in a new generation.
     Recovered = "lost majority recovered",
     /// A get gave a client more than one version.

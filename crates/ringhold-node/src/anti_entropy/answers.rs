@@ -50,6 +50,7 @@ impl fmt::Display for Refused {
             Refusal::NotAMember => "this node is no member to it",
             Refusal::Starting => "it is starting",
             Refusal::DiskFull => "its disk is nearly full",
+            Refusal::OlderProtocol => "it speaks an older protocol",
             Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
         })
     }

@@ -540,6 +540,7 @@ fn not_started(refusal: Refusal) -> NotStarted {
         | Refusal::PlacementBehind
         | Refusal::PlacementUnknown
         | Refusal::NotAMember
+        | Refusal::OlderProtocol
         | Refusal::OtherBasis => NotStarted::StoreFailed,
     }
 }

@@ -200,7 +200,10 @@ impl Node {
         let _adopting = self.documents.adopting.lock().await;
         let held = self.ring();
         let (held, epoch) = (held.document(), document.epoch.0);
-        if held.cluster_id != document.cluster_id {
+        let is_foreign = held.cluster_id != document.cluster_id;
+        #[cfg(feature = "known-bad")]
+        let is_foreign = is_foreign && !known_bad::is(Variant::ForeignDocumentTaken);
+        if is_foreign {
             return Err(NotAdopted::OtherCluster);
         }
         if held.epoch == document.epoch && held.hash() != document.hash() {

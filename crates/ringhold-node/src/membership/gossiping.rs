@@ -28,8 +28,11 @@ use ringhold_core::id::NodeId;
 use ringhold_core::membership::gossip::{
     Change, Deltas, Digest, Gossip, StateKey, VALUE_BYTES_MAX, partners,
 };
-use ringhold_core::ring::{MemberState, Ring};
-use ringhold_wire::gossiped::{Load, RingKnown, encode_addresses};
+use ringhold_core::ring::{Epoch, MemberState, Ring};
+use ringhold_wire::gossiped::{
+    Load, RingKnown, decode_protocols, encode_addresses, encode_protocols,
+};
+use ringhold_wire::handshake::ProtocolRange;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -67,6 +70,7 @@ pub struct MemberGossip {
     /// The ring document that it has.
     pub ring: Option<RingKnown>,
     pub load: Option<Load>,
+    pub protocols: Option<ProtocolRange>,
     /// How long ago its heartbeat rose, as far as this node has heard; none for itself.
     pub heartbeat_age_us: Option<u64>,
 }
@@ -127,6 +131,11 @@ impl Heard {
     fn ring_of(&self, node: NodeId) -> Option<RingKnown> {
         let value = self.gossip.state(node, StateKey::EPOCH)?;
         RingKnown::decode(value.clone()).ok()
+    }
+
+    fn protocols_of(&self, node: NodeId) -> Option<ProtocolRange> {
+        let value = self.gossip.state(node, StateKey::PROTOCOLS)?;
+        decode_protocols(value.clone()).ok()
     }
 
     fn load_of(&self, node: NodeId) -> Option<Load> {
@@ -220,6 +229,7 @@ impl Node {
             generation: heard.gossip.generation(node),
             ring: heard.ring_of(node),
             load: heard.load_of(node),
+            protocols: heard.protocols_of(node),
             heartbeat_age_us: heard
                 .heartbeats_us
                 .get(&node)
@@ -243,6 +253,10 @@ impl Node {
             (StateKey::EPOCH, Some(known)),
             (StateKey::ADDRESSES, addresses),
             (StateKey::LOAD, load),
+            (
+                StateKey::PROTOCOLS,
+                Some(encode_protocols(self.tuning.protocols)),
+            ),
         ];
         for (key, value) in values {
             let fits = |value: &Bytes| value.len() <= VALUE_BYTES_MAX;
@@ -303,9 +317,16 @@ impl Node {
         let news = later
             .into_iter()
             .max_by_key(|(epoch, node)| (*epoch, self.is_reachable(*node)));
-        let Some((epoch, member)) = news else {
+        if let Some((epoch, member)) = news {
+            self.heard_epoch(member, epoch);
+        }
+    }
+
+    /// A member has said which ring document it serves by: if that is later than this node's, has it fetched.
+    pub(crate) fn heard_epoch(self: &Arc<Self>, member: NodeId, epoch: Epoch) {
+        if epoch <= self.ring().document().epoch {
             return;
-        };
+        }
         let Ok(permit) = Arc::clone(&self.gossiping.fetching).try_acquire_owned() else {
             return;
         };

@@ -24,7 +24,7 @@ use ringhold_core::membership::recovery::{Basis, Pledge, PledgeRefused, basis};
 use ringhold_core::membership::register::{Accepted, Ballot, Denial};
 use ringhold_core::ring::{ChangeRefused, RecoveryPlan, RingDocument};
 use ringhold_wire::message::membership::{AcceptRequest, RecoveryRequest};
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::ring as ring_format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -46,6 +46,8 @@ pub enum RecoveryFailed {
     Refused(ChangeRefused),
     /// Somebody who is to be given up can be reached.
     Lives { name: String, by: String },
+    /// These survivors speak an older protocol, which has no recoveries.
+    Outdated { names: Vec<String> },
     /// These survivors don't answer.
     Silent { names: Vec<String> },
     /// A survivor holds what came of another recovery.
@@ -64,6 +66,11 @@ impl fmt::Display for RecoveryFailed {
                 f,
                 "{by} can reach {name}, which is to be given up: only what is lost for good may be. Stop {name} for good, or \
                  leave it out; while enough members live, `ringhold cluster remove` does without giving up anything"
+            ),
+            Self::Outdated { names } => write!(
+                f,
+                "{} runs an older release, which can't take part in a recovery: upgrade it first, then try again",
+                names.join(", ")
             ),
             Self::Silent { names } => write!(
                 f,
@@ -259,6 +266,10 @@ impl Node {
                 }
                 Reply::Pledged(Err(PledgeRefused::Behind { .. })) => {
                     return Err(self.again_after(survivor, until).await);
+                }
+                Reply::Refused(Refusal::OlderProtocol) => {
+                    let names = vec![self.name_of(survivor)];
+                    return Err(Attempt::Failed(RecoveryFailed::Outdated { names }));
                 }
                 Reply::Pledged(Err(PledgeRefused::Ahead { .. })) => {
                     self.spread_ring(&Arc::new(self.ring().document().clone()))

@@ -199,6 +199,7 @@ fn why(refusal: Refusal) -> &'static str {
         Refusal::Rebuilding => "is rebuilding",
         Refusal::Starting => "is starting",
         Refusal::DiskFull => "has a disk that is nearly full",
+        Refusal::OlderProtocol => "speaks an older protocol",
         Refusal::Malformed
         | Refusal::PlacementBehind
         | Refusal::PlacementUnknown

@@ -4,6 +4,7 @@
 //! each other's way, and must not be reachable from other machines where they neither encrypt nor ask who
 //! is there (`insecure` takes the responsibility): only nodes among each other do, with `peer_tls`.
 
+use ringhold_wire::handshake::ProtocolRange;
 use std::ops::RangeInclusive;
 
 use super::{Config, ConfigError, GIB, MIB};
@@ -37,6 +38,14 @@ impl Config {
             });
         }
         self.check_seeds()?;
+        let spoken = ProtocolRange::SPOKEN;
+        if self.peer_protocol_max != 0 && !spoken.contains(self.peer_protocol_max) {
+            return Err(ConfigError::Refused {
+                key: "peer_protocol_max",
+                problem: format!("this release speaks the protocols {spoken}"),
+                remedy: "name one of them, or 0 for all".to_owned(),
+            });
+        }
         self.check_exposure()?;
         self.check_ports()?;
         for (key, timeout_ms) in self.timeouts.all() {

@@ -190,6 +190,7 @@ fn problem_of(failed: &OrderFailed) -> Problem {
         OrderFailed::NoSuchMember { .. } => StatusCode::NOT_FOUND,
         OrderFailed::NotRecovered(
             RecoveryFailed::Refused(_)
+            | RecoveryFailed::Outdated { .. }
             | RecoveryFailed::Lives { .. }
             | RecoveryFailed::Parted { .. },
         )

@@ -47,6 +47,7 @@ pub(super) struct Calling<'a> {
     pub(super) wanted: Option<NodeId>,
     pub(super) card: NodeCard,
     pub(super) secret: &'a [u8; 32],
+    pub(super) protocols: ProtocolRange,
     /// `None` if connections between nodes are not encrypted.
     pub(super) tls: Option<&'a DialingTls>,
 }
@@ -58,7 +59,11 @@ const RETRY_LAST: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum DialError {
     Stream(StreamError),
-    TurnedAway(TurnedAway),
+    TurnedAway {
+        reason: TurnedAway,
+        /// Those that this node offered.
+        protocols: ProtocolRange,
+    },
     WelcomeRefused(WelcomeRefused),
 }
 
@@ -66,7 +71,21 @@ impl std::fmt::Display for DialError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stream(error) => write!(f, "{error}"),
-            Self::TurnedAway(reason) => write!(f, "turned away: {reason}"),
+            Self::TurnedAway {
+                reason: reason @ TurnedAway::ProtocolUnsupported(theirs),
+                protocols,
+            } => {
+                let (older, by) = if theirs.max < protocols.min {
+                    ("that node", "this one's")
+                } else {
+                    ("this node", "that one's")
+                };
+                write!(
+                    f,
+                    "turned away: {reason}, this one {protocols}; upgrade {older} to {by} release, or to the one before"
+                )
+            }
+            Self::TurnedAway { reason, .. } => write!(f, "turned away: {reason}"),
             Self::WelcomeRefused(reason) => write!(f, "the answer was refused: {reason}"),
         }
     }
@@ -84,8 +103,13 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
     let mut last_reason = String::new();
     loop {
         let reason = match connect(&dialling).await {
-            Ok((reader, writer)) => {
+            Ok(Met {
+                protocol,
+                halves: (reader, writer),
+                ..
+            }) => {
                 retry = RETRY_FIRST;
+                dialling.link.set_protocol(protocol);
                 dialling.link.heard();
                 dialling.link.set_connected(true);
                 dialling.greet();
@@ -106,7 +130,14 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
 
 type Halves = (FrameReader, WriteHalf);
 
-async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
+/// Who was met, and how they go on.
+pub(super) struct Met {
+    pub(super) node: NodeId,
+    pub(super) protocol: u16,
+    pub(super) halves: Halves,
+}
+
+async fn connect(dialling: &Dialling) -> Result<Met, DialError> {
     let dialler = &dialling.dialler;
     let node = dialler.node.upgrade().ok_or(StreamError::Closed)?;
     let calling = Calling {
@@ -114,6 +145,7 @@ async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
         wanted: Some(dialling.link.member),
         card: node.card(&dialler.name),
         secret: &dialler.secret,
+        protocols: dialler.protocols,
         tls: dialler.tls.as_ref(),
     };
     drop(node);
@@ -123,12 +155,7 @@ async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
 }
 
 /// One attempt.
-pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
-    meet(calling).await.map(|(_, halves)| halves)
-}
-
-/// The same, and who it was that proved to be a member.
-pub(super) async fn meet(calling: Calling<'_>) -> Result<(NodeId, Halves), DialError> {
+pub(super) async fn call(calling: Calling<'_>) -> Result<Met, DialError> {
     let stream = TcpStream::connect(calling.address).await?;
     stream.set_nodelay(true)?;
     let (certified, (reader, mut writer)) = match calling.tls {
@@ -140,7 +167,7 @@ pub(super) async fn meet(calling: Calling<'_>) -> Result<(NodeId, Halves), DialE
     };
     let mut reader = FrameReader::new(reader);
     let hello = Hello {
-        protocols: ProtocolRange::SPOKEN,
+        protocols: calling.protocols,
         nonce: super::nonce(),
         dialer: Dialer::Node {
             card: calling.card,
@@ -151,7 +178,10 @@ pub(super) async fn meet(calling: Calling<'_>) -> Result<(NodeId, Halves), DialE
     send_handshake(&mut writer, &Handshake::Hello(hello.clone())).await?;
     let welcome = match reader.handshake().await? {
         Handshake::Welcome(welcome) => welcome,
-        Handshake::TurnedAway(reason) => return Err(DialError::TurnedAway(reason)),
+        Handshake::TurnedAway(reason) => {
+            let protocols = calling.protocols;
+            return Err(DialError::TurnedAway { reason, protocols });
+        }
         _ => return Err(StreamError::OutOfTurn.into()),
     };
     let mac = super::mac_with(calling.secret);
@@ -164,7 +194,11 @@ pub(super) async fn meet(calling: Calling<'_>) -> Result<(NodeId, Halves), DialE
         send_handshake(&mut writer, &Handshake::Confirm(confirm)).await?;
     }
     reader.established();
-    Ok((welcome.card.node, (reader, writer)))
+    Ok(Met {
+        node: welcome.card.node,
+        protocol: welcome.protocol,
+        halves: (reader, writer),
+    })
 }
 
 /// Frames both ways until one of them fails.

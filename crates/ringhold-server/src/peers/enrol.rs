@@ -304,6 +304,7 @@ mod tests {
         let serving = async {
             let (stream, _) = socket.accept().await.expect("a caller");
             let greeting = Greeting {
+                protocols: ProtocolRange::SPOKEN,
                 card: &card,
                 secret: &SECRET,
                 door: Door::Peers,

@@ -11,7 +11,8 @@ use ringhold_core::id::NodeId;
 use ringhold_core::ring::Member;
 use ringhold_node::Node;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::handshake::ProtocolRange;
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) struct Dialler {
     /// What this node is called.
     pub(crate) name: String,
     pub(crate) secret: [u8; 32],
+    pub(crate) protocols: ProtocolRange,
     /// `None` if connections between nodes are not encrypted.
     pub(crate) tls: Option<DialingTls>,
     pub(crate) connect: Duration,
@@ -97,7 +99,15 @@ impl Peers for Links {
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
         let links = self.links.load();
         let link = links.get(&to);
-        let sent = link.and_then(|link| link.send(placement_number, &request, deadline));
+        let too_new = link.and_then(|link| link.is_too_new(&request));
+        let sent = match (link, too_new) {
+            (Some(link), Some(false)) => link.send(placement_number, &request, deadline),
+            (Some(_), Some(true)) => {
+                let refused = Reply::Refused(Refusal::OlderProtocol);
+                return Box::pin(std::future::ready(Ok(refused)));
+            }
+            _ => None,
+        };
         Box::pin(async move {
             let answer = sent.ok_or(CallError::NotSent)?;
             answer.await.map_err(|_| CallError::NoAnswer)

@@ -7,7 +7,7 @@
 //! A seed is asked while some member can't be reached, and left alone else. Whoever it is, it is no more than a member: nothing is taken
 //! from it that would not be taken from any other.
 
-use super::dial::{Calling, meet};
+use super::dial::{Calling, Met, call};
 use super::links::Links;
 use ringhold_core::id::NodeId;
 use ringhold_node::Node;
@@ -33,11 +33,12 @@ pub(crate) async fn seek(seed: String, links: Arc<Links>) {
                 wanted: None,
                 card: node.card(&dialler.name),
                 secret: &dialler.secret,
+                protocols: dialler.protocols,
                 tls: dialler.tls.as_ref(),
             };
-            let met = tokio::time::timeout(dialler.connect, meet(calling)).await;
+            let met = tokio::time::timeout(dialler.connect, call(calling)).await;
             match met {
-                Ok(Ok((found, _connection))) => found_there(&node, found, &seed),
+                Ok(Ok(Met { node: found, .. })) => found_there(&node, found, &seed),
                 Ok(Err(error)) => {
                     let reason = error.to_string();
                     if reason != last_reason {

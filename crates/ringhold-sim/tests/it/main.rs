@@ -9,5 +9,6 @@ mod health;
 mod known_bad;
 mod limits;
 mod membership;
+mod neighbours;
 mod reaping;
 mod scenario;

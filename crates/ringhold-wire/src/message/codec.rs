@@ -5,8 +5,8 @@
 //! even after the variant is gone. Writing and reading stand side by side as one [`Part`], a codec
 //! of one type; where an enum has no fields, one table of codes makes both ([`codes`]).
 //!
-//! Messages carry no version of their own: which fields there are follows from the protocol that
-//! the two ends agreed on in the handshake, so a message with something left over is an error. The
+//! Messages carry no version of their own. A kind's layout never changes, and which kinds there are follows from the protocol that
+//! the two ends agreed on in the handshake ([`protocol`](super::protocol)), so a message with something left over is an error. The
 //! objects in them do carry theirs, because they outlive connections.
 //!
 //! Invariants: a value has one encoding; `decode(encode(m)) == m`; whatever can be encoded within a
@@ -179,6 +179,10 @@ impl Part for Reply {
     fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Pong(reported) => kind(writer, 1, reported),
+            Self::Here { reported, epoch } => {
+                kind(writer, 34, reported);
+                epoch.write(writer);
+            }
             Self::Coordinated(result) => kind(writer, 2, result),
             Self::Merged { durable } => kind(writer, 3, durable),
             Self::Fetched(object) => kind(writer, 4, object),
@@ -214,6 +218,10 @@ impl Part for Reply {
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.u8("reply")? {
             1 => Self::Pong(Part::read(reader)?),
+            34 => Self::Here {
+                reported: Part::read(reader)?,
+                epoch: Part::read(reader)?,
+            },
             2 => Self::Coordinated(Part::read(reader)?),
             3 => Self::Merged {
                 durable: Part::read(reader)?,

@@ -10,6 +10,7 @@ use ringhold_core::id::NodeId;
 use ringhold_core::membership::gossip::{Deltas, Digest};
 use ringhold_core::membership::recovery::PledgeReply;
 use ringhold_core::membership::register::{AcceptReply, PrepareReply};
+use ringhold_core::ring::Epoch;
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
@@ -221,6 +222,17 @@ pub struct ObjectDigest {
     pub versions: Vec<(Dot, bool, u128)>,
 }
 
+impl Reply {
+    /// How the node is that sent this sign of life; none if it is something else.
+    #[must_use]
+    pub fn reported(&self) -> Option<&Reported> {
+        match self {
+            Self::Pong(reported) | Self::Here { reported, .. } => Some(reported),
+            _ => None,
+        }
+    }
+}
+
 impl ObjectDigest {
     #[must_use]
     pub fn of(object: &Object) -> Self {
@@ -259,8 +271,13 @@ pub struct Page {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Here, and how this node is.
+    /// Here, and how this node is. To those who speak protocol 1 only.
     Pong(Reported),
+    /// Here, how this node is, and the epoch of the ring document that it serves by.
+    Here {
+        reported: Reported,
+        epoch: Epoch,
+    },
     Coordinated(Result<PutAnswer, PutError>),
     Merged {
         durable: bool,
@@ -334,4 +351,6 @@ pub enum Refusal {
     NotAMember,
     /// Its hash trees are made with something else, or for other nodes (T13).
     OtherBasis,
+    /// It speaks an older protocol, which does not have this request. It was not even sent.
+    OlderProtocol,
 }

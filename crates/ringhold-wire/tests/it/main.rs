@@ -9,6 +9,7 @@ mod handshakes;
 mod hostile;
 mod messages;
 mod riak;
+mod release_before;
 mod rings;
 mod samples;
 mod stored;

@@ -52,7 +52,7 @@ pub(crate) fn requests() -> [(&'static str, Request); 7] {
     ]
 }
 
-pub(crate) fn replies() -> [(&'static str, Reply); 13] {
+pub(crate) fn replies() -> [(&'static str, Reply); 14] {
     let (epoch, ballot) = (EPOCH, BALLOT);
     let promise = |accepted| {
         Reply::RingPromised(Ok(Promise {
@@ -76,6 +76,13 @@ pub(crate) fn replies() -> [(&'static str, Reply); 13] {
     };
     let member = NodeId(0xb0b);
     [
+        (
+            "here",
+            Reply::Here {
+                reported: super::messages::REPORTED,
+                epoch,
+            },
+        ),
         ("pledged", Reply::Pledged(Ok(pledge))),
         (
             "pledge refused",

@@ -267,7 +267,7 @@ pub(crate) fn get_errors() -> Vec<GetError> {
     ]
 }
 
-const REFUSALS: [Refusal; 9] = [
+const REFUSALS: [Refusal; 10] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::StoreFailed,
@@ -276,6 +276,7 @@ const REFUSALS: [Refusal; 9] = [
     Refusal::Malformed,
     Refusal::PlacementBehind,
     Refusal::OtherBasis,
+    Refusal::OlderProtocol,
     Refusal::Starting,
 ];
 
