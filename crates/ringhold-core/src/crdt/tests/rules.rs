@@ -585,3 +585,23 @@ fn an_update_of_a_large_value_has_a_small_delta() {
     }
     assert!(s.state.to_bytes().len() > 100_000);
 }
+
+#[test]
+fn a_delta_that_comes_before_its_elders_claims_nothing_of_them() {
+    let (mut a, mut b) = pair(Kind::Set);
+    let deltas = ["x", "y", "z"].map(|element| a.set(element, "", None));
+    b.join(&deltas[2]);
+    assert_eq!(b.members(), "z");
+    assert!(!b.context().contains(dot(0, 1)) && !b.context().is_vector());
+    let gap = b.state.to_bytes().len();
+    b.join(&deltas[0]);
+    assert_eq!(b.members(), "x z", "an elder is taken in when it comes");
+    b.join(&deltas[1]);
+    assert_eq!(
+        b.state.to_bytes(),
+        a.state.to_bytes(),
+        "and the gap is closed"
+    );
+    let (two, one) = (a.state.to_bytes().len(), deltas[2].to_bytes().len());
+    assert!(gap == one && two < 3 * one);
+}
