@@ -12,10 +12,29 @@ use super::runs::{Run, Runs};
 use crate::version::{Actor, Dot};
 use std::collections::BTreeMap;
 
+/// The increments of one actor, and their sum: fewer than 2⁶⁴ of at most 2⁶³ each, so it fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    runs: Runs<i64>,
+    sum: i128,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amounts {
     /// No actor without a run, no run of zeros.
-    actors: BTreeMap<Actor, Runs<i64>>,
+    actors: BTreeMap<Actor, Tally>,
+}
+
+impl Tally {
+    fn of(runs: Runs<i64>) -> Self {
+        let sum = sum(&runs);
+        Self { runs, sum }
+    }
+
+    fn add(&mut self, run: Run<i64>) {
+        let new = self.runs.add(run);
+        self.sum += i128::from(new) * i128::from(run.payload);
+    }
 }
 
 impl Amounts {
@@ -24,7 +43,8 @@ impl Amounts {
     }
 
     pub(super) fn actors(&self) -> impl ExactSizeIterator<Item = (Actor, &Runs<i64>)> {
-        self.actors.iter().map(|(actor, runs)| (*actor, runs))
+        let tallies = self.actors.iter();
+        tallies.map(|(actor, tally)| (*actor, &tally.runs))
     }
 
     pub(super) fn add(&mut self, actor: Actor, run: Run<i64>) {
@@ -34,8 +54,10 @@ impl Amounts {
     }
 
     pub(super) fn amount(&self, dot: Dot) -> i64 {
-        let runs = self.actors.get(&dot.actor);
-        runs.and_then(|runs| runs.payload(dot.counter)).unwrap_or(0)
+        let tally = self.actors.get(&dot.actor);
+        tally
+            .and_then(|tally| tally.runs.payload(dot.counter))
+            .unwrap_or(0)
     }
 
     /// Says what the increment under `dot` is, whatever it was.
@@ -51,45 +73,47 @@ impl Amounts {
     }
 
     pub(super) fn remove(&mut self, dots: &CausalContext) {
-        self.actors.retain(|actor, runs| {
+        self.actors.retain(|actor, tally| {
             if let Some(gone) = dots.runs(*actor) {
-                *runs = runs.minus(gone);
+                *tally = Tally::of(tally.runs.minus(gone));
             }
-            !runs.is_empty()
+            !tally.runs.is_empty()
         });
     }
 
     pub(super) fn join(&mut self, other: &Self, meeting: &Meeting<'_>) {
         if !meeting.common.is_empty() {
-            self.actors.retain(|actor, runs| {
+            self.actors.retain(|actor, tally| {
                 if let Some(common) = meeting.common.runs(*actor) {
-                    let theirs = other.actors.get(actor);
-                    let gone = theirs.map_or_else(|| common.clone(), |theirs| common.minus(theirs));
-                    *runs = runs.minus(&gone);
+                    let gone = match other.actors.get(actor) {
+                        Some(theirs) => common.minus(&theirs.runs),
+                        None => common.clone(),
+                    };
+                    *tally = Tally::of(tally.runs.minus(&gone));
                 }
-                !runs.is_empty()
+                !tally.runs.is_empty()
             });
         }
-        for (actor, theirs) in &other.actors {
-            let new = match meeting.ours.runs(*actor) {
+        for (actor, theirs) in other.actors() {
+            let new = match meeting.ours.runs(actor) {
                 Some(seen) => theirs.minus(seen),
                 None => theirs.clone(),
             };
-            if !new.is_empty() {
-                self.actors.entry(*actor).or_default().add_all(&new);
-            }
+            new.as_slice().iter().for_each(|run| self.add(actor, *run));
         }
     }
 
     /// The sum of the increments that `removed` does not have, or nothing if it is outside of `i128`.
     pub(super) fn sum_without(&self, removed: &CausalContext) -> Option<i128> {
-        self.actors.iter().try_fold(0_i128, |total, (actor, runs)| {
-            let part = match removed.runs(*actor) {
-                Some(removed) => sum(&runs.minus(removed)),
-                None => sum(runs),
-            };
-            total.checked_add(part?)
-        })
+        self.actors
+            .iter()
+            .try_fold(0_i128, |total, (actor, tally)| {
+                let part = match removed.runs(*actor) {
+                    Some(removed) => sum(&tally.runs.minus(removed)),
+                    None => tally.sum,
+                };
+                total.checked_add(part)
+            })
     }
 
     /// The sum of all increments, or nothing if it is outside of `i128`.
@@ -99,30 +123,35 @@ impl Amounts {
 
     /// Takes the increments of `actor` up to `last` out; the sum of those that come after `after`.
     pub(super) fn take_sum(&mut self, actor: Actor, after: u64, last: u64) -> i128 {
-        let Some(runs) = self.actors.get_mut(&actor).filter(|_| last > 0) else {
+        let Some(tally) = self.actors.get_mut(&actor).filter(|_| last > 0) else {
             return 0;
         };
-        let mut below = CausalContext::new();
-        below.add(actor, 1, last);
-        let below = below.runs(actor).expect("just added");
-        let mut taken = runs.within(below);
-        *runs = runs.minus(below);
-        if runs.is_empty() {
+        let taken = tally.runs.within(&up_to(last));
+        *tally = Tally::of(tally.runs.minus(&taken));
+        if tally.runs.is_empty() {
             self.actors.remove(&actor);
         }
-        if after > 0 {
-            let mut known = CausalContext::new();
-            known.add(actor, 1, after);
-            taken = taken.minus(known.runs(actor).expect("just added"));
+        if after == 0 {
+            return sum(&taken);
         }
-        sum(&taken).expect("at most 2⁶⁴ increments of at most 2⁶³ each")
+        sum(&taken.minus(&up_to(after)))
     }
 }
 
-/// No run overflows: fewer than 2⁶⁴ counters of at most 2⁶³ each.
-fn sum(runs: &Runs<i64>) -> Option<i128> {
-    runs.as_slice().iter().try_fold(0_i128, |total, run| {
+fn up_to(last: u64) -> Runs<()> {
+    let mut below = Runs::default();
+    below.add(Run {
+        first: 1,
+        last,
+        payload: (),
+    });
+    below
+}
+
+fn sum(runs: &Runs<i64>) -> i128 {
+    let parts = runs.as_slice().iter().map(|run| {
         let count = i128::from(run.last - run.first) + 1;
-        total.checked_add(count * i128::from(run.payload))
-    })
+        count * i128::from(run.payload)
+    });
+    parts.sum()
 }

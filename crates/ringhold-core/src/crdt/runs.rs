@@ -42,8 +42,8 @@ impl<T: Copy + Eq> Runs<T> {
         Some(run.payload)
     }
 
-    /// Adds a run of counters that have no payload yet; whatever has one keeps it.
-    pub(super) fn add(&mut self, run: Run<T>) {
+    /// Adds a run of counters that have no payload yet; whatever has one keeps it. Returns how many had none.
+    pub(super) fn add(&mut self, run: Run<T>) -> u64 {
         assert!(
             1 <= run.first && run.first <= run.last,
             "counters start at 1"
@@ -54,13 +54,17 @@ impl<T: Copy + Eq> Runs<T> {
             .get(before)
             .is_some_and(|old| old.first <= run.last);
         if !overlaps {
-            return self.insert(before, run);
+            self.insert(before, run);
+            return run.last - run.first + 1;
         }
+        let mut added = 0;
         let alone = Self { runs: vec![run] };
         for piece in alone.minus(self).runs {
             let before = self.runs.partition_point(|old| old.last < piece.first);
             self.insert(before, piece);
+            added += piece.last - piece.first + 1;
         }
+        added
     }
 
     /// Puts a run that overlaps none before the run at `before`, and unites it with its neighbours.

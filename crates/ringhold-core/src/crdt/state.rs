@@ -80,6 +80,19 @@ impl State {
         Self::of(Body::Hll(Hll::new(precision)))
     }
 
+    /// The value of a key that held another value before, whose updates were `seen`: its own dots go on from there. Without this its context
+    /// would wait for the old dots for ever, and a counter would keep its increments one by one.
+    ///
+    /// The old value must not be joined with it: of a set or a map nothing would be left, but a counter could keep either total.
+    #[must_use]
+    pub fn succeeding(kind: Kind, seen: &CausalContext) -> Self {
+        let mut state = Self::new(kind);
+        if !matches!(kind, Kind::GrowingSet | Kind::Hll) {
+            state.seen = seen.clone();
+        }
+        state
+    }
+
     /// The state that changes nothing when this one is joined with it.
     #[must_use]
     pub(super) fn unchanged(&self) -> Self {

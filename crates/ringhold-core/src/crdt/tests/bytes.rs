@@ -2,7 +2,11 @@
 
 use super::histories::{any_history, run};
 use super::sample::{Replica, dot, set};
+use crate::crdt::map::Content;
+use crate::crdt::runs::Run;
+use crate::crdt::state::Body;
 use crate::crdt::*;
+use crate::version::Timestamp;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -160,4 +164,52 @@ fn an_estimate_is_written_in_the_shorter_form() {
         assert_eq!(State::from_bytes(&bytes), Ok(h.state.clone()));
     }
     assert_eq!(h.state.to_bytes().len(), 6 + 16);
+}
+
+/// Totals and runs as large as bytes can say: they are read, joined and refused as values, and nothing overflows.
+#[test]
+fn a_counter_made_up_beyond_all_range_is_an_error_and_no_panic() {
+    let actor = |replica| dot(replica, 1).actor;
+    let mut made_up = State::new(Kind::Counter);
+    let mut fields = Replica::new(0, Kind::Map);
+    fields.update("c", FieldUpdate::Counter(1));
+    for replica in 1..4 {
+        let run = Run {
+            first: 2,
+            last: u64::MAX,
+            payload: i64::MIN,
+        };
+        let Body::Counter(counter) = &mut made_up.body else {
+            panic!("a counter");
+        };
+        counter.loose.add(actor(replica), run);
+        made_up.seen.add(actor(replica), 2, u64::MAX);
+        let Body::Map(map) = &mut fields.state.body else {
+            panic!("a map");
+        };
+        let entry = map.entries.values_mut().next().expect("the counter");
+        let Content::Counter(amounts) = &mut entry.content else {
+            panic!("a counter");
+        };
+        amounts.add(actor(replica), run);
+        fields.state.seen.add(actor(replica), 2, u64::MAX);
+    }
+    for state in [&mut made_up, &mut fields.state] {
+        let bytes = state.to_bytes();
+        let mut read = State::from_bytes(&bytes).expect("nothing is wrong with its form");
+        read.join(state).expect("of one kind");
+        assert_eq!((&read, read.value()), (&*state, Err(CounterOutOfRange)));
+    }
+    // The first update of each closes the gap, and all becomes one total.
+    let delta = |replica| {
+        let update = Update::Counter(i64::MIN);
+        let delta = State::new(Kind::Counter).apply(&update, dot(replica, 1), Timestamp(0), None);
+        delta.expect("in range")
+    };
+    for replica in 1..4 {
+        made_up.join(&delta(replica)).expect("of one kind");
+    }
+    assert_eq!(State::from_bytes(&made_up.to_bytes()), Ok(made_up.clone()));
+    let refused = made_up.apply(&Update::Counter(1), dot(9, 1), Timestamp(0), None);
+    assert_eq!(refused, Err(Refused::CounterOverflow));
 }

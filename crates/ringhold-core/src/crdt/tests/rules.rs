@@ -605,3 +605,33 @@ fn a_delta_that_comes_before_its_elders_claims_nothing_of_them() {
     let (two, one) = (a.state.to_bytes().len(), deltas[2].to_bytes().len());
     assert!(gap == one && two < 3 * one);
 }
+
+#[test]
+fn a_value_goes_on_where_the_one_before_it_ended() {
+    let mut old = Replica::new(0, Kind::Counter);
+    (1..=20).for_each(|by| drop(old.count(by)));
+    let mut new = old.clone();
+    new.state = State::succeeding(Kind::Counter, &old.context());
+    let born = new.state.clone();
+    let deltas: Vec<Delta> = (1..=100).map(|by| new.count(by)).collect();
+    assert_eq!(new.value(), Value::Counter(5_050));
+    assert!(new.context().is_vector() && new.state.to_bytes().len() < 50);
+    // Elsewhere the deltas may come before the birth.
+    let mut late = Replica::new(1, Kind::Counter);
+    deltas.iter().rev().for_each(|delta| late.join(delta));
+    assert_eq!(late.value(), Value::Counter(5_050));
+    late.join(&born);
+    assert_eq!(late.state, new.state);
+
+    let mut set = Replica::new(0, Kind::Set);
+    set.set("old", "", None);
+    let before = set.state.clone();
+    set.state = State::succeeding(Kind::Set, before.context());
+    set.set("new", "", None);
+    set.join(&before);
+    assert_eq!(set.members(), "new");
+    for kind in Kind::ALL {
+        let empty = State::succeeding(kind, before.context());
+        assert_eq!(State::from_bytes(&empty.to_bytes()), Ok(empty));
+    }
+}
