@@ -338,8 +338,15 @@ async fn tidy_up(cluster: &Cluster) {
         Change::Remove { node } | Change::Replace { old: node, .. } => *node == dead.id,
         _ => false,
     };
+    // A machine whose join was agreed on when its operator had given up on it never starts.
+    let lets_in = |change: &Change| match change {
+        Change::Join { node } | Change::Replace { new: node, .. } => is_gone(*node),
+        _ => false,
+    };
     let outcome = match &document.placement.next {
-        Some(next) if next.changes.iter().any(removes) => return,
+        Some(next) if next.changes.iter().any(removes) && !next.changes.iter().any(lets_in) => {
+            return;
+        }
         // It waits for the dead one, or may do so.
         Some(_) => node.abort_changes().await,
         None if document.staged.is_empty() => remove(&node, dead.id, &ring, false).await,
@@ -353,10 +360,50 @@ async fn tidy_up(cluster: &Cluster) {
     });
 }
 
-/// Waits until nothing is under way, leavers are gone, and everybody serves by one document.
-pub async fn settle(cluster: &Cluster) -> Result<(), Violation> {
+/// Whether a majority is there, and is not allowed to speak.
+fn too_few_speak(cluster: &Cluster, ring: &Ring) -> bool {
+    let voters = ring.document().voters();
+    let machines = voters.iter().filter_map(|voter| cluster.number_of(*voter));
+    let living: Vec<usize> = machines.filter(|node| cluster.is_member(*node)).collect();
+    let voiceless = voiceless(cluster);
+    let speaking = living
+        .iter()
+        .filter(|node| !voiceless.contains(node))
+        .count();
+    let majority = voters.len() / 2 + 1;
+    living.len() >= majority && speaking < majority
+}
+
+/// Who may not speak in agreements on the ring.
+fn voiceless(cluster: &Cluster) -> Vec<usize> {
+    let mut members = cluster.members();
+    members.retain(|node| cluster.node(*node).is_none_or(|node| !node.votes_now()));
+    members
+}
+
+/// What the placement change under way waits for, at any node.
+async fn waits(cluster: &Cluster) -> Vec<String> {
+    let running = cluster.members().into_iter();
+    let running = running.filter_map(|node| cluster.node(node)).next();
+    let views = match running {
+        Some(node) => node.transfers().await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let told = views.into_iter().map(|view| {
+        let comer = cluster.number_of(view.comer);
+        format!(
+            "{comer:?} has {} of {}: {:?}",
+            view.done, view.moves, view.waits
+        )
+    });
+    told.collect()
+}
+
+/// Waits until nothing is under way, leavers are gone, and everybody serves by one document. False if nothing can be agreed on any more,
+/// because so many voters may have forgotten their word that nobody is left to bring it back: then the ring stays as it is.
+pub async fn settle(cluster: &Cluster) -> Result<bool, Violation> {
     if cluster.plan().spares == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let executor = &cluster.around().executor;
     let until_us = executor.now_us() + SETTLES_US;
@@ -377,14 +424,19 @@ pub async fn settle(cluster: &Cluster) -> Result<(), Violation> {
         if document.placement.next.is_none() && !leaving && !gone && behind.is_none() {
             // Whoever has lost partitions looks once more when the last put by the earlier ring must be over.
             executor.sleep(LAST_LOOK_US).await;
-            return Ok(());
+            return Ok(true);
+        }
+        if executor.now_us() >= until_us && too_few_speak(cluster, &ring) {
+            return Ok(false);
         }
         if executor.now_us() >= until_us {
             let text = format!(
-                "after {} s without faults: epoch {}, a placement change under way: {}, somebody leaving: {leaving}, somebody dead: {gone}, behind: {behind:?}",
+                "after {} s without faults: epoch {}, a placement change under way: {}, somebody leaving: {leaving}, somebody dead: {gone}, behind: {behind:?}, without a vote: {:?}, what copies wait for: {:?}",
                 SETTLES_US / 1_000_000,
                 document.epoch,
                 document.placement.next.is_some(),
+                voiceless(cluster),
+                waits(cluster).await,
             );
             return Err(Violation::new("I11", text));
         }

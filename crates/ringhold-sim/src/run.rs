@@ -194,7 +194,9 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
         executor.sleep(100_000).await;
     }
     all_serve(cluster).await?;
-    operators::settle(cluster).await?;
+    if !operators::settle(cluster).await? {
+        return Ok(());
+    }
     executor.sleep(TAIL_US).await;
     cluster.check_holdings();
     remove_rotten(cluster, &adversary);

@@ -68,6 +68,13 @@ enum Try {
 }
 
 impl Node {
+    /// Whether this node's word counts in agreements on the ring.
+    #[must_use]
+    pub fn votes_now(&self) -> bool {
+        let is_bound = self.agreement.recovery.binds(self.ring().document().epoch);
+        !is_bound && self.agreement.voice.speaks()
+    }
+
     /// Draws the conclusions from what the others have said of this start so far.
     pub(crate) fn consider_voice(self: &Arc<Self>, inquiry: &Inquiry) {
         let voice = &self.agreement.voice;
