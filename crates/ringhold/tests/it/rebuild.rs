@@ -80,7 +80,8 @@ fn a_node_with_an_empty_disk_does_not_count_until_it_is_filled() {
     // With the other home back there is nothing left to wait for.
     cluster.restart("node2");
     cluster.wait("node3 is whole", |_| is_whole(&three));
-    assert_eq!(three.metric("ringhold_stores_rebuilt_total"), 1);
+    // More than once where the home that is back tells only then that it remembers the lost store.
+    assert!(three.metric("ringhold_stores_rebuilt_total") >= 1);
     for number in 0..KEYS {
         let answer = three.get(&format!("{}?r=3", key(number)), &[]);
         assert_eq!((answer.status, answer.body), (200, key(number)));
