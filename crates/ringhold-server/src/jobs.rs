@@ -5,7 +5,7 @@
 use crate::http::door::{Job, JobRefused};
 use crate::status::node_name;
 use bytes::Bytes;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::{Partition, TreeId};
 use ringhold_node::{
     Agreement, Insisting, Node, RepairEvent, Repaired, RestoreRefused, Restored, Verdict,
     VerifyEvent,
@@ -109,13 +109,14 @@ impl Lines {
 }
 
 async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
-    let start = json!({ "type": "start", "partitions": partitions.len() });
+    let trees = node.trees_in(&partitions);
+    let start = json!({ "type": "start", "partitions": trees.len() });
     if !lines.say(&start).await {
         return;
     }
     let (events, mut told) = mpsc::channel(LINES_MAX);
     let verifying = Arc::clone(&node);
-    let verify = async move { verifying.verify_partitions(partitions, events).await };
+    let verify = async move { verifying.verify_trees(trees, events).await };
     node.environment().spawn(Box::pin(verify));
     let (mut agreeing, mut differing, mut not_verified, mut keys) = (0, 0, 0, 0);
     while let Some(event) = lines.alive_until(told.recv()).await {
@@ -148,13 +149,14 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
 }
 
 async fn repair(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
-    let start = json!({ "type": "start", "partitions": partitions.len() });
+    let trees = node.trees_in(&partitions);
+    let start = json!({ "type": "start", "partitions": trees.len() });
     if !lines.say(&start).await {
         return;
     }
     let (events, mut told) = mpsc::channel(LINES_MAX);
     let repairing = Arc::clone(&node);
-    let repair = async move { repairing.repair_partitions(partitions, events).await };
+    let repair = async move { repairing.repair_trees(trees, events).await };
     node.environment().spawn(Box::pin(repair));
     let mut sum = RepairSum::default();
     while let Some(event) = lines.alive_until(told.recv()).await {
@@ -222,7 +224,8 @@ fn repaired_line(node: &Node, repaired: &Repaired) -> Value {
         .map(|(id, reason)| json!({ "node": node_name(node, *id), "why": reason.to_string() }));
     json!({
         "type": "partition",
-        "partition": repaired.partition.0,
+        "partition": repaired.tree.partition.0,
+        "n_val": n_of(node, repaired.tree),
         "exchanges": repaired.exchanges,
         "keys_mended": repaired.keys,
         "keys_failed": repaired.failed,
@@ -232,6 +235,12 @@ fn repaired_line(node: &Node, repaired: &Repaired) -> Value {
         "unreadable": repaired.unreadable,
         "left_out": left_out.collect::<Vec<_>>(),
     })
+}
+
+/// How many replicas the keys of a tree have; null if no keys have so many any more.
+fn n_of(node: &Node, tree: TreeId) -> Option<u8> {
+    let ring = node.ring();
+    ring.classes().replicas(tree.class).map(|n| n.now)
 }
 
 fn waiting_line(partitions: usize, us: u64) -> Value {
@@ -259,7 +268,8 @@ fn verdict_line(node: &Node, verdict: &Verdict) -> Value {
     });
     json!({
         "type": "partition",
-        "partition": verdict.partition.0,
+        "partition": verdict.tree.partition.0,
+        "n_val": n_of(node, verdict.tree),
         "state": state,
         "keys": verdict.keys(),
         "differing_leaves": verdict.differing_leaves,

@@ -97,6 +97,9 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::OldRingServed
                 | N::ReceiptWithoutCopy
+                | N::CountsByTheNextN
+                | N::GrowsWithoutCopies
+                | N::ShrinksWithoutReceipts
                 | N::StraysStay,
             ) => "T16",
             Self::Node(N::PlacementIgnored) => "T13",
@@ -117,7 +120,9 @@ impl KnownBad {
                 | storage::Variant::UnsettledEndIsClean,
             ) => "T2",
             Self::Storage(
-                storage::Variant::TreeOutsideBatch | storage::Variant::ReplayCountsTwice,
+                storage::Variant::TreeOutsideBatch
+                | storage::Variant::ReplayCountsTwice
+                | storage::Variant::SortedByTheOldMap,
             ) => "T12",
             Self::Storage(_) => "T21",
         }
@@ -167,8 +172,12 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::PlacementIgnored
                 | N::ReceiptWithoutCopy
+                | N::CountsByTheNextN
+                | N::GrowsWithoutCopies
+                | N::ShrinksWithoutReceipts
                 | N::StraysStay,
-            ) => Profile::Membership,
+            )
+            | Self::Storage(S::SortedByTheOldMap) => Profile::Membership,
             _ => Profile::All,
         }
     }

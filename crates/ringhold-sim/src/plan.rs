@@ -29,6 +29,8 @@ pub struct Plan {
     pub victim: usize,
     /// Operators act at the same moments, and all the time.
     pub rush: bool,
+    /// Operators change how many replicas buckets have, too.
+    pub replicates: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
     /// So many of them are no members at first. If there are any, operators change the cluster all the time.
@@ -120,6 +122,7 @@ impl Plan {
             victim_dies: spares > 0 && Random::of(seed, "death").chance(350_000),
             spares,
             rush: Random::of(seed, "rush").chance(300_000),
+            replicates: spares > 0 && Random::of(seed, "replicates").chance(500_000),
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),
@@ -224,12 +227,25 @@ impl Plan {
         self.nodes - self.spares
     }
 
+    /// As many replicas a key has at least, at any time.
+    #[must_use]
+    pub fn replicas_at_least(&self) -> u32 {
+        if self.replicates {
+            REPLICAS_CHOSEN[0]
+        } else {
+            self.replicas
+        }
+    }
+
     /// Acknowledgements that a put waits for unless it says otherwise.
     #[must_use]
     pub fn quorum(&self) -> u32 {
         self.replicas / 2 + 1
     }
 }
+
+/// What operators choose from where they change how many replicas a bucket has, the least first.
+pub const REPLICAS_CHOSEN: [u32; 4] = [2, 3, 4, 5];
 
 /// Between two nodes nobody can tell who is right.
 fn astray(nodes: usize, random: &mut Random) -> Option<BTreeSet<usize>> {

@@ -31,12 +31,13 @@ mod changes;
 pub use changes::{decode_changes, encode_changes};
 
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer, decode_whole};
+use crate::message::NAME_BYTES_MAX;
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::document::{MEMBERS_SECTION, PLACEMENT_SECTION, STAGED_SECTION};
 use ringhold_core::ring::{
-    Addresses, Change, Epoch, FurtherSection, Member, MemberState, Next, PartitionCount, Placement,
-    RingDocument, RingHash, SectionHash,
+    Addresses, BucketName, Change, Epoch, FurtherSection, Member, MemberState, Next,
+    PartitionCount, Placement, Replication, RingDocument, RingHash, SectionHash,
 };
 
 /// The version of the format that is written, and the only one that is read.
@@ -50,8 +51,10 @@ pub const SECTIONS_MAX: usize = 256;
 
 const NODE_ID_BYTES: usize = 16;
 const SECTION_BYTES_MIN: usize = 4 + 16 + 4;
-/// A kind and an id.
-const CHANGE_BYTES_MIN: usize = 1 + 16;
+/// A kind, two empty names and a number.
+const CHANGE_BYTES_MIN: usize = 1 + BUCKET_BYTES_MIN;
+/// Two empty names and a number.
+const BUCKET_BYTES_MIN: usize = 4 + 4 + 1;
 /// An id, seven texts, weight and state.
 const MEMBER_BYTES_MIN: usize = 16 + 7 * 4 + 4 + 1;
 
@@ -289,9 +292,11 @@ fn write_placement(writer: &mut Writer<'_>, placement: &Placement) {
     writer.u64(placement.placement_number);
     writer.u8(placement.target_n);
     write_table(writer, &placement.owners);
+    write_replication(writer, &placement.replication);
     writer.option(placement.next.as_ref(), |writer, next| {
         write_table(writer, &next.owners);
         writer.list(&next.changes, write_change);
+        write_replication(writer, &next.replication);
     });
 }
 
@@ -306,6 +311,7 @@ fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
         placement_number: reader.u64("placement number")?,
         target_n: reader.u8("target n")?,
         owners: read_table(reader)?,
+        replication: read_replication(reader)?,
         next: reader.option("next", read_next)?,
     })
 }
@@ -314,7 +320,50 @@ fn read_next(reader: &mut Reader) -> Result<Next, DecodeError> {
     Ok(Next {
         owners: read_table(reader)?,
         changes: read_changes(reader)?,
+        replication: read_replication(reader)?,
     })
+}
+
+fn write_replication(writer: &mut Writer<'_>, replication: &Replication) {
+    writer.u8(replication.default);
+    let buckets: Vec<(&BucketName, u8)> =
+        replication.buckets.iter().map(|(b, n)| (b, *n)).collect();
+    writer.list(&buckets, |writer, (bucket, n)| {
+        write_bucket(writer, bucket, *n);
+    });
+}
+
+fn read_replication(reader: &mut Reader) -> Result<Replication, DecodeError> {
+    let default = reader.u8("replicas")?;
+    let offset = reader.offset();
+    let buckets = reader.list::<_, BUCKET_BYTES_MIN>("buckets", read_bucket)?;
+    let count = buckets.len();
+    let replication = Replication {
+        default,
+        buckets: buckets.into_iter().collect(),
+    };
+    let is_plain =
+        replication.buckets.len() == count && replication.buckets.values().all(|n| *n != default);
+    is_plain
+        .then_some(replication)
+        .ok_or(DecodeError::Malformed {
+            what: "buckets",
+            offset,
+        })
+}
+
+fn write_bucket(writer: &mut Writer<'_>, bucket: &BucketName, n: u8) {
+    writer.bytes(&bucket.bucket_type);
+    writer.bytes(&bucket.bucket);
+    writer.u8(n);
+}
+
+fn read_bucket(reader: &mut Reader) -> Result<(BucketName, u8), DecodeError> {
+    let bucket = BucketName {
+        bucket_type: reader.bytes("bucket type", NAME_BYTES_MAX)?,
+        bucket: reader.bytes("bucket", NAME_BYTES_MAX)?,
+    };
+    Ok((bucket, reader.u8("replicas")?))
 }
 
 fn write_change(writer: &mut Writer<'_>, change: &Change) {
@@ -339,6 +388,10 @@ fn write_change(writer: &mut Writer<'_>, change: &Change) {
             writer.bytes(zone.as_bytes());
             writer.bytes(rack.as_bytes());
         }
+        Change::Replicate { bucket, n } => {
+            writer.u8(7);
+            write_bucket(writer, bucket, *n);
+        }
     }
 }
 
@@ -348,6 +401,10 @@ fn read_changes(reader: &mut Reader) -> Result<Vec<Change>, DecodeError> {
 
 fn read_change(reader: &mut Reader) -> Result<Change, DecodeError> {
     let kind = reader.u8("change")?;
+    if kind == 7 {
+        let (bucket, n) = read_bucket(reader)?;
+        return Ok(Change::Replicate { bucket, n });
+    }
     let node = NodeId(reader.u128("node id")?);
     Ok(match kind {
         1 => Change::Join { node },

@@ -26,7 +26,7 @@ mod strays;
 mod transfers;
 mod voice;
 
-pub(crate) use agreement::Agreement;
+pub(crate) use agreement::{Agreement, NotAgreed};
 pub use changes::{ChangeFailed, Changed};
 pub use documents::RingRefused;
 pub(crate) use documents::{Documents, latest};

@@ -1,6 +1,6 @@
 //! One life of a process, from opening its store to its end.
 
-use super::{Cluster, SECRET, Surroundings, read_record};
+use super::{Cluster, SECRET, Surroundings, read_record, tree_of};
 use crate::books::Books;
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
@@ -237,8 +237,7 @@ impl Cluster {
         let now_us = self.around().executor.now_us();
         books.now_us = now_us;
         let noted = books.rings.note(node, ring.document());
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
-        let finished = books.rings.see(ring, n, now_us);
+        let finished = books.rings.see(ring, now_us);
         let checked = noted.and_then(|()| match finished {
             Some(change) => self.check_moves(&books, &change, now_us),
             None => Ok(()),
@@ -255,22 +254,25 @@ impl Cluster {
         } else {
             change.since_us.saturating_sub(2 * WATCH_US)
         };
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
-        let moves = change.ring.moves(n);
+        let moves = change.ring.moves();
         for (key, name) in books.names.iter().enumerate() {
-            let partition = change.ring.partition_of(name.position());
-            for a_move in moves.iter().filter(|a_move| a_move.partition == partition) {
-                let comer = self.number_of(a_move.comer);
-                let goer = a_move.goer.and_then(|goer| self.number_of(goer));
-                let homes = self.primaries_by(&change.ring, name);
-                let sources = match goer {
-                    // It could be asked all the time.
-                    Some(goer) if self.0.plan.loses_nothing() => vec![goer],
-                    _ => homes,
+            let tree = tree_of(&change.ring, name);
+            for a_move in moves.iter().filter(|a_move| a_move.tree == tree) {
+                let Some(taker) = self.number_of(a_move.taker) else {
+                    continue;
                 };
-                if let Some(comer) = comer {
-                    let replicas = self.0.plan.replicas;
-                    t16_moves::check_copied(books, key, &sources, comer, before_us, replicas)?;
+                let homes = self.primaries_by(&change.ring, name);
+                let goers = a_move.goers.iter();
+                let goers: Vec<usize> = goers.filter_map(|goer| self.number_of(*goer)).collect();
+                // Where they could be asked all the time, each of them was.
+                let sources: Vec<Vec<usize>> = match () {
+                    () if !self.0.plan.loses_nothing() => vec![homes],
+                    () if goers.is_empty() => homes.into_iter().map(|home| vec![home]).collect(),
+                    () => goers.into_iter().map(|goer| vec![goer]).collect(),
+                };
+                for sources in sources {
+                    let n = self.0.plan.replicas_at_least();
+                    t16_moves::check_copied(books, key, &sources, taker, before_us, n)?;
                 }
             }
         }

@@ -19,13 +19,17 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Whether a ring is the one that this change leads to: each key has the `n` homes that it was to have.
+    /// Whether a ring is the one that this change leads to: each key has the homes that it was to have.
     #[must_use]
-    pub fn is_finished_by(&self, ring: &Ring, n: usize) -> bool {
-        let mut partitions = ring.partition_count().partitions();
+    pub fn is_finished_by(&self, ring: &Ring) -> bool {
+        let next = self.ring.document().placement.next.as_ref();
+        let replication = next.map(|next| &next.replication);
+        let mut trees = self.ring.trees();
         ring.placement_number() == self.ring.placement_number() + 1
-            && partitions.all(|partition| {
-                self.ring.next_homes(partition, n) == Some(ring.homes(partition, n))
+            && replication == Some(&ring.document().placement.replication)
+            && trees.all(|tree| {
+                let homes = self.ring.next_homes_of(tree);
+                homes == ring.homes(tree.partition, homes.len())
             })
     }
 }
@@ -48,6 +52,7 @@ pub fn check_copied(
     let sources: Vec<usize> = sources
         .filter(|node| !books.has_lost(*node, key, 0))
         .collect();
+    // Of several, what all of them had.
     let Some((first, others)) = sources.split_first() else {
         return Ok(());
     };

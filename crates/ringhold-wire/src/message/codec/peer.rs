@@ -180,4 +180,5 @@ codes!("refusal", Refusal {
     DiskFull = 10,
     PlacementUnknown = 11,
     NotAMember = 12,
+    Sorting = 13,
 });

@@ -6,6 +6,7 @@ use super::super::peer::{
 };
 use super::{ObjectName, Part};
 use crate::bytes_io::{DecodeError, Reader, Writer};
+use ringhold_core::ring::Class;
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis, TreeTag};
 use ringhold_core::version::Object;
 
@@ -235,6 +236,7 @@ const OBJECT_BYTES_MIN: usize = 3 * 4 + 1 + 4 + 4;
 impl Part for PageRequest {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u32(self.partition);
+        writer.u16(self.class.0);
         writer.u16(self.first_leaf);
         writer.u16(self.last_leaf);
         writer.bytes_within("cursor", &self.cursor, CURSOR_BYTES_MAX);
@@ -243,6 +245,7 @@ impl Part for PageRequest {
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             partition: reader.u32("partition")?,
+            class: Class(reader.u16("class")?),
             first_leaf: reader.u16("leaf")?,
             last_leaf: reader.u16("leaf")?,
             cursor: reader.bytes("cursor", CURSOR_BYTES_MAX)?,
@@ -267,12 +270,14 @@ impl Part for Page {
 impl Part for TreeBasis {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u64(self.tag.0);
+        writer.u16(self.class.0);
         writer.u64(self.homes);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             tag: TreeTag(reader.u64("tree tag")?),
+            class: Class(reader.u16("class")?),
             homes: reader.u64("homes")?,
         })
     }
