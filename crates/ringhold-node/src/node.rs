@@ -33,7 +33,7 @@ use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
-use ringhold_storage::{OpenReport, Opened, ReadError, Store};
+use ringhold_storage::{OpenReport, Opened, ReadError, Sorting, Store};
 use ringhold_wire::handshake::NodeCard;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
@@ -166,6 +166,8 @@ pub struct Node {
     pub(crate) standstill: Standstill,
     pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
+    /// How the sums under the hash trees are sorted by the ring in use.
+    pub(crate) sorting: ArcSwap<Sorting>,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
 }
@@ -194,7 +196,8 @@ impl Node {
             report,
         } = opened;
         let (ring, new_ring) = latest(&store, id, &ring).map_err(StartError::Ring)?;
-        replication::sort(&store, &tree_key, &ring);
+        let sorting = Arc::new(replication::sorting(&tree_key, &ring));
+        store.sort(Sorting::clone(&sorting));
         let default_properties = properties_by(&ring, &tuning);
         let properties =
             PropertyTable::load(&store, default_properties).map_err(StartError::Properties)?;
@@ -263,6 +266,7 @@ impl Node {
             standstill,
             reaping: reaping::Views::default(),
             tree_key,
+            sorting: ArcSwap::new(sorting),
             tuning,
             token_key,
         });

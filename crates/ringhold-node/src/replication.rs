@@ -21,7 +21,7 @@ use ringhold_core::health::Work;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{BucketName, ChangeRefused, Replicas, Ring, TreeId};
 use ringhold_core::tree::{LeafSum, Tree, TreeKey, leaves_of_partition};
-use ringhold_storage::{BucketTag, OnDifference, Sorting, Store};
+use ringhold_storage::{BucketTag, OnDifference, Sorting};
 use ringhold_wire::message::ObjectName;
 use std::sync::{Arc, Weak};
 
@@ -37,11 +37,6 @@ pub(crate) fn sorting(key: &TreeKey, ring: &Ring) -> Sorting {
         let tag = key.bucket(&bucket.bucket_type, &bucket.bucket);
         (BucketTag(tag), class)
     }))
-}
-
-/// Has a store sort its sums as a ring says.
-pub(crate) fn sort(store: &Store, key: &TreeKey, ring: &Ring) {
-    store.sort(sorting(key, ring));
 }
 
 /// Tells apart what has to be, for as long as the node lives.
@@ -61,6 +56,14 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
 }
 
 impl Node {
+    /// Has the store sort its sums as a ring says. Before that ring is in use, so that no tree is asked for by it and told by the one
+    /// before.
+    pub(crate) fn sort_by(&self, ring: &Ring) {
+        let sorting = Arc::new(sorting(&self.tree_key, ring));
+        self.store().sort(Sorting::clone(&sorting));
+        self.sorting.store(sorting);
+    }
+
     async fn sort_leaves(&self) {
         let unsorted = self.store().unsorted_leaves();
         if !unsorted.is_empty() {
@@ -74,7 +77,11 @@ impl Node {
             for leaf in leaves {
                 // What can't be read now is looked for again at the next tick.
                 let sorted = self.store().recount(*leaf..leaf + 1, OnDifference::Repair);
-                self.metrics.leaves_sorted.add(u64::from(sorted.is_ok()));
+                if let Ok(recount) = sorted {
+                    self.metrics.leaves_sorted.add(1);
+                    let wrong = recount.differences.len() as u64;
+                    self.metrics.leaves_set_right.add(wrong);
+                }
             }
         }
     }
@@ -119,8 +126,8 @@ impl Node {
     /// The sums of a tree's leaves; none as long as its keys are not told apart from others.
     pub(crate) fn tree_sums(&self, tree: TreeId) -> Option<Vec<LeafSum>> {
         let leaves = leaves_of_partition(tree.partition);
-        let sorting = sorting(&self.tree_key, &self.ring());
-        self.store().class_sums(leaves, tree.class, &sorting)
+        self.store()
+            .class_sums(leaves, tree.class, &self.sorting.load())
     }
 
     /// The hash tree as it is in this store; none as long as it is not known.

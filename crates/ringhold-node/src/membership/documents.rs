@@ -11,7 +11,6 @@
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::replica::writer::Row;
-use crate::replication;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{InvalidRing, MemberState, Ring, RingDocument};
@@ -200,8 +199,7 @@ impl Node {
         let document = ring.document();
         let (epoch, placement_number) = (document.epoch.0, ring.placement_number());
         self.follow(ring);
-        // First, so that no tree is asked for by the new ring and told by the old one.
-        replication::sort(self.store(), &self.tree_key, ring);
+        self.sort_by(ring);
         self.set_ring(Arc::clone(ring));
         self.documents.epoch.send_replace(epoch);
         self.metrics.epochs_adopted.add(1);

@@ -5,7 +5,7 @@ use crate::books::Books;
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
-use crate::invariants::t16_moves::{self, UnderWay};
+use crate::invariants::t16_moves::{self, Taking, UnderWay};
 use crate::invariants::{
     Violation, i09_hints, i16_bounded, i20_recovery, t11_reaping, t12_leaf_sums,
 };
@@ -15,7 +15,7 @@ use crate::process::Trips;
 use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::health::admission::{Settings, Target};
-use ringhold_core::id::BootId;
+use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, PartitionCount, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
@@ -261,19 +261,23 @@ impl Cluster {
                 let Some(taker) = self.number_of(a_move.taker) else {
                     continue;
                 };
-                let homes = self.primaries_by(&change.ring, name);
-                let goers = a_move.goers.iter();
-                let goers: Vec<usize> = goers.filter_map(|goer| self.number_of(*goer)).collect();
-                // Where they could be asked all the time, each of them was.
-                let sources: Vec<Vec<usize>> = match () {
-                    () if !self.0.plan.loses_nothing() => vec![homes],
-                    () if goers.is_empty() => homes.into_iter().map(|home| vec![home]).collect(),
-                    () => goers.into_iter().map(|goer| vec![goer]).collect(),
+                let is_dead = |id: &NodeId| {
+                    let state = change.ring.member(*id).map(|member| member.state);
+                    state == Some(MemberState::Down)
                 };
-                for sources in sources {
-                    let n = self.0.plan.replicas_at_least();
-                    t16_moves::check_copied(books, key, &sources, taker, before_us, n)?;
-                }
+                let number = |id: &NodeId| self.number_of(*id);
+                let homes = change.ring.homes_of(tree).iter().filter(|id| !is_dead(id));
+                let homes: Vec<usize> = homes.filter_map(number).collect();
+                let goers: Vec<usize> = a_move.goers.iter().filter_map(number).collect();
+                let taking = Taking {
+                    key,
+                    taker,
+                    homes: &homes,
+                    goers: &goers,
+                    one_was_away: !self.0.plan.loses_nothing(),
+                    n: self.0.plan.replicas_at_least(),
+                };
+                t16_moves::check_taken(books, &taking, before_us)?;
             }
         }
         Ok(())

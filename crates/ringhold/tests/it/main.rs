@@ -14,5 +14,6 @@ mod properties;
 mod reaping;
 mod rebuild;
 mod repair;
+mod replicas;
 mod siblings;
 mod verify;
