@@ -183,16 +183,8 @@ impl fmt::Display for RingFault {
                      any {window} in a row must have distinct owners: make the plan anew"
                 )
             }
-            Self::ReplicasOutOfRange { n } => {
-                write!(f, "keys can't have {n} replicas: between 1 and {N_MAX}")
-            }
-            Self::TooManyBuckets { buckets } => {
-                write!(
-                    f,
-                    "{buckets} buckets have an n_val of their own, and {BUCKETS_MAX} may: give some \
-                     the cluster's"
-                )
-            }
+            Self::ReplicasOutOfRange { n } => write_out_of_range(f, *n),
+            Self::TooManyBuckets { buckets } => write_too_many(f, *buckets),
             Self::SectionName { name } => {
                 write!(
                     f,
@@ -208,6 +200,17 @@ impl fmt::Display for RingFault {
             }
         }
     }
+}
+
+fn write_out_of_range(f: &mut fmt::Formatter<'_>, n: u8) -> fmt::Result {
+    write!(f, "keys can't have {n} replicas: between 1 and {N_MAX}")
+}
+
+fn write_too_many(f: &mut fmt::Formatter<'_>, buckets: usize) -> fmt::Result {
+    write!(
+        f,
+        "{buckets} buckets have an n_val of their own, and {BUCKETS_MAX} may: give some the cluster's"
+    )
 }
 
 /// A document that is refused, with everything that was found wrong with it; never empty.

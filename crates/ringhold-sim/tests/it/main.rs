@@ -10,4 +10,5 @@ mod known_bad;
 mod limits;
 mod membership;
 mod reaping;
+mod replicas;
 mod scenario;

@@ -86,12 +86,20 @@ impl Sums {
             shape: Shape::new(summarize.leaf_bits(), grouping.partition_bits),
             summarize,
         });
+        // One and the same, as long as nobody says otherwise.
+        let sorting = Arc::new(Sorting::default());
+        let group = |_| {
+            Mutex::new(GroupSums {
+                sorting: Arc::clone(&sorting),
+                ..GroupSums::default()
+            })
+        };
         Self {
             grouping,
             keeping,
-            groups: (0..grouping.groups).map(|_| Mutex::default()).collect(),
+            groups: (0..grouping.groups).map(group).collect(),
             whole: Mutex::default(),
-            sorting: RwLock::default(),
+            sorting: RwLock::new(sorting),
             turn: Mutex::default(),
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ringhold_server::Join;
 use ringhold_server::config::{Config, Layers, Origin};
-use ringhold_server::founding::{Draft, DraftMember};
+use ringhold_server::founding::{Draft, DraftMember, Founding};
 use rustix::process::{Signal, getpid, kill_process};
 use tracing_subscriber::EnvFilter;
 

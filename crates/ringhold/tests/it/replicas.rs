@@ -87,7 +87,7 @@ fn change_under_load(members: &[Member], n: u8) -> Vec<String> {
 }
 
 /// Every key is read from all its homes, and is on no other node once hints are home.
-fn assert_at_home(dev: &Cluster, members: &[Member], keys: &[String], n: u8) {
+fn assert_at_home(dev: &mut Cluster, members: &[Member], keys: &[String], n: u8) {
     for member in members {
         assert_eq!(replicas(member), n, "{}", member.name);
     }
@@ -120,7 +120,7 @@ fn a_bucket_gets_more_replicas_and_fewer_under_load_and_loses_nothing() {
     for n in [5, 2] {
         keys.extend(change_under_load(&members, n));
         assert!(keys.len() > KEYS, "{}", keys.len());
-        assert_at_home(&dev, &members, &keys, n);
+        assert_at_home(&mut dev, &members, &keys, n);
     }
     let answer = members[0].try_send("DELETE", PROPS, &[], b"");
     assert_eq!(answer.map(|answer| answer.status), Some(204));
