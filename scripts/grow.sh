@@ -14,21 +14,6 @@ rate=${1:-200}
 carts=$(dirname "$0")/../data/journey
 nodes=1
 . "$(dirname "$0")/cluster.sh"
-at=$(url node1)
-peer=$(curl -s "$at/ringhold/v1/status" | sed 's/.*"peer":"\([^"]*\)".*/\1/')
-base=$((20000 + $$ % 2000 * 20))
-pids=""
-trap 'kill $dev $pids 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-
-# Starts the node of a number; the same command once more if it was killed.
-serve() {
-    port=$((base + $1 * 3))
-    "$ringhold" serve --name "node$1" --data-dir "$dir/node$1" --http "127.0.0.1:$port" \
-        --peer "127.0.0.1:$((port + 1))" --native "127.0.0.1:$((port + 2))" --join "$peer" --token "$2" >>"$dir/node$1.log" 2>&1 &
-    pid=$!
-    pids="$pids $pid"
-}
-
 # Clients know the first three nodes that there are.
 load() {
     "$ringhold" bench --at "$at" --rate "$rate" --duration "$1s" --keys 5000 --connections 32 --value-bytes 1024
@@ -44,8 +29,8 @@ step() {
     "$ringhold" cluster commit --wait --at "$at" >"$dir/commit.txt" &
     waiting=$!
     if [ "${KILLS:-false}" = true ] && [ -n "$2" ]; then
-        kill -9 "$pid" 2>/dev/null || true
-        serve "$2" "$token"
+        kill_joiner "$pid"
+        serve "$2"
     fi
     wait $waiting
     echo "took $(($(date +%s) - began)) s: $(tail -1 "$dir/commit.txt")"
@@ -54,16 +39,14 @@ step() {
     "$ringhold" cluster verify --at "$at" | tail -1
 }
 
-join() {
-    for number in "$@"; do
-        token=$("$ringhold" cluster token --at "$at")
-        serve "$number" "$token"
-        until "$ringhold" cluster members --at "$at" | grep -q "^node$number "; do :; done
+grow() {
+    for joiner in "$@"; do
+        join "$joiner"
     done
-    step "$* join" "$number"
+    step "$* join" "$joiner"
 }
 
-leave() {
+shrink() {
     for number in "$@"; do
         "$ringhold" cluster leave "node$number" --at "$at" >/dev/null
     done
@@ -74,11 +57,12 @@ leave() {
 "$ringhold" load carts --at "$at" --transactions "$carts/transactions.csv" --products "$carts/products.csv" \
     --shoppers 1 >"$dir/carts.txt" 2>&1 &
 shoppers=$!
-join 2 3
-join 4 5
-join 6 7
-leave 4 5 6 7
-until [ "$("$ringhold" cluster members --at "$at" | grep -cE " (up|leaving) ")" = 3 ]; do sleep 1; done
+grow 2 3
+grow 4 5
+grow 6 7
+shrink 4 5 6 7
+only_three() { [ "$("$ringhold" cluster members --at "$at" | grep -cE " (up|leaving) ")" = 3 ]; }
+await "the four have left" only_three
 carts_are_right=true
 wait $shoppers || carts_are_right=false
 echo "== at the end"

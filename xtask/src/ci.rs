@@ -167,7 +167,7 @@ fn plan(facts: &Facts) -> Vec<Stage> {
         ),
         stage(
             "real-processes",
-            4,
+            6,
             vec![cargo(
                 "test --release --locked -p ringhold --test harness -- --test-threads=1 --nocapture",
             )],
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     /// Minutes that the whole gate may take.
-    const TOTAL_MINUTES: u32 = 30;
+    const TOTAL_MINUTES: u32 = 32;
 
     fn names(stages: &[Stage]) -> Vec<&'static str> {
         stages.iter().map(|stage| stage.name).collect()

@@ -19,7 +19,6 @@ use crate::replica::writer::Row;
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Inquiry, Remembered, Testimony, Verdict, testify};
 use ringhold_core::id::{BootId, Incarnation, NodeId};
-use ringhold_core::ring::MemberState;
 use ringhold_storage::{Keyspace, OpenReport, StorageKey};
 use ringhold_wire::bytes_io::{DecodeError, Reader, decode_whole, encode_alone};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
@@ -164,7 +163,7 @@ fn others_of(node: &Node) -> Vec<NodeId> {
     let ring = node.ring();
     let members = ring.members().iter();
     members
-        .filter(|member| member.id != node.id && member.state != MemberState::Removed)
+        .filter(|member| member.id != node.id && !member.state.is_gone())
         .map(|member| member.id)
         .collect()
 }

@@ -109,6 +109,8 @@ impl Node {
             | Request::RingAccept(_)
             | Request::RingFetch(_)
             | Request::RingIs(_)
+            | Request::Recover(_)
+            | Request::RecoveryIs(_)
             | Request::GossipDigest(_)
             | Request::GossipDeltas(_) => unreachable!("answered before"),
             Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
@@ -129,6 +131,11 @@ impl Node {
                 Err(refusal) => Reply::Refused(refusal),
             },
             Request::RingFetch(request) => Reply::RingFetched(self.ring_for(&request)),
+            Request::Recover(request) => Reply::Pledged(self.pledge(request).await),
+            Request::RecoveryIs(request) => match self.accept_recovery(request).await {
+                Ok(reply) => Reply::RecoveryAccepted(reply),
+                Err(refusal) => Reply::Refused(refusal),
+            },
             Request::RingIs(document) => {
                 if let Some(from) = from {
                     self.hear_of(from.id, ring_format::decode(document)).await;
@@ -138,7 +145,10 @@ impl Node {
             Request::GossipDigest(digest) => self.answer_gossip(from, &digest),
             Request::GossipDeltas(deltas) => self.answer_deltas(from, deltas),
             // Signs of life are taken from anybody who is of the cluster.
-            Request::Ping => Reply::Pong(self.replica.reported(&*self.environment)),
+            Request::Ping => Reply::Here {
+                reported: self.replica.reported(&*self.environment),
+                epoch: self.ring().document().epoch,
+            },
             other => return Err(other),
         })
     }

@@ -44,6 +44,10 @@ pub enum Variant {
     AsksNoWitness,
     /// A node remembers the first boot that it was told of and none after it (T2).
     TestimonyNotRaised,
+    /// A ring document of another cluster is taken for one of this (T19).
+    ForeignDocumentTaken,
+    /// A survivor goes on without asking the other survivors (T14).
+    RecoversAlone,
     /// A node serves with an older ring than its store was served with (T16).
     OldRingServed,
     /// A coordinator sends before its own write is flushed (T2, T7).
@@ -181,6 +185,8 @@ impl Variant {
         Self::LaterDocumentWins,
         Self::LeaverGoesEarly,
         Self::OldRingServed,
+        Self::ForeignDocumentTaken,
+        Self::RecoversAlone,
         Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,
         Self::IgnoresDifferingDigests,

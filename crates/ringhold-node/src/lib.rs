@@ -45,7 +45,9 @@ pub use front_door::{Admitted, Errand};
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection};
 pub use membership::gossiping::MemberGossip;
-pub use membership::{ChangeFailed, Changed, RingRefused, Sender, Stock, TransferView};
+pub use membership::{
+    ChangeFailed, Changed, RecoveryFailed, RingRefused, Sender, Stock, TransferView, given_up,
+};
 pub use node::{Node, Parts, StartError, Tuning};
 pub use property_table::PropertyTableError;
 pub use reaping::{Obstacle, Reaping, ReapingView};

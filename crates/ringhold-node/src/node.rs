@@ -13,7 +13,7 @@ use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::front_door::FrontDoor;
 use crate::hints::{self, Debts, HintGauge};
 use crate::membership::gossiping::{self, Gossiping};
-use crate::membership::{self, Agreement, Documents, RingRefused, Transfers, latest};
+use crate::membership::{self, Agreement, Documents, RingRefused, Transfers, Whereabouts, latest};
 use crate::metrics::Metrics;
 use crate::peer_health::{self, PeerHealth, PeerView};
 use crate::properties::Properties;
@@ -30,11 +30,11 @@ use ringhold_core::boot::Boot;
 use ringhold_core::health::admission::Settings as BackgroundSettings;
 use ringhold_core::health::{HedgeDelay, Standing, Watermarks};
 use ringhold_core::id::{BootId, NodeId};
-use ringhold_core::ring::{MemberState, Ring};
+use ringhold_core::ring::{Addresses, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
 use ringhold_storage::{OpenReport, Opened, ReadError, Sorting, Store};
-use ringhold_wire::handshake::NodeCard;
+use ringhold_wire::handshake::{NodeCard, ProtocolRange};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::fmt;
@@ -48,6 +48,8 @@ const REPAIRS_MAX: usize = 64;
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct Tuning {
+    /// What this node speaks with the others.
+    pub protocols: ProtocolRange,
     /// A read whose replica is silent for longer than 95 of 100 answers take asks another one as well, within these
     /// bounds.
     pub hedge: HedgeDelay,
@@ -75,6 +77,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
+            protocols: ProtocolRange::SPOKEN,
             hedge: HedgeDelay {
                 us_min: 2_000,
                 us_max: 50_000,
@@ -100,6 +103,8 @@ pub struct Parts {
     pub ring: Arc<Ring>,
     pub environment: Arc<dyn Environment>,
     pub peers: Arc<dyn Peers>,
+    /// Where others reach it; none if that is where the ring document says.
+    pub addresses: Option<Addresses>,
     /// This start of the process.
     pub boot: BootId,
     /// The store as it was opened; its flusher is spawned here.
@@ -146,6 +151,7 @@ pub struct Node {
     ring: ArcSwap<Ring>,
     pub(crate) documents: Documents,
     pub(crate) agreement: Agreement,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) transfers: Transfers,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) peers: Arc<dyn Peers>,
@@ -183,6 +189,7 @@ impl Node {
             ring,
             environment,
             peers,
+            addresses,
             boot,
             opened,
             token_key,
@@ -205,6 +212,8 @@ impl Node {
         let rebuild = Rebuild::of(&store, id).map_err(StartError::Completeness)?;
         let rebuild = Arc::new(rebuild);
         let transfers = Transfers::of(&store, id).map_err(StartError::Completeness)?;
+        let whereabouts =
+            Whereabouts::of(&store, &ring, addresses).map_err(StartError::Completeness)?;
         let agreement = Agreement::of(&store, id, ring.document().epoch);
         let number = store.identity().boot_number;
         environment.spawn_vital(Box::pin(flusher));
@@ -227,8 +236,7 @@ impl Node {
             Arc::clone(&metrics),
         )));
         let others = ring.members().iter();
-        let others =
-            others.filter(|member| member.id != id && member.state != MemberState::Removed);
+        let others = others.filter(|member| member.id != id && !member.state.is_gone());
         let others: Vec<NodeId> = others.map(|member| member.id).collect();
         let front_door = FrontDoor::new(&environment, tuning.client_requests_max);
         let clock_guard = ClockGuard::new(&*environment, others.len(), tuning.clock_drift_us_max);
@@ -245,6 +253,7 @@ impl Node {
             id,
             documents: Documents::of(&ring),
             agreement,
+            whereabouts,
             transfers,
             ring: ArcSwap::new(ring),
             environment: Arc::clone(&environment),

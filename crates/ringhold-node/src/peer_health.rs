@@ -330,7 +330,7 @@ impl Known {
             _ if asked.measures => self.experience.answered(now_us, latency_us),
             _ => self.experience.acknowledged(now_us, asked.sent_us),
         }
-        if let Reply::Pong(reported) = reply {
+        if let Some(reported) = reply.reported() {
             self.experience.report(now_us, *reported);
             self.phi.heartbeat(now_us);
         }
@@ -388,7 +388,12 @@ impl Watch {
     fn learn(&self, end: &End<'_>) {
         let now_us = self.node.environment.now_us();
         let (health, metrics) = (&self.node.health, &self.node.metrics);
-        if let End::Ended(Ok(Reply::Pong(reported))) = end {
+        if let End::Ended(Ok(Reply::Here { epoch, .. })) = end {
+            self.node.heard_epoch(self.to, *epoch);
+        }
+        if let End::Ended(Ok(reply)) = end
+            && let Some(reported) = reply.reported()
+        {
             let round_trip_us = now_us.saturating_sub(self.asked.sent_us);
             let (guard, environment) = (&self.node.clock_guard, &*self.node.environment);
             guard.note(environment, self.to, reported.wall_us, round_trip_us);

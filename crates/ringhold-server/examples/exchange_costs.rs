@@ -199,6 +199,7 @@ async fn start(directory: &Path) -> Vec<Arc<Node>> {
         let environment = Arc::clone(&environment);
         let opened = open(&path, partitions, &environment).await;
         let node = Node::start(Parts {
+            addresses: None,
             id,
             ring: Arc::clone(&ring),
             peers: Arc::new(InProcess {

@@ -51,6 +51,11 @@ pub struct Config {
     /// Whether nodes encrypt what they say to each other, and prove by certificates who they are. The same for all
     /// members.
     pub peer_tls: PeerTls,
+    /// The highest protocol that is spoken with other nodes; 0 for all that this release speaks. Only for going back to the
+    /// release before while some nodes run it.
+    pub peer_protocol_max: u16,
+    /// Where members may be found if they are not where they were: addresses of peer listeners, `HOST:PORT`, between commas.
+    pub seeds: String,
     /// What goes to the log, in `tracing`'s filter syntax: `info`, `ringhold_node=debug`, …
     pub log: String,
     pub listen: Listen,
@@ -70,6 +75,8 @@ impl Default for Config {
             founding: None,
             insecure: false,
             peer_tls: PeerTls::Auto,
+            peer_protocol_max: 0,
+            seeds: String::new(),
             log: "info".to_owned(),
             listen: Listen::default(),
             storage: Storage::default(),
@@ -82,6 +89,15 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The addresses in `seeds`.
+    pub(crate) fn seed_addresses(&self) -> Vec<String> {
+        let seeds = self.seeds.split(',').map(str::trim);
+        let seeds = seeds.filter(|seed| !seed.is_empty());
+        seeds.map(str::to_owned).collect()
+    }
+}
+
 /// Addresses that the node listens on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -91,17 +107,71 @@ pub struct Listen {
     pub peer: SocketAddr,
     /// The native client.
     pub native: SocketAddr,
+    /// Riak's Protocol Buffers API.
+    pub pb: PbListen,
+}
+
+/// Where the Protocol Buffers API is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum PbListen {
+    /// Beside HTTP, eleven ports below it: 8087 where HTTP has 8098, as in Riak.
+    Auto,
+    Off,
+    At(SocketAddr),
+}
+
+/// From HTTP's port down to that of the Protocol Buffers API.
+const HTTP_ABOVE_PB: u16 = 11;
+
+impl TryFrom<String> for PbListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|_| {
+                format!("{address:?} is not auto, off or an address such as 127.0.0.1:8087")
+            }),
+        }
+    }
+}
+
+impl From<PbListen> for String {
+    fn from(listen: PbListen) -> Self {
+        match listen {
+            PbListen::Auto => "auto".to_owned(),
+            PbListen::Off => "off".to_owned(),
+            PbListen::At(address) => address.to_string(),
+        }
+    }
 }
 
 impl Listen {
     /// Key, address: all listeners.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, SocketAddr); 3] {
-        [
+    pub fn all(&self) -> Vec<(&'static str, SocketAddr)> {
+        let always = [
             ("listen.http", self.http),
             ("listen.peer", self.peer),
             ("listen.native", self.native),
-        ]
+        ];
+        let pb = self.pb().map(|address| ("listen.pb", address));
+        always.into_iter().chain(pb).collect()
+    }
+
+    /// Where the Protocol Buffers API is served, if it is. A port that HTTP has from the system it has too.
+    #[must_use]
+    pub fn pb(&self) -> Option<SocketAddr> {
+        match self.pb {
+            PbListen::Auto => {
+                let port = self.http.port().saturating_sub(HTTP_ABOVE_PB);
+                Some(SocketAddr::new(self.http.ip(), port))
+            }
+            PbListen::Off => None,
+            PbListen::At(address) => Some(address),
+        }
     }
 }
 
@@ -112,6 +182,7 @@ impl Default for Listen {
             http: loopback(8098),
             peer: loopback(8099),
             native: loopback(8100),
+            pb: PbListen::Auto,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The node as its HTTP edge sees it.
 
-use crate::http::door::{Door, Job, JobRefused, OrderFailed, RingOrder};
+use crate::http::door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder};
 use crate::peers::Authority;
-use crate::{jobs, metrics_text, ring_orders, status};
+use crate::{jobs, metrics_text, recovery_orders, ring_orders, status};
 use bytes::Bytes;
 use ringhold_core::id::{NodeId, TokenId};
 use ringhold_core::join_token::JoinToken;
@@ -69,6 +69,10 @@ impl Door for NodeDoor {
         self.node.environment().random()
     }
 
+    fn own_name(&self) -> String {
+        status::node_name(&self.node, self.node.id())
+    }
+
     fn node_name(&self, node: NodeId) -> String {
         status::node_name(&self.node, node)
     }
@@ -122,6 +126,10 @@ impl Door for NodeDoor {
 
     async fn order(&self, order: RingOrder) -> Result<serde_json::Value, OrderFailed> {
         ring_orders::order(&self.node, order).await
+    }
+
+    async fn recovery(&self, recovery: Recovery) -> Result<serde_json::Value, OrderFailed> {
+        recovery_orders::recovery(&self.node, recovery).await
     }
 
     async fn plan(&self) -> Result<serde_json::Value, OrderFailed> {

@@ -19,6 +19,7 @@
 //! peer = "10.0.0.1:8099"
 //! http = "10.0.0.1:8098"      # left out: one port below `peer`
 //! native = "10.0.0.1:8100"    # left out: one port above `peer`
+//! pb = "10.0.0.1:8087"        # left out: eleven ports below `http`
 //! zone = "a"                  # zone, rack and weight may be left out
 //! rack = "a1"
 //! weight = 100
@@ -114,6 +115,8 @@ pub struct FoundingMember {
     pub peer: String,
     pub http: String,
     pub native: String,
+    /// Where Riak's Protocol Buffers API is served, if that is not to follow from `http`.
+    pub pb: Option<String>,
     /// Empty if the cluster knows no zones.
     pub zone: String,
     pub rack: String,
@@ -142,6 +145,7 @@ pub struct DraftMember {
     pub peer: String,
     pub http: Option<String>,
     pub native: Option<String>,
+    pub pb: Option<String>,
     #[serde(default)]
     pub zone: String,
     #[serde(default)]
@@ -205,6 +209,9 @@ impl Founding {
                 ("rack", &member.rack),
             ] {
                 text.push_str(&format!("{key} = {}\n", quoted(value)));
+            }
+            if let Some(pb) = &member.pb {
+                text.push_str(&format!("pb = {}\n", quoted(pb)));
             }
             text.push_str(&format!("weight = {}\n", member.weight));
         }
@@ -339,13 +346,14 @@ impl Founding {
         let mut seen = BTreeSet::new();
         for member in &self.members {
             let id = member.id.to_string();
-            for value in [
+            let always = [
                 &member.name,
                 &id,
                 &member.peer,
                 &member.http,
                 &member.native,
-            ] {
+            ];
+            for value in always.into_iter().chain(&member.pb) {
                 if !seen.insert(value.clone()) {
                     let problem = format!(
                         "{value:?} occurs twice; names, ids and addresses are each one member's"
@@ -377,6 +385,9 @@ impl DraftMember {
             beside(self.http, port.checked_sub(1)).map_err(|problem| refused(&what, &problem))?;
         let native =
             beside(self.native, port.checked_add(1)).map_err(|problem| refused(&what, &problem))?;
+        if let Some(pb) = &self.pb {
+            split_address(pb).map_err(|problem| refused(&what, &problem))?;
+        }
         let weight = self.weight.unwrap_or(WEIGHT_DEFAULT);
         if weight == 0 {
             return Err(refused(
@@ -390,6 +401,7 @@ impl DraftMember {
             peer: self.peer,
             http,
             native,
+            pb: self.pb,
             zone: self.zone,
             rack: self.rack,
             weight,

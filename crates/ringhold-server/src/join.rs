@@ -174,7 +174,7 @@ fn fits(enrolled: &Enrolled, document: &RingDocument, token: &JoinToken, node: N
     let is_listed = document
         .members
         .iter()
-        .any(|member| member.id == node && member.state != MemberState::Removed);
+        .any(|member| member.id == node && !member.state.is_gone());
     is_listed && Authority::of(&enrolled.secret).public_key() == token.authority
 }
 

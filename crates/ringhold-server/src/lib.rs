@@ -1,7 +1,7 @@
 //! A node as a process: sockets, clocks, files and signals around [`ringhold_node`].
 //!
 //! No protocol decisions here. What a node decides is decided below; this crate gives it time and
-//! connections ([`environment`], [`peers`]), opens its doors ([`http`], the native listener), and knows
+//! connections ([`environment`], [`peers`]), opens its doors ([`http`], [`pb`], the native listener), and knows
 //! how to start and stop.
 
 pub mod config;
@@ -12,8 +12,11 @@ pub mod founding;
 pub mod http;
 mod jobs;
 mod join;
+mod listener;
 mod metrics_text;
+pub mod pb;
 mod peers;
+mod recovery_orders;
 mod ring_orders;
 mod startup;
 mod status;

@@ -81,7 +81,7 @@ fn change_of(node: &Node, wish: Wish) -> Result<Change, OrderFailed> {
     })
 }
 
-fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
+pub(crate) fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
     let ring = node.ring();
     let present = ring.members().iter();
     let present = present.filter(|member| member.state != MemberState::Removed);
@@ -98,7 +98,7 @@ fn member_called(node: &Node, name: &str) -> Result<NodeId, OrderFailed> {
 }
 
 /// What is staged and what is under way.
-fn changes_of(document: &RingDocument) -> Value {
+pub(crate) fn changes_of(document: &RingDocument) -> Value {
     json!({
         "epoch": document.epoch.0,
         "staged": told(&document.staged, document),
@@ -230,7 +230,8 @@ fn estimate(node: &Node, plan: &Plan, stock: &Stock) -> Value {
     })
 }
 
-/// How far the placement change under way is, and who has still to hand over what it was a home of.
+/// How far the placement change under way is, and who has still to hand over what it was a home of. What the asked node has copied
+/// is counted by itself alone, from its start on.
 pub(crate) async fn transfers(node: &Arc<Node>) -> Value {
     let views = node.transfers().await;
     let ring = node.ring();
@@ -250,5 +251,7 @@ pub(crate) async fn transfers(node: &Arc<Node>) -> Value {
         "changes": under_way(document),
         "comers": views.unwrap_or_default().iter().map(comer).collect::<Value>(),
         "leaving": leaving.map(|member| member.name.as_str()).collect::<Value>(),
+        "asked": node_name(node, node.id()),
+        "objects_copied_by_asked": node.objects_rebuilt(),
     })
 }

@@ -11,6 +11,7 @@ use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
 use crate::join::{self, Join, JoinError};
+use crate::pb;
 use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
@@ -21,11 +22,12 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::env::{Environment, Peers};
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
-use ringhold_node::{Node, ObjectLimits, Pace, Parts, Reaping, StartError, Tuning};
+use ringhold_node::{Node, ObjectLimits, Pace, Parts, Reaping, StartError, Tuning, given_up};
 use ringhold_storage::{
     Engine, EngineError, LmdbEngine, MemoryEngine, OpenError, Opened, OsFiles, Poisoned, Store,
     StoreOptions,
 };
+use ringhold_wire::handshake::ProtocolRange;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +65,11 @@ pub enum ServeError {
     /// The members have removed this node, which had not asked for it. Its store was closed cleanly.
     Removed {
         epoch: u64,
+    },
+    /// The others have gone on without this node. Its store was closed cleanly.
+    GivenUp {
+        epoch: u64,
+        recovery: usize,
     },
     /// The node ran, but its store could not be closed cleanly.
     Close(Poisoned),
@@ -102,6 +109,7 @@ impl std::fmt::Display for ServeError {
                 "the cluster has removed this node (epoch {epoch} says so); what it still holds nobody asks for any more. \
                  To use this machine, empty its data directory and join as a new node"
             ),
+            Self::GivenUp { epoch, recovery } => f.write_str(&given_up(*epoch, *recovery)),
             Self::Close(error) => write!(
                 f,
                 "the store could not be closed cleanly: {error}; the next start recovers it"
@@ -129,11 +137,13 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
     }
     let store = Arc::clone(&opened.store);
     let links = Links::new(membership.node, Arc::clone(&environment));
+    let addresses = listeners.present_addresses(&membership)?;
     let node = Node::start(Parts {
         id: membership.node,
         ring: Arc::clone(&membership.ring),
         environment: Arc::clone(&environment),
         peers: Arc::clone(&links) as Arc<dyn Peers>,
+        addresses,
         boot: BootId(random_bits()),
         opened,
         token_key: TokenKey::new(&membership.secret, None),
@@ -146,10 +156,14 @@ pub(crate) async fn run(config: Config, joining: Option<Join>) -> Result<(), Ser
         node: Arc::downgrade(&node),
         name: config.name.clone(),
         secret: membership.secret,
+        protocols: ProtocolRange::up_to(config.peer_protocol_max),
         tls: tls.as_ref().map(|tls| tls.dialing.clone()),
         connect: Duration::from_millis(config.timeouts.connect_ms),
         silence: Duration::from_millis(config.timeouts.peer_silence_ms),
     });
+    for seed in config.seed_addresses() {
+        tokio::spawn(peers::seek(seed, Arc::clone(&links)));
+    }
 
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(
@@ -197,11 +211,16 @@ struct Removal {
     epoch: u64,
     /// It was told to leave, and has handed over everything.
     has_left: bool,
+    /// The recovery that gave it up, if it was one.
+    recovery: Option<usize>,
 }
 
 impl Removal {
     fn told(&self) -> Result<(), ServeError> {
         let epoch = self.epoch;
+        if let Some(recovery) = self.recovery {
+            return Err(ServeError::GivenUp { epoch, recovery });
+        }
         if !self.has_left {
             return Err(ServeError::Removed { epoch });
         }
@@ -220,7 +239,13 @@ async fn removal(node: &Arc<Node>) -> Removal {
         let ring = node.ring();
         let epoch = ring.document().epoch.0;
         match ring.member(node.id()).map(|member| member.state) {
-            None | Some(MemberState::Removed) => return Removal { epoch, has_left },
+            None | Some(MemberState::Removed | MemberState::Lost) => {
+                return Removal {
+                    epoch,
+                    has_left,
+                    recovery: ring.document().given_up_in(node.id()),
+                };
+            }
             Some(state) => has_left = state == MemberState::Leaving,
         }
         node.ring_after(epoch).await;
@@ -251,6 +276,8 @@ struct Listeners {
     http: TcpListener,
     peer: TcpListener,
     native: TcpListener,
+    /// None where it is switched off.
+    pb: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -268,6 +295,10 @@ impl Listeners {
             http: bind("listen.http", config.listen.http).await?,
             peer: bind("listen.peer", config.listen.peer).await?,
             native: bind("listen.native", config.listen.native).await?,
+            pb: match config.listen.pb() {
+                Some(address) => Some(bind("listen.pb", address).await?),
+                None => None,
+            },
         })
     }
 }
@@ -278,6 +309,39 @@ impl Listeners {
         let at = |listener: &TcpListener| listener.local_addr().map_err(ServeError::Runtime);
         let addresses = join::addresses_of(at(&self.http)?, at(&self.peer)?, at(&self.native)?);
         addresses.map_err(ServeError::Join)
+    }
+
+    /// Where the members reach it, by what the ring document has and where it listens now.
+    fn present_addresses(&self, membership: &Membership) -> Result<Option<Addresses>, ServeError> {
+        let Some(member) = membership.ring.member(membership.node) else {
+            return Ok(None);
+        };
+        let at = |known: &str, listener: &TcpListener| {
+            let listens = listener.local_addr().map_err(ServeError::Runtime)?;
+            Ok(present_address(known, listens))
+        };
+        let Addresses {
+            peer,
+            http,
+            pb,
+            native,
+        } = &member.addresses;
+        Ok(Some(Addresses {
+            peer: at(peer, &self.peer)?,
+            http: at(http, &self.http)?,
+            pb: pb.clone(),
+            native: at(native, &self.native)?,
+        }))
+    }
+}
+
+/// A node that listens everywhere, or is known by a name, keeps its host and may have another port.
+fn present_address(known: &str, listens: SocketAddr) -> String {
+    let port = listens.port();
+    match known.rsplit_once(':') {
+        Some((host, _)) if listens.ip().is_unspecified() => format!("{host}:{port}"),
+        Some((host, _)) if known.parse::<SocketAddr>().is_err() => format!("{host}:{port}"),
+        _ => listens.to_string(),
     }
 }
 
@@ -343,6 +407,7 @@ fn tuning_of(config: &Config) -> Tuning {
         ..Properties::default()
     };
     Tuning {
+        protocols: ProtocolRange::up_to(config.peer_protocol_max),
         put_tail_us: config.timeouts.put_ms.saturating_mul(1_000),
         anti_entropy: Pace {
             settle_us: (config.timeouts.put_ms + SETTLING_MS).saturating_mul(1_000),
@@ -405,6 +470,7 @@ fn open_doors(
             name: config.name.clone(),
             secret,
             door,
+            protocols: ProtocolRange::up_to(config.peer_protocol_max),
             tls: tls.map(|tls| tls.accepting.clone()),
             connections,
         })
@@ -420,17 +486,22 @@ fn open_doors(
         stopping.clone(),
     ));
     let door = NodeDoor::new(Arc::clone(node), secret);
-    let http = http::serve(
+    let limits = http::Limits::of(config);
+    let capacity = http::Capacity::of(&limits);
+    let pb = listeners.pb.map(|listener| {
+        let edge = pb::Edge::within(door.clone(), limits, capacity.clone());
+        let (connections, stopping) = (Arc::clone(connections), stopping.clone());
+        tokio::spawn(pb::serve(listener, edge, connections, stopping))
+    });
+    let http = tokio::spawn(http::serve(
         listeners.http,
-        door,
-        http::Limits::of(config),
+        http::Edge::within(door, limits, capacity),
         Arc::clone(connections),
         stopping.clone(),
-    );
-    let http = tokio::spawn(http);
+    ));
     async move {
         // The doors end by themselves; what a panic in one of them left is logged by the runtime.
-        for door in [http, native, peers] {
+        for door in [http, native, peers].into_iter().chain(pb) {
             door.await.ok();
         }
     }
@@ -455,4 +526,30 @@ async fn wait_for_signal() -> Result<(), ServeError> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_reached_where_it_listens_under_the_name_that_it_has() {
+        let rows = [
+            ("127.0.0.1:8099", "127.0.0.1:9099", "127.0.0.1:9099"),
+            ("10.0.0.1:8099", "10.0.0.2:8099", "10.0.0.2:8099"),
+            ("10.0.0.1:8099", "0.0.0.0:9099", "10.0.0.1:9099"),
+            ("node1.example:8099", "10.0.0.1:9099", "node1.example:9099"),
+            ("node1.example:8099", "0.0.0.0:8099", "node1.example:8099"),
+            ("[fd00::1]:8099", "[::]:9099", "[fd00::1]:9099"),
+            ("", "10.0.0.1:8098", "10.0.0.1:8098"),
+        ];
+        for (known, listens, reached) in rows {
+            let listens = listens.parse().expect("an address");
+            assert_eq!(
+                present_address(known, listens),
+                reached,
+                "{known} {listens}"
+            );
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::ring_orders::{told, under_way};
 use ringhold_core::health::{DiskLevel, Standing};
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Member, MemberState};
+use ringhold_core::ring::{Generation, Member, MemberState, Ring, RingDocument};
 use ringhold_node::{ClockState, Holding, Inspection, MemberGossip, Node};
 use ringhold_wire::gossiped::RingKnown;
 use serde_json::{Value, json};
@@ -18,13 +18,15 @@ pub(crate) fn status(node: &Node) -> Value {
     let members: Vec<Value> = ring
         .members()
         .iter()
-        .map(|member| member_status(node, member))
+        .map(|member| member_status(node, &ring, member))
         .collect();
     json!({
         "node": { "id": node.id().to_string(), "name": node_name(node, node.id()) },
         "cluster": {
             "id": document.cluster_id.to_string(),
             "epoch": document.epoch.0,
+            "generation": document.epoch.generation(),
+            "recoveries": recoveries(document),
             "partitions": ring.partition_count().count(),
         },
         "staged": told(&document.staged, document),
@@ -52,6 +54,20 @@ pub(crate) fn status(node: &Node) -> Value {
     })
 }
 
+/// Whom the cluster went on without, recovery by recovery.
+fn recoveries(document: &RingDocument) -> Value {
+    let generations = document.generations().unwrap_or_default();
+    let name = |node: &NodeId| {
+        let member = document.member(*node);
+        member.map_or_else(|| node.to_string(), |member| member.name.clone())
+    };
+    let row = |generation: &Generation| {
+        let given_up: Vec<String> = generation.given_up.iter().map(name).collect();
+        json!({ "after_epoch": generation.base.0, "given_up": given_up })
+    };
+    generations.iter().map(row).collect()
+}
+
 /// What each member says of itself, as far as it has reached this node.
 fn gossip(node: &Node) -> Vec<Value> {
     let own = RingKnown::of(node.ring().document());
@@ -62,6 +78,7 @@ fn gossip(node: &Node) -> Vec<Value> {
             "generation": member.generation,
             "epoch": member.ring.map(|ring| ring.epoch.0),
             "ring": ring,
+            "protocols": member.protocols.map(|range| json!([range.min, range.max])),
             "heartbeat_age_ms": member.heartbeat_age_us.map(|age_us| age_us / 1_000),
             "partitions": member.load.map(|load| load.partitions),
             "stored_bytes": member.load.map(|load| load.stored_bytes),
@@ -210,19 +227,21 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
     ringhold_core::ring::change::word(state)
 }
 
-fn member_status(node: &Node, member: &Member) -> Value {
+/// By one ring for all members: another one may come into use meanwhile.
+fn member_status(node: &Node, ring: &Ring, member: &Member) -> Value {
+    let addresses = node.addresses_of(member);
     json!({
         "id": member.id.to_string(),
         "name": member.name,
         "state": state_name(member.state),
         "reachable": node.is_reachable(member.id),
-        "peer": member.addresses.peer,
-        "http": member.addresses.http,
-        "native": member.addresses.native,
+        "peer": addresses.peer,
+        "http": addresses.http,
+        "native": addresses.native,
         "zone": member.zone,
         "rack": member.rack,
         "weight": member.weight,
-        "partitions": node.ring().partitions_owned(member.id),
+        "partitions": ring.partitions_owned(member.id),
     })
 }
 
@@ -239,7 +258,7 @@ pub(crate) fn ring(node: &Node) -> Value {
     let members: Vec<Value> = ring
         .members()
         .iter()
-        .map(|member| member_status(node, member))
+        .map(|member| member_status(node, &ring, member))
         .collect();
     json!({
         "cluster": document.cluster_id.to_string(),

@@ -72,7 +72,8 @@ impl KnownBad {
                 N::DocumentNotKept
                 | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
-                | N::LateChangeWins,
+                | N::LateChangeWins
+                | N::RecoversAlone,
             ) => "T14",
             Self::Node(
                 N::EmptyStoreIsWhole
@@ -105,6 +106,7 @@ impl KnownBad {
                 | N::StraysStay,
             ) => "T16",
             Self::Node(N::PlacementIgnored) => "T13",
+            Self::Node(N::ForeignDocumentTaken) => "T19",
             Self::Node(N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums) => "T12",
             Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
@@ -168,6 +170,7 @@ impl KnownBad {
                 | N::DeletesAfterSwitch
                 | N::DocumentNotKept
                 | N::FinishesWithoutReceipts
+                | N::ForeignDocumentTaken
                 | N::ForgetfulVoterSpeaks
                 | N::IncomingCountsAsOwner
                 | N::LaterDocumentWins
@@ -177,6 +180,7 @@ impl KnownBad {
                 | N::CountsByTheNextN
                 | N::GrowsWithoutCopies
                 | N::ShrinksWithoutReceipts
+                | N::RecoversAlone
                 | N::StraysStay,
             )
             | Self::Storage(S::SortedByTheOldMap) => Profile::Membership,

@@ -42,6 +42,7 @@ pub mod graves;
 pub mod invariants;
 #[cfg(feature = "known-bad")]
 pub mod known_bad;
+pub mod neighbours;
 pub mod network;
 pub mod operators;
 pub mod plan;

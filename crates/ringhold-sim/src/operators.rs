@@ -9,6 +9,7 @@
 use crate::cluster::Cluster;
 use crate::executor::Group;
 use crate::invariants::Violation;
+use crate::neighbours;
 use crate::plan::REPLICAS_CHOSEN;
 use crate::random::Random;
 use crate::rare::Rare;
@@ -86,6 +87,12 @@ impl Operator {
     /// Asks one node for one thing.
     async fn wish(&mut self, at: usize, node: Arc<Node>) {
         let ring = self.cluster.ring();
+        if self.cluster.plan().majority_dies && self.random.chance(150_000) {
+            return self.survive(at, &node, &ring).await;
+        }
+        if self.random.chance(50_000) {
+            return neighbours::mix_up(&self.cluster, at, &node, &mut self.random).await;
+        }
         let wishes = if self.cluster.plan().replicates {
             17
         } else {
@@ -201,6 +208,38 @@ impl Operator {
         self.note(at, "bury", &staged);
     }
 
+    /// Most voters die, once; from then on, somebody has the others go on without them.
+    async fn survive(&mut self, at: usize, node: &Arc<Node>, ring: &Ring) {
+        let mut dead = dead_of(&self.cluster, ring);
+        if dead.is_empty() {
+            let me = self.cluster.id_of(at);
+            let mut voters: Vec<NodeId> = ring.document().voters().into_iter().collect();
+            let dying = voters.len() - voters.len() / 2;
+            let quorum = usize::try_from(self.cluster.plan().quorum()).expect("a handful");
+            if voters.len() - dying < quorum {
+                return;
+            }
+            voters.retain(|voter| *voter != me);
+            while voters.len() > dying {
+                voters.swap_remove(self.random.index(voters.len()));
+            }
+            for voter in voters {
+                let machine = self.cluster.number_of(voter).expect("voters have machines");
+                let trace = &self.cluster.around().trace;
+                trace.event(Who::Node(machine), "dies", || {
+                    "for good, with others".to_owned()
+                });
+                self.cluster.die(machine);
+                self.leavers
+                    .lock()
+                    .expect("no holder of this lock panics")
+                    .insert(voter);
+            }
+            dead = dead_of(&self.cluster, ring);
+        }
+        recover(&self.cluster, at, node, &dead).await;
+    }
+
     /// A machine that is no member yet asks to be one. Where that is not answered, it asks somebody again later.
     async fn join(&mut self, at: usize, node: Arc<Node>) {
         let plan = self.cluster.plan();
@@ -256,6 +295,35 @@ impl Operator {
     }
 }
 
+/// Members whose machines are gone.
+fn dead_of(cluster: &Cluster, ring: &Ring) -> BTreeSet<NodeId> {
+    let present = ring
+        .members()
+        .iter()
+        .filter(|member| !member.state.is_gone());
+    let dead = present.filter(|member| {
+        let number = cluster.number_of(member.id);
+        number.is_some_and(|node| !cluster.is_member(node))
+    });
+    dead.map(|member| member.id).collect()
+}
+
+/// Has a node go on without the dead; whether that was possible.
+async fn recover(cluster: &Cluster, at: usize, node: &Arc<Node>, dead: &BTreeSet<NodeId>) -> bool {
+    let recovered = node.recover(dead).await;
+    let around = cluster.around();
+    around
+        .trace
+        .event(Who::Node(at), "recover", || match &recovered {
+            Ok(document) => format!("epoch {}", document.epoch),
+            Err(reason) => reason.to_string(),
+        });
+    if recovered.is_ok() {
+        around.rare.hit(Rare::Recovered);
+    }
+    recovered.is_ok()
+}
+
 fn in_state(ring: &Ring, state: MemberState) -> Vec<NodeId> {
     let members = ring.members().iter().filter(|member| member.state == state);
     members.map(|member| member.id).collect()
@@ -290,6 +358,16 @@ async fn tidy_up(cluster: &Cluster) {
     let (Some(dead), Some(node)) = (dead, running) else {
         return;
     };
+    let lost = dead_of(cluster, &ring);
+    if cluster.plan().majority_dies && cluster.plan().mixed_releases {
+        cluster.upgrade_all();
+    }
+    if cluster.plan().majority_dies
+        && let Some(at) = cluster.number_of(node.id())
+        && recover(cluster, at, &node, &lost).await
+    {
+        return;
+    }
     let document = ring.document();
     let removes = |change: &Change| match change {
         Change::Remove { node } | Change::Replace { old: node, .. } => *node == dead.id,

@@ -33,6 +33,10 @@ pub struct Plan {
     pub replicates: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
+    /// Every other node is started with the release before, and stays so until it is started again in the second half.
+    pub mixed_releases: bool,
+    /// So many voters die for good at some time that the others are no majority, and operators have those go on.
+    pub majority_dies: bool,
     /// So many of them are no members at first. If there are any, operators change the cluster all the time.
     pub spares: usize,
     pub replicas: u32,
@@ -120,6 +124,8 @@ impl Plan {
             nodes: nodes + spares,
             victim: Random::of(seed, "victim").index(nodes),
             victim_dies: spares > 0 && Random::of(seed, "death").chance(350_000),
+            mixed_releases: Random::of(seed, "releases").chance(300_000),
+            majority_dies: spares > 0 && Random::of(seed, "catastrophe").chance(200_000),
             spares,
             rush: Random::of(seed, "rush").chance(300_000),
             replicates: spares > 0 && Random::of(seed, "replicates").chance(500_000),
@@ -218,7 +224,8 @@ impl Plan {
     #[must_use]
     pub fn loses_nothing(&self) -> bool {
         let harmless = [FaultClass::Duplication, FaultClass::Reordering];
-        self.faults.iter().all(|fault| harmless.contains(fault)) && !self.victim_dies
+        let nobody_dies = !self.victim_dies && !self.majority_dies;
+        self.faults.iter().all(|fault| harmless.contains(fault)) && nobody_dies
     }
 
     /// The members at first.
@@ -235,6 +242,12 @@ impl Plan {
         } else {
             self.replicas
         }
+    }
+
+    /// Whether a node is of the release before at first.
+    #[must_use]
+    pub fn runs_release_before(&self, node: usize) -> bool {
+        self.mixed_releases && node % 2 == 1
     }
 
     /// Acknowledgements that a put waits for unless it says otherwise.
@@ -321,7 +334,18 @@ impl fmt::Display for Plan {
             } else {
                 String::new()
             };
-            writeln!(f, "  {} of the nodes may join{dies}", self.spares)?;
+            let most = if self.majority_dies {
+                ", a majority dies for good"
+            } else {
+                ""
+            };
+            writeln!(f, "  {} of the nodes may join{dies}{most}", self.spares)?;
+        }
+        if self.mixed_releases {
+            writeln!(
+                f,
+                "  every other node is of the release before, until it is started again"
+            )?;
         }
         if self.blocking_repair {
             writeln!(f, "  reads repair before they are answered")?;

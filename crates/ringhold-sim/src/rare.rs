@@ -34,6 +34,10 @@ macro_rules! rare_events {
                     | Self::ChangeAborted
                     | Self::ReplicasChanged
                     | Self::LeafSorted
+                    | Self::Recovered
+                    | Self::ClustersMixedUp
+                    | Self::TooNewToSend
+                    | Self::SaidInOlderWords
                     | Self::PartitionReceived
                     | Self::StrayFound
                     | Self::PlacementBehind => profile == Profile::Membership,
@@ -51,6 +55,14 @@ macro_rules! rare_events {
 }
 
 rare_events! {
+    /// Nodes of another cluster came to this one by mistake.
+    ClustersMixedUp = "another cluster mixed up with this one",
+    /// A node of the release before was not sent what it does not know.
+    TooNewToSend = "too new for the release before",
+    /// A reply was put in words of the release before.
+    SaidInOlderWords = "said in older words",
+    /// A cluster without a majority went on in a new generation.
+    Recovered = "lost majority recovered",
     /// A get gave a client more than one version.
     SiblingsRead = "siblings read",
     /// A get found a replica behind.

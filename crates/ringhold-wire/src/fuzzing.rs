@@ -12,7 +12,7 @@ use crate::frame::{self, FRAME_BYTES_MAX, Frame, FrameDecoder, READ_BYTES};
 use crate::handshake::Handshake;
 use crate::message::peer::{Reply, Request};
 use crate::record::Record;
-use crate::{gossiped, metadata::Metadata, object, ring};
+use crate::{gossiped, metadata::Metadata, object, riak, ring};
 use bytes::{BufMut, Bytes, BytesMut};
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::{Addresses, Member, MemberState, PartitionCount, RingDocument};
@@ -50,6 +50,18 @@ fn any_record(bytes: &[u8]) {
         return;
     };
     assert_eq!(record.encode(), bytes);
+}
+
+/// Any bytes as a message of Riak's, the first of them its code. Protocol Buffers spell one value in many ways, so all that is
+/// claimed is that nothing panics and that no field is larger than what came.
+pub fn riak_request(bytes: &[u8]) {
+    let Some((&code, message)) = bytes.split_first() else {
+        return;
+    };
+    let decoded = riak::Request::decode(code, Bytes::copy_from_slice(message));
+    if let Ok(riak::Request::Put(put)) = decoded {
+        assert!(put.content.value.len() + put.bucket.len() <= message.len());
+    }
 }
 
 /// Any bytes as a ring document.

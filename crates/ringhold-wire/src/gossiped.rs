@@ -4,6 +4,7 @@
 //! addresses   u8 1 │ peer, http, pb, native: each u32 length, text
 //! load        u8 1 │ u32 partitions owned │ u64 bytes stored │ u64 bytes kept for others
 //! epoch       u8 1 │ u64 epoch │ 16 B hash │ u64 placement number
+//! protocols   u8 1 │ u16 lowest │ u16 highest
 //! ```
 //!
 //! Gossip carries values as bytes, through nodes of every release, and nobody but the author encodes them. So each begins with a
@@ -13,6 +14,7 @@
 //! Not here: how values spread (`ringhold_core::membership::gossip`), and the ring document that an epoch names.
 
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer, encode_alone};
+use crate::handshake::ProtocolRange;
 use bytes::Bytes;
 use ringhold_core::ring::{Addresses, Epoch, RingDocument, RingHash};
 
@@ -66,6 +68,26 @@ impl RingKnown {
             })
         })
     }
+}
+
+/// The protocols that a node speaks.
+#[must_use]
+pub fn encode_protocols(protocols: ProtocolRange) -> Bytes {
+    value(|writer| {
+        writer.u16(protocols.min);
+        writer.u16(protocols.max);
+    })
+}
+
+/// # Errors
+/// If the bytes are no such value, or of a version that this release does not read.
+pub fn decode_protocols(bytes: Bytes) -> Result<ProtocolRange, DecodeError> {
+    read("protocols", bytes, |reader| {
+        Ok(ProtocolRange {
+            min: reader.u16("protocol")?,
+            max: reader.u16("protocol")?,
+        })
+    })
 }
 
 impl Load {

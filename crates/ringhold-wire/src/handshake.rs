@@ -85,9 +85,32 @@ pub struct ProtocolRange {
     pub max: u16,
 }
 
+/// `1 to 2`, or `1` alone.
+impl fmt::Display for ProtocolRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.min == self.max {
+            return self.min.fmt(f);
+        }
+        write!(f, "{} to {}", self.min, self.max)
+    }
+}
+
 impl ProtocolRange {
-    /// What this release speaks.
-    pub const SPOKEN: Self = Self { min: 1, max: 1 };
+    /// What this release speaks: its own protocol and the one before.
+    pub const SPOKEN: Self = Self { min: 1, max: 2 };
+
+    /// What this release speaks, up to some protocol; all of it for 0.
+    #[must_use]
+    pub fn up_to(max: u16) -> Self {
+        let Self { min, max: newest } = Self::SPOKEN;
+        match max {
+            0 => Self::SPOKEN,
+            max => Self {
+                min,
+                max: max.clamp(min, newest),
+            },
+        }
+    }
 
     /// The highest that both speak.
     #[must_use]
@@ -202,9 +225,10 @@ pub enum TurnedAway {
 impl fmt::Display for TurnedAway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ProtocolUnsupported(ProtocolRange { min, max }) => {
-                write!(f, "the node speaks the protocols {min} to {max}")
-            }
+            Self::ProtocolUnsupported(range) => write!(
+                f,
+                "the two have no protocol in common: the node that was called speaks {range}"
+            ),
             Self::ClusterMismatch => f.write_str("the node is of another cluster"),
             Self::SelfConnection => f.write_str("a node has dialed itself"),
             Self::IdentityInUse => f.write_str("another process has the same node id"),

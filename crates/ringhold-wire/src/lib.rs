@@ -12,6 +12,7 @@
 //! | [`record`] | what a store keeps of a key: names, the local mark, the object |
 //! | [`metadata`] | what a client said about a value besides its bytes |
 //! | [`ring`] | the ring document |
+//! | [`riak`] | Riak's Protocol Buffers messages |
 //! | [`message`] | requests and answers between nodes, and of native clients |
 //! | [`gossiped`] | what a node says of itself in gossip |
 //! | [`frame`] | how messages share one connection |
@@ -35,4 +36,5 @@ pub mod message;
 pub mod metadata;
 pub mod object;
 pub mod record;
+pub mod riak;
 pub mod ring;

@@ -17,7 +17,8 @@
 //! (T20). The layouts of the three known sections belong to the format version, because their hashes
 //! are over their meaning; what a later release wants to say of members or placement, it says in a
 //! section of its own, or in a new format version that no release writes before every member reads
-//! it.
+//! it. How many replicas keys have came later than the rest of the placement: it stands at the section's end, and only where it is not
+//! what it is anyway, so that a document of before is the same bytes.
 //!
 //! Invariants, checked on decoding: the known sections come first, each name once; every section's
 //! hash and the document's are those of the content. So a document that comes out of here is
@@ -256,6 +257,7 @@ fn write_member(writer: &mut Writer<'_>, member: &Member) {
         MemberState::Leaving => 3,
         MemberState::Down => 4,
         MemberState::Removed => 5,
+        MemberState::Lost => 6,
     });
 }
 
@@ -282,6 +284,7 @@ fn read_member(reader: &mut Reader) -> Result<Member, DecodeError> {
             3 => MemberState::Leaving,
             4 => MemberState::Down,
             5 => MemberState::Removed,
+            6 => MemberState::Lost,
             code => return Err(reader.unknown_code("member state", code)),
         },
     })
@@ -292,12 +295,17 @@ fn write_placement(writer: &mut Writer<'_>, placement: &Placement) {
     writer.u64(placement.placement_number);
     writer.u8(placement.target_n);
     write_table(writer, &placement.owners);
-    write_replication(writer, &placement.replication);
     writer.option(placement.next.as_ref(), |writer, next| {
         write_table(writer, &next.owners);
         writer.list(&next.changes, write_change);
-        write_replication(writer, &next.replication);
     });
+    if placement.has_plain_replication() {
+        return;
+    }
+    write_replication(writer, &placement.replication);
+    if let Some(next) = &placement.next {
+        write_replication(writer, &next.replication);
+    }
 }
 
 fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
@@ -306,21 +314,37 @@ fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
         what: "partition count",
         offset: 0,
     })?;
-    Ok(Placement {
+    let mut placement = Placement {
         partition_count,
         placement_number: reader.u64("placement number")?,
         target_n: reader.u8("target n")?,
         owners: read_table(reader)?,
-        replication: read_replication(reader)?,
+        replication: Replication::default(),
         next: reader.option("next", read_next)?,
-    })
+    };
+    if reader.left() == 0 {
+        return Ok(placement);
+    }
+    let offset = reader.offset();
+    placement.replication = read_replication(reader)?;
+    if let Some(next) = &mut placement.next {
+        next.replication = read_replication(reader)?;
+    }
+    // There is one way to write a placement.
+    if placement.has_plain_replication() {
+        return Err(DecodeError::Malformed {
+            what: "replicas",
+            offset,
+        });
+    }
+    Ok(placement)
 }
 
 fn read_next(reader: &mut Reader) -> Result<Next, DecodeError> {
     Ok(Next {
         owners: read_table(reader)?,
         changes: read_changes(reader)?,
-        replication: read_replication(reader)?,
+        replication: Replication::default(),
     })
 }
 

@@ -107,7 +107,7 @@ pub(crate) struct DevArgs {
     pub(crate) nodes: Option<u16>,
     #[command(flatten)]
     pub(crate) dir: DevDir,
-    /// Node 1 listens on this port + 8 (HTTP), + 9 (peer), + 10 (native), node 2 ten ports above,
+    /// Node 1 listens on this port + 8 (HTTP), + 9 (peer), + 10 (native), − 3 (PB), node 2 ten ports above,
     /// and so on; 0 takes whatever ports are free [default: 10000, or what DIR was founded with].
     #[arg(long, value_name = "PORT")]
     pub(crate) base_port: Option<u16>,
@@ -160,6 +160,13 @@ pub(crate) struct SettingsArgs {
     /// Address of the listener for native clients.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) native: Option<SocketAddr>,
+    /// Address of the listener for Riak's Protocol Buffers API, or off [default: auto, the address of
+    /// HTTP, eleven ports below].
+    #[arg(long, value_name = "ADDRESS|off|auto")]
+    pub(crate) pb: Option<String>,
+    /// Where some member is, HOST:PORT of its peer listener, for a node that knows only addresses that nobody has any more.
+    #[arg(long = "seed", value_name = "ADDRESS")]
+    pub(crate) seeds: Vec<String>,
     /// Whether nodes encrypt what they say to each other [default: auto, on unless the peer listener is on
     /// loopback]; the same for all members.
     #[arg(long, value_name = "on|off|auto")]

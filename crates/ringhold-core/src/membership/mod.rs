@@ -8,6 +8,7 @@
 //! | module | question |
 //! | --- | --- |
 //! | [`register`] | which is the next ring document? One, for ever, by a majority |
+//! | [`recovery`] | and when no majority can ever speak again? |
 //! | [`gossip`] | what does each node say of itself, and how does all of it reach everybody? |
 //!
 //! Gossip tells a node *that* there is a later ring document, and who has it; it never carries one, and nothing that is gossiped makes
@@ -19,4 +20,5 @@
 //! Not here: the ring document itself ([`crate::ring`]), and whether a member is well ([`crate::health`]).
 
 pub mod gossip;
+pub mod recovery;
 pub mod register;

@@ -112,6 +112,10 @@ pub enum ChangeRefused {
     NobodyLeft,
     /// The member still owns partitions.
     StillOwns { name: String },
+    /// Nobody that is named is a member who could be given up.
+    NobodyLost,
+    /// So many voters are left that they can agree without giving anything up.
+    MajorityLives { living: usize, voters: usize },
     /// What would come of it is no valid ring.
     Invalid(InvalidRing),
 }
@@ -149,6 +153,14 @@ impl fmt::Display for ChangeRefused {
             Self::NothingChanges => f.write_str("it is so already"),
             Self::NobodyLeft => f.write_str("no member would be left to own the ring"),
             Self::StillOwns { name } => write!(f, "{name} still owns partitions"),
+            Self::NobodyLost => f.write_str(
+                "nobody is named who is a member and could be given up: `ringhold cluster members` shows who there is",
+            ),
+            Self::MajorityLives { living, voters } => write!(
+                f,
+                "{living} of {voters} voters would be left, which is a majority: nothing has to be given up. \
+                 Stage `ringhold cluster remove` for each member that is dead, and commit"
+            ),
             Self::Invalid(invalid) => invalid.fmt(f),
         }
     }
@@ -163,6 +175,7 @@ pub fn word(state: MemberState) -> &'static str {
         MemberState::Up => "up",
         MemberState::Leaving => "leaving",
         MemberState::Down => "down",
+        MemberState::Lost => "lost",
         MemberState::Removed => "removed",
     }
 }
@@ -232,8 +245,8 @@ impl RingDocument {
                 self.in_state(*node, &[MemberState::Up])?;
             }
             Change::Remove { node } => {
-                use MemberState::{Joining, Leaving, Up};
-                self.in_state(*node, &[Up, Joining, Leaving])?;
+                use MemberState::{Joining, Leaving, Lost, Up};
+                self.in_state(*node, &[Up, Joining, Leaving, Lost])?;
                 draft
                     .staged
                     .retain(|staged| staged.nodes().all(|other| other != *node));
@@ -324,7 +337,8 @@ impl RingDocument {
         if self.staged.is_empty() {
             return Err(ChangeRefused::NothingStaged);
         }
-        let changes = self.staged.clone();
+        let mut changes = self.staged.clone();
+        changes.extend(self.unstaged_losses());
         let after = members_after(&self.members, &changes);
         let owning: Vec<AssignmentMember<'_>> = after
             .iter()
@@ -357,7 +371,7 @@ impl RingDocument {
                     }
                     // One that owns nothing yet stays as it is until it is removed.
                     Change::Remove { node } | Change::Replace { old: node, .. }
-                        if *node == member.id && member.state != MemberState::Joining =>
+                        if *node == member.id && member.state.votes() =>
                     {
                         member.state = MemberState::Down;
                     }
@@ -440,6 +454,15 @@ impl RingDocument {
         draft.checked()
     }
 
+    /// Whoever was given up goes with the next change, whatever that is about.
+    fn unstaged_losses(&self) -> Vec<Change> {
+        let lost = self.members.iter().filter(|m| m.state == MemberState::Lost);
+        let removals = lost.map(|member| Change::Remove { node: member.id });
+        removals
+            .filter(|change| !self.staged.contains(change))
+            .collect()
+    }
+
     /// Without a leaver that owns nothing any more.
     ///
     /// # Errors
@@ -478,7 +501,7 @@ impl RingDocument {
         member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
-    fn checked(self) -> Result<Self, ChangeRefused> {
+    pub(super) fn checked(self) -> Result<Self, ChangeRefused> {
         let sealed = self.sealed();
         validate(&sealed).map_err(ChangeRefused::Invalid)?;
         Ok(sealed)

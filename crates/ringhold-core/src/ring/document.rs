@@ -34,6 +34,8 @@ use super::validation::{InvalidRing, validate};
 use crate::id::{ClusterId, NodeId};
 
 /// The number of a ring document; the founding document has number 1.
+///
+/// The upper 32 bits are the *generation*, 0 at first: see [`generation`](super::generation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
@@ -42,9 +44,13 @@ impl Epoch {
     pub const FIRST: Self = Self(1);
 }
 
+/// The number alone in the first generation, else `2.17`: the seventeenth document after the second recovery.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.generation() {
+            0 => self.0.fmt(f),
+            generation => write!(f, "{generation}.{}", self.number()),
+        }
     }
 }
 
@@ -80,6 +86,9 @@ pub enum MemberState {
     Leaving,
     /// Declared absent by an operator: owns what it owned, and is not expected to answer.
     Down,
+    /// Given up when the cluster went on without a majority: it never votes or comes back, like a removed one, and owns
+    /// what it owned only until others have filled that.
+    Lost,
     /// Gone for ever; listed so that it is known when it comes back (T17).
     Removed,
 }
@@ -87,17 +96,22 @@ pub enum MemberState {
 impl MemberState {
     /// Whether such a member may stand in the `owners` table, and is listed in preference lists.
     pub fn may_own(self) -> bool {
-        matches!(self, Self::Up | Self::Leaving | Self::Down)
+        matches!(self, Self::Up | Self::Leaving | Self::Down | Self::Lost)
     }
 
     /// Whether such a member may stand in the `next` table.
     pub fn may_own_next(self) -> bool {
-        self.may_own() || self == Self::Joining
+        self.votes() || self == Self::Joining
     }
 
     /// Whether such a member votes on the next document.
     pub fn votes(self) -> bool {
-        self.may_own()
+        matches!(self, Self::Up | Self::Leaving | Self::Down)
+    }
+
+    /// Whether such a member is none any more, and is told so when it comes back (T17).
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Lost | Self::Removed)
     }
 
     /// The number that stands for the state in the canonical byte form.
@@ -108,6 +122,7 @@ impl MemberState {
             Self::Leaving => 3,
             Self::Down => 4,
             Self::Removed => 5,
+            Self::Lost => 6,
         }
     }
 }
@@ -177,6 +192,15 @@ pub struct Placement {
     pub target_n: u8,
     /// How many replicas the keys of each bucket have.
     pub replication: Replication,
+}
+
+impl Placement {
+    /// Whether all keys have as many replicas as they have where nobody says anything, and nobody is changing that.
+    pub fn has_plain_replication(&self) -> bool {
+        let plain = Replication::default();
+        let next = self.next.as_ref().map(|next| &next.replication);
+        self.replication == plain && next.is_none_or(|next| *next == plain)
+    }
 }
 
 /// A section that this module only carries.
@@ -372,10 +396,16 @@ impl RingDocument {
                 form.number(owner.0);
             }
         }
-        form.replication(&placement.replication);
         if let Some(next) = next {
-            form.replication(&next.replication);
             form.changes(&next.changes);
+        }
+        // What a release does not know that came before replicas were part of this.
+        if !placement.has_plain_replication() {
+            form.bytes(b"replication");
+            form.replication(&placement.replication);
+            if let Some(next) = next {
+                form.replication(&next.replication);
+            }
         }
         form.hash()
     }

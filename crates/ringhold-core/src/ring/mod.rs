@@ -11,6 +11,7 @@
 //! | [`preference`] | which nodes serve a key, in which order? |
 //! | [`validation`] | may this document be believed? |
 //! | [`change`] | which document comes next, when an operator wants something changed? |
+//! | [`generation`] | and when a majority of the voters is lost for good? |
 //! | [`moves`] | which replicas go from whom to whom for that? |
 //! | [`plan`] | what does that come to, before it is committed? |
 //!
@@ -33,6 +34,7 @@
 pub mod assignment;
 pub mod change;
 pub mod document;
+pub mod generation;
 pub mod moves;
 pub mod plan;
 pub mod position;
@@ -49,6 +51,7 @@ pub use document::{
     Addresses, Epoch, FurtherSection, Member, MemberState, Placement, RingDocument, RingHash,
     SectionHash,
 };
+pub use generation::{Descent, Generation, RecoveryPlan};
 pub use moves::Move;
 pub use plan::{Flow, Plan, PlannedMember, Stake};
 pub use position::{InvalidPartitionCount, Partition, PartitionCount, Position};

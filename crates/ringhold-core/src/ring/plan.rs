@@ -132,7 +132,7 @@ impl Plan {
 
 fn is_dead(ring: &Ring, node: NodeId) -> bool {
     ring.member(node)
-        .is_none_or(|member| member.state == MemberState::Down)
+        .is_none_or(|member| matches!(member.state, MemberState::Down | MemberState::Lost))
 }
 
 fn living(ring: &Ring, homes: &[NodeId]) -> usize {

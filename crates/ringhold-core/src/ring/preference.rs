@@ -170,11 +170,11 @@ impl Walker {
 }
 
 /// A joining member is listed only where it owns: in the lists of a `next` table. Likewise one that leaves: what has handed
-/// everything over stands in for nobody.
+/// everything over stands in for nobody, nor does one that was given up.
 fn is_placeable(state: MemberState, owns: bool) -> bool {
     match state {
         MemberState::Up | MemberState::Down => true,
-        MemberState::Joining | MemberState::Leaving => owns,
+        MemberState::Joining | MemberState::Leaving | MemberState::Lost => owns,
         MemberState::Removed => false,
     }
 }

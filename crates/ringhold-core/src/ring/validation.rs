@@ -98,6 +98,8 @@ pub enum RingFault {
     TooManyBuckets { buckets: usize },
     /// A further section has a name that is empty, taken or reserved.
     SectionName { name: String },
+    /// The epoch is of another generation than so many recoveries lead to.
+    Generation { epoch: Epoch, recoveries: usize },
     /// A section has no hash, another than its content's, or a hash has no section.
     SectionHashMismatch { name: String },
 }
@@ -191,6 +193,10 @@ impl fmt::Display for RingFault {
                     "a section may not be named {name:?}: the name is empty, reserved or taken"
                 )
             }
+            Self::Generation { epoch, recoveries } => write!(
+                f,
+                "epoch {epoch} does not belong to a document that names {recoveries} recoveries"
+            ),
             Self::SectionHashMismatch { name } => {
                 write!(
                     f,
@@ -263,6 +269,10 @@ fn check_heading(document: &RingDocument, faults: &mut Vec<RingFault>) {
     }
     if (epoch == Epoch::FIRST) != (document.previous == RingHash::NONE) {
         faults.push(RingFault::PreviousMismatch { epoch });
+    }
+    let recoveries = document.generations().map_or(0, |all| all.len());
+    if u64::try_from(recoveries) != Ok(epoch.generation()) {
+        faults.push(RingFault::Generation { epoch, recoveries });
     }
     if document.placement.target_n == 0 {
         faults.push(RingFault::ZeroTarget);

@@ -37,7 +37,10 @@ impl TreeBasis {
         bytes.extend_from_slice(&cluster.0.to_be_bytes());
         bytes.extend_from_slice(&placement_number.to_be_bytes());
         bytes.extend_from_slice(&tree.partition.0.to_be_bytes());
-        bytes.extend_from_slice(&tree.class.0.to_be_bytes());
+        // As a release says it that knows one class only.
+        if tree.class != Class::DEFAULT {
+            bytes.extend_from_slice(&tree.class.0.to_be_bytes());
+        }
         for home in homes {
             bytes.extend_from_slice(&home.0.to_be_bytes());
         }

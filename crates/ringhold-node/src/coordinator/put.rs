@@ -539,6 +539,7 @@ fn not_started(refusal: Refusal) -> NotStarted {
         | Refusal::PlacementBehind
         | Refusal::PlacementUnknown
         | Refusal::NotAMember
+        | Refusal::OlderProtocol
         | Refusal::OtherBasis
         | Refusal::Sorting => NotStarted::StoreFailed,
     }

@@ -12,6 +12,7 @@ use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::membership::documents::NotAdopted;
+use crate::membership::recovery::RecoveryWord;
 use crate::membership::voice::Voice;
 use crate::node::Node;
 use crate::replica::writer::Row;
@@ -42,7 +43,7 @@ const TRIED_US: u64 = 10_000_000;
 
 const ROW_VERSION: u8 = 1;
 
-type Document = Arc<RingDocument>;
+pub(super) type Document = Arc<RingDocument>;
 
 /// Why there is no next document of this making. What was tried may still be committed by others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +68,10 @@ pub(crate) struct Agreement {
     forgotten: Option<Epoch>,
     /// Whether it may speak at all.
     pub(super) voice: Voice,
+    /// Its part in the recovery of a cluster that has lost its majority.
+    pub(super) recovery: RecoveryWord,
     /// One attempt at a time.
-    proposing: Mutex<()>,
+    pub(super) proposing: Mutex<()>,
 }
 
 impl Agreement {
@@ -82,6 +85,7 @@ impl Agreement {
             acceptance: Mutex::new(acceptance),
             forgotten,
             voice: Voice::default(),
+            recovery: RecoveryWord::of(store, me, held),
             proposing: Mutex::new(()),
         }
     }
@@ -160,7 +164,7 @@ impl Node {
     }
 
     /// The register that follows the document in use.
-    async fn acceptance_now(&self) -> tokio::sync::MutexGuard<'_, Acceptance<Document>> {
+    pub(super) async fn acceptance_now(&self) -> tokio::sync::MutexGuard<'_, Acceptance<Document>> {
         let mut acceptance = self.agreement.acceptance.lock().await;
         let fresh = Acceptance::after(self.ring().document().epoch);
         if acceptance.epoch < fresh.epoch {
@@ -252,7 +256,7 @@ impl Node {
         }
     }
 
-    async fn adopted(self: &Arc<Self>, value: &Document) -> Result<(), NotAgreed> {
+    pub(super) async fn adopted(self: &Arc<Self>, value: &Document) -> Result<(), NotAgreed> {
         match self.adopt(Arc::clone(value)).await {
             Ok(_) => Ok(()),
             Err(NotAdopted::Store(refusal)) => Err(NotAgreed::Store(refusal)),
@@ -348,7 +352,10 @@ impl Node {
 
     /// Whether this node may speak in the register of an epoch.
     fn may_vote(&self, epoch: Epoch) -> bool {
-        self.agreement.forgotten != Some(epoch) && self.agreement.voice.speaks()
+        let agreement = &self.agreement;
+        // Whoever helped to begin a generation is done with the one before.
+        let is_bound = agreement.recovery.binds(self.ring().document().epoch);
+        !is_bound && agreement.forgotten != Some(epoch) && agreement.voice.speaks()
     }
 }
 
@@ -379,7 +386,7 @@ fn row_key(me: NodeId) -> StorageKey {
 
 /// `version u8 │ epoch u64 │ promised │ accepted?`, where a ballot is `round u64 │ proposer u128`, and what is accepted a
 /// ballot and a document.
-fn encode(acceptance: &Acceptance<Document>) -> Bytes {
+pub(super) fn encode(acceptance: &Acceptance<Document>) -> Bytes {
     encode_alone(64, |writer| {
         writer.u8(ROW_VERSION);
         writer.u64(acceptance.epoch.0);
@@ -393,7 +400,7 @@ fn encode(acceptance: &Acceptance<Document>) -> Bytes {
     })
 }
 
-fn decode(row: Bytes) -> Result<Acceptance<Document>, DecodeError> {
+pub(super) fn decode(row: Bytes) -> Result<Acceptance<Document>, DecodeError> {
     decode_whole("acceptance row", row, |reader: &mut Reader| {
         let version = reader.u8("acceptance row")?;
         if version != ROW_VERSION {

@@ -33,7 +33,8 @@ impl fmt::Display for ChangeFailed {
             Self::Refused(reason) => reason.fmt(f),
             Self::NoMajority => f.write_str(
                 "no majority of the members answers, so the ring can't be changed now; reads and writes go on. \
-                 Try again when more members can be reached, and look at the status first: some may have accepted it",
+                 Try again when more members can be reached, and look at the status first: some may have accepted it. \
+                 If a majority is lost for good, `ringhold cluster recover` shows what going on without it would come to",
             ),
             Self::Outbid => f.write_str(
                 "other changes of the ring were faster each time; look at the status and try again",

@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::replica::writer::Row;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{InvalidRing, MemberState, Ring, RingDocument};
+use ringhold_core::ring::{Descent, Epoch, InvalidRing, MemberState, Ring, RingDocument};
 use ringhold_storage::{Keyspace, StorageKey, Store};
 use ringhold_wire::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, decode_whole, encode_alone};
 use ringhold_wire::message::peer::Refusal;
@@ -37,6 +37,8 @@ pub enum RingRefused {
     NotAMember { epoch: u64 },
     /// This node was removed from the cluster.
     Removed { epoch: u64 },
+    /// The others have gone on without this node, by so many recoveries.
+    GivenUp { epoch: u64, recovery: usize },
 }
 
 impl fmt::Display for RingRefused {
@@ -63,11 +65,23 @@ impl fmt::Display for RingRefused {
                 "this node was removed from the cluster (epoch {epoch} says so) and will not be a member again; \
                  to use this machine, empty its data directory and join as a new node"
             ),
+            Self::GivenUp { epoch, recovery } => f.write_str(&given_up(*epoch, *recovery)),
         }
     }
 }
 
 impl std::error::Error for RingRefused {}
+
+/// What a node is told that the others have given up.
+#[must_use]
+pub fn given_up(epoch: u64, recovery: usize) -> String {
+    format!(
+        "the cluster was recovered without this node (recovery {recovery}, epoch {} says so): an operator took it for lost, \
+         and it will not be a member again. What only it acknowledged is in its data directory and nowhere else: keep that, or \
+         take a backup of it. To use this machine, join as a new node with another data directory",
+        Epoch(epoch)
+    )
+}
 
 /// Why a document is not taken into use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +93,10 @@ pub(crate) enum NotAdopted {
         epoch: u64,
     },
     Invalid(InvalidRing),
+    /// The cluster was recovered twice, in two ways; the two have so many recoveries in common.
+    Parted {
+        common: usize,
+    },
     /// It could not be written.
     Store(Refusal),
 }
@@ -89,6 +107,11 @@ impl fmt::Display for NotAdopted {
             Self::OtherCluster => f.write_str("it is of another cluster"),
             Self::Different { epoch } => write!(f, "this node holds another one of epoch {epoch}"),
             Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Parted { common } => write!(
+                f,
+                "the cluster was recovered in two ways after recovery {common}, once with this node and once without it: \
+                 choose one of the two, and stop the nodes of the other for good"
+            ),
             Self::Store(refusal) => write!(f, "it could not be written: {refusal:?}"),
         }
     }
@@ -137,8 +160,16 @@ pub(crate) fn latest(
     let epoch = ring.document().epoch.0;
     match ring.member(me).map(|member| member.state) {
         None => Err(RingRefused::NotAMember { epoch }),
-        Some(MemberState::Removed) => Err(RingRefused::Removed { epoch }),
+        Some(state) if state.is_gone() => Err(gone(ring.document(), me)),
         Some(_) => Ok((ring, row)),
+    }
+}
+
+fn gone(document: &RingDocument, me: NodeId) -> RingRefused {
+    let epoch = document.epoch.0;
+    match document.given_up_in(me) {
+        Some(recovery) => RingRefused::GivenUp { epoch, recovery },
+        None => RingRefused::Removed { epoch },
     }
 }
 
@@ -169,7 +200,10 @@ impl Node {
         let _adopting = self.documents.adopting.lock().await;
         let held = self.ring();
         let (held, epoch) = (held.document(), document.epoch.0);
-        if held.cluster_id != document.cluster_id {
+        let is_foreign = held.cluster_id != document.cluster_id;
+        #[cfg(feature = "known-bad")]
+        let is_foreign = is_foreign && !known_bad::is(Variant::ForeignDocumentTaken);
+        if is_foreign {
             return Err(NotAdopted::OtherCluster);
         }
         if held.epoch == document.epoch && held.hash() != document.hash() {
@@ -182,6 +216,9 @@ impl Node {
         if held.epoch >= document.epoch {
             return Ok(false);
         }
+        if let Descent::Parted { common } = document.descent(held) {
+            return Err(NotAdopted::Parted { common });
+        }
         let ring = Ring::new((*document).clone()).map_err(NotAdopted::Invalid)?;
         let row = row_of(self.id, &document);
         #[cfg(feature = "known-bad")]
@@ -192,6 +229,7 @@ impl Node {
         let kept = self.replica.keep_row(row).await;
         kept.map_err(NotAdopted::Store)?;
         self.take_into_use(&Arc::new(ring));
+        self.recovered(&document);
         Ok(true)
     }
 
@@ -203,7 +241,7 @@ impl Node {
         self.set_ring(Arc::clone(ring));
         self.documents.epoch.send_replace(epoch);
         self.metrics.epochs_adopted.add(1);
-        tracing::info!(epoch, placement_number, "a new ring document is in use");
+        tracing::info!(epoch = %document.epoch, placement_number, "a new ring document is in use");
         if self.is_removed() {
             tracing::warn!(epoch, "this node is no member of the cluster any more");
         }
@@ -213,12 +251,18 @@ impl Node {
     pub(crate) fn follow(&self, ring: &Ring) {
         let present = |id: &NodeId| {
             let state = ring.member(*id).map(|member| member.state);
-            state.is_some_and(|state| state != MemberState::Removed)
+            state.is_some_and(|state| !state.is_gone())
         };
         let others = ring.members().iter().map(|member| member.id);
         let others = others.filter(|id| *id != self.id && present(id));
         self.health.follow(others);
-        self.peers.follow(ring.members());
+        self.peers.follow(&self.where_they_are(ring));
+        let lost = ring.members().iter();
+        for member in lost.filter(|member| member.state == MemberState::Lost) {
+            if !self.does_without(member.id) {
+                self.rebuild_without(member.id);
+            }
+        }
     }
 
     /// Whether this node was removed from its cluster. It serves nothing then.
@@ -226,7 +270,7 @@ impl Node {
     pub fn is_removed(&self) -> bool {
         let ring = self.ring();
         let state = ring.member(self.id).map(|member| member.state);
-        state.is_none_or(|state| state == MemberState::Removed)
+        state.is_none_or(MemberState::is_gone)
     }
 
     /// Ends when another document is in use than that of an epoch.

@@ -28,8 +28,11 @@ use ringhold_core::id::NodeId;
 use ringhold_core::membership::gossip::{
     Change, Deltas, Digest, Gossip, StateKey, VALUE_BYTES_MAX, partners,
 };
-use ringhold_core::ring::{MemberState, Ring};
-use ringhold_wire::gossiped::{Load, RingKnown, encode_addresses};
+use ringhold_core::ring::{Epoch, MemberState, Ring};
+use ringhold_wire::gossiped::{
+    Load, RingKnown, decode_protocols, encode_addresses, encode_protocols,
+};
+use ringhold_wire::handshake::ProtocolRange;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -67,6 +70,7 @@ pub struct MemberGossip {
     /// The ring document that it has.
     pub ring: Option<RingKnown>,
     pub load: Option<Load>,
+    pub protocols: Option<ProtocolRange>,
     /// How long ago its heartbeat rose, as far as this node has heard; none for itself.
     pub heartbeat_age_us: Option<u64>,
 }
@@ -111,9 +115,27 @@ impl Heard {
         changes
     }
 
+    /// Of each member that has said anew where it is: its start, and its word.
+    fn addresses_in(&self, changes: &[Change]) -> Vec<(NodeId, u64, Bytes)> {
+        let about = changes
+            .iter()
+            .filter(|change| change.key == StateKey::ADDRESSES);
+        let word = about.filter_map(|change| {
+            let generation = self.gossip.generation(change.node)?;
+            let word = self.gossip.state(change.node, StateKey::ADDRESSES)?;
+            Some((change.node, generation, word.clone()))
+        });
+        word.collect()
+    }
+
     fn ring_of(&self, node: NodeId) -> Option<RingKnown> {
         let value = self.gossip.state(node, StateKey::EPOCH)?;
         RingKnown::decode(value.clone()).ok()
+    }
+
+    fn protocols_of(&self, node: NodeId) -> Option<ProtocolRange> {
+        let value = self.gossip.state(node, StateKey::PROTOCOLS)?;
+        decode_protocols(value.clone()).ok()
     }
 
     fn load_of(&self, node: NodeId) -> Option<Load> {
@@ -190,7 +212,7 @@ impl Node {
         let from = from.ok_or(Refusal::Malformed)?;
         let ring = self.ring();
         let state = ring.member(from.id).map(|member| member.state);
-        if state == Some(MemberState::Removed) {
+        if state.is_some_and(MemberState::is_gone) {
             return Err(Refusal::NotAMember);
         }
         Ok(())
@@ -207,6 +229,7 @@ impl Node {
             generation: heard.gossip.generation(node),
             ring: heard.ring_of(node),
             load: heard.load_of(node),
+            protocols: heard.protocols_of(node),
             heartbeat_age_us: heard
                 .heartbeats_us
                 .get(&node)
@@ -221,7 +244,7 @@ impl Node {
         let members: BTreeSet<NodeId> = members_of(&ring).collect();
         let known = RingKnown::of(ring.document()).encode();
         let own = ring.member(self.id);
-        let addresses = own.map(|member| encode_addresses(&member.addresses));
+        let addresses = own.map(|member| encode_addresses(&self.addresses_of(member)));
         let load = with_load.then(|| self.load(&ring).encode());
         let mut heard = self.gossiping.lock();
         heard.heartbeats_us.retain(|node, _| members.contains(node));
@@ -230,6 +253,10 @@ impl Node {
             (StateKey::EPOCH, Some(known)),
             (StateKey::ADDRESSES, addresses),
             (StateKey::LOAD, load),
+            (
+                StateKey::PROTOCOLS,
+                Some(encode_protocols(self.tuning.protocols)),
+            ),
         ];
         for (key, value) in values {
             let fits = |value: &Bytes| value.len() <= VALUE_BYTES_MAX;
@@ -261,7 +288,15 @@ impl Node {
 
     fn take_gossip(self: &Arc<Self>, deltas: Deltas) {
         let now_us = self.environment.now_us();
-        let changes = self.gossiping.lock().merge(deltas, now_us);
+        let (changes, moved) = {
+            let mut heard = self.gossiping.lock();
+            let changes = heard.merge(deltas, now_us);
+            let moved = heard.addresses_in(&changes);
+            (changes, moved)
+        };
+        for (member, generation, word) in moved {
+            self.heard_where(member, generation, word);
+        }
         let mut about_rings = changes
             .iter()
             .filter(|change| change.key == StateKey::EPOCH);
@@ -282,9 +317,16 @@ impl Node {
         let news = later
             .into_iter()
             .max_by_key(|(epoch, node)| (*epoch, self.is_reachable(*node)));
-        let Some((epoch, member)) = news else {
+        if let Some((epoch, member)) = news {
+            self.heard_epoch(member, epoch);
+        }
+    }
+
+    /// A member has said which ring document it serves by: if that is later than this node's, has it fetched.
+    pub(crate) fn heard_epoch(self: &Arc<Self>, member: NodeId, epoch: Epoch) {
+        if epoch <= self.ring().document().epoch {
             return;
-        };
+        }
         let Ok(permit) = Arc::clone(&self.gossiping.fetching).try_acquire_owned() else {
             return;
         };
@@ -324,6 +366,6 @@ impl Node {
 /// Everybody who belongs to the cluster.
 fn members_of(ring: &Ring) -> impl Iterator<Item = NodeId> + '_ {
     let members = ring.members().iter();
-    let members = members.filter(|member| member.state != MemberState::Removed);
+    let members = members.filter(|member| !member.state.is_gone());
     members.map(|member| member.id)
 }

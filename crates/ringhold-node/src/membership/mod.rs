@@ -9,6 +9,10 @@
 //! both, and when all are done the table is taken into use. What a node holds of partitions that are not its own any more is
 //! owed to their homes, like everything that it keeps for others (`strays`). A leaver with empty hands has itself removed (`parting`).
 //!
+//! Where a majority of the voters is lost for good, an operator has the others go on without it (`recovery`).
+//!
+//! Addresses are not agreed on: each member says itself where it is (`whereabouts`).
+//!
 //! Invariants: epochs of a node never go down (I10); a document is on this node's disk before it is served by; requests
 //! between members of different placements wait until the one behind has caught up.
 //!
@@ -21,17 +25,21 @@ mod documents;
 pub(crate) mod gossiping;
 mod news;
 mod parting;
+mod recovery;
 mod stock;
 mod strays;
 mod transfers;
 mod voice;
+mod whereabouts;
 
 pub(crate) use agreement::{Agreement, NotAgreed};
 pub use changes::{ChangeFailed, Changed};
-pub use documents::RingRefused;
 pub(crate) use documents::{Documents, latest};
+pub use documents::{RingRefused, given_up};
 pub use news::Sender;
+pub use recovery::RecoveryFailed;
 pub use stock::Stock;
 pub(crate) use strays::run as run_strays;
 pub use transfers::TransferView;
 pub(crate) use transfers::{Transfers, run as run_transfers};
+pub(crate) use whereabouts::Whereabouts;

@@ -16,7 +16,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{MemberState, RingDocument};
+use ringhold_core::ring::RingDocument;
 use ringhold_wire::bytes_io::DecodeError;
 use ringhold_wire::message::membership::RingRequest;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
@@ -135,9 +135,7 @@ impl Node {
         }
         loop {
             let ring = self.ring();
-            let is_member = ring
-                .member(from.id)
-                .is_some_and(|m| m.state != MemberState::Removed);
+            let is_member = ring.member(from.id).is_some_and(|m| !m.state.is_gone());
             if from.placement_number < ring.placement_number() {
                 return Err(if is_member {
                     Refusal::PlacementBehind

@@ -251,7 +251,7 @@ impl Node {
     pub(super) async fn first_behind(self: &Arc<Self>, ring: &Ring) -> Option<NodeId> {
         let answers = self.receipts_of_all(ring).await;
         let others = ring.members().iter().filter(|member| member.id != self.id);
-        let mut others = others.filter(|member| member.state != MemberState::Removed);
+        let mut others = others.filter(|member| !member.state.is_gone());
         let behind =
             others.find(|member| self.is_reachable(member.id) && !answers.contains_key(&member.id));
         behind.map(|member| member.id)
@@ -263,7 +263,7 @@ impl Node {
         let present = ring
             .members()
             .iter()
-            .filter(|member| member.state != MemberState::Removed);
+            .filter(|member| !member.state.is_gone());
         let others = present.filter(|member| member.id != self.id && !self.does_without(member.id));
         let answers = self.receipts_of_all(ring).await.len() - 1;
         answers * 2 >= others.count()
@@ -274,7 +274,7 @@ impl Node {
         let deadline = Deadline::after(&*self.environment, PATIENCE_US);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
         for member in ring.members() {
-            if member.state != MemberState::Removed && member.id != self.id {
+            if !member.state.is_gone() && member.id != self.id {
                 let call = self.call(member.id, Request::Receipts, deadline);
                 calls.ask(member.id, call);
             }
@@ -398,13 +398,12 @@ impl Node {
     }
 
     /// From whom a tree is taken over: the homes that go, in place of each that is dead or lacks something itself all others; all homes
-    /// for one who takes no goer's place. None if somebody has to be waited for.
+    /// for one who takes no goer's place; nobody where all were given up. None if somebody has to be waited for.
     fn sources(&self, ring: &Ring, a_move: &Move) -> Option<Vec<NodeId>> {
         let in_doubt = self.transfers.lock().in_doubt.clone();
-        let is_dead = |id: NodeId| {
-            let state = ring.member(id).map(|member| member.state);
-            state == Some(MemberState::Down)
-        };
+        let state = |id: NodeId| ring.member(id).map(|member| member.state);
+        let is_lost = |id: NodeId| state(id) == Some(MemberState::Lost);
+        let is_dead = |id: NodeId| is_lost(id) || state(id) == Some(MemberState::Down);
         let is_there =
             |id: NodeId| !is_dead(id) && self.is_reachable(id) && !in_doubt.contains(&id);
         let (there, away): (Vec<NodeId>, Vec<NodeId>) =
@@ -427,7 +426,9 @@ impl Node {
         // Two that are away could be the only ones who have acknowledged something, unless they are dead.
         let absent = away.iter().filter(|goer| !is_dead(**goer)).count();
         let covered = absent == 0 || (absent == 1 && !(sources.is_empty() && a_move.is_comer));
-        let has_some = !sources.is_empty() || !a_move.is_comer;
+        // Where all homes were given up there is nothing to take.
+        let all_lost = ring.homes_of(a_move.tree).iter().all(|home| is_lost(*home));
+        let has_some = !sources.is_empty() || !a_move.is_comer || all_lost;
         (covered && has_some).then(|| sources.into_iter().collect())
     }
 

@@ -52,6 +52,12 @@ impl Voice {
     pub(crate) fn speaks(&self) -> bool {
         self.speaks.load(Ordering::Acquire)
     }
+
+    /// What was forgotten does not matter any more: a new generation has begun, and this very process helped to begin it.
+    pub(super) fn begin_anew(&self) {
+        self.is_lost.store(false, Ordering::Release);
+        self.speaks.store(true, Ordering::Release);
+    }
 }
 
 /// What one try came to.
@@ -90,7 +96,8 @@ impl Node {
         );
         let mut above = 0;
         loop {
-            if self.store().poisoned().is_some() || self.is_removed() {
+            let is_regained = !self.agreement.voice.is_lost.load(Ordering::Acquire);
+            if is_regained || self.store().poisoned().is_some() || self.is_removed() {
                 return;
             }
             match self.try_to_regain(above).await {

@@ -12,7 +12,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::reaping::Look;
-use ringhold_core::ring::{MemberState, TreeId};
+use ringhold_core::ring::TreeId;
 use ringhold_wire::message::peer::{
     LeafEntry, ReapRequest, Refusal, Reply, Request, StraysRequest,
 };
@@ -115,7 +115,7 @@ async fn look(
     let ring = node.ring();
     let homes = ring.homes_of(tree).to_vec();
     let members = ring.members().iter();
-    let members = members.filter(|member| member.state != MemberState::Removed);
+    let members = members.filter(|member| !member.state.is_gone());
     let others: Vec<NodeId> = members
         .map(|member| member.id)
         .filter(|member| !homes.contains(member))
@@ -199,6 +199,7 @@ fn why(refusal: Refusal) -> &'static str {
         Refusal::Rebuilding => "is rebuilding",
         Refusal::Starting => "is starting",
         Refusal::DiskFull => "has a disk that is nearly full",
+        Refusal::OlderProtocol => "speaks an older protocol",
         Refusal::Malformed
         | Refusal::PlacementBehind
         | Refusal::PlacementUnknown

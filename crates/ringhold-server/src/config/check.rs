@@ -4,6 +4,7 @@
 //! each other's way, and must not be reachable from other machines where they neither encrypt nor ask who
 //! is there (`insecure` takes the responsibility): only nodes among each other do, with `peer_tls`.
 
+use ringhold_wire::handshake::ProtocolRange;
 use std::ops::RangeInclusive;
 
 use super::{Config, ConfigError, GIB, MIB};
@@ -36,6 +37,15 @@ impl Config {
                 remedy,
             });
         }
+        self.check_seeds()?;
+        let spoken = ProtocolRange::SPOKEN;
+        if self.peer_protocol_max != 0 && !spoken.contains(self.peer_protocol_max) {
+            return Err(ConfigError::Refused {
+                key: "peer_protocol_max",
+                problem: format!("this release speaks the protocols {spoken}"),
+                remedy: "name one of them, or 0 for all".to_owned(),
+            });
+        }
         self.check_exposure()?;
         self.check_ports()?;
         for (key, timeout_ms) in self.timeouts.all() {
@@ -47,6 +57,24 @@ impl Config {
             )?;
         }
         self.check_sizes()
+    }
+
+    fn check_seeds(&self) -> Result<(), ConfigError> {
+        let is_address = |seed: &String| {
+            let port = seed
+                .rsplit_once(':')
+                .map(|(host, port)| (host, port.parse::<u16>()));
+            matches!(port, Some((host, Ok(1..))) if !host.is_empty())
+        };
+        let seeds = self.seed_addresses();
+        match seeds.iter().find(|seed| !is_address(seed)) {
+            None => Ok(()),
+            Some(seed) => Err(ConfigError::Refused {
+                key: "seeds",
+                problem: format!("{seed:?} is no address"),
+                remedy: "name peer listeners as HOST:PORT, between commas".to_owned(),
+            }),
+        }
     }
 
     fn check_exposure(&self) -> Result<(), ConfigError> {

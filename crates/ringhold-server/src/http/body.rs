@@ -28,7 +28,7 @@ const BYTES_PER_MS: u64 = 64;
 
 /// Memory for bodies that are being read or worked on.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     units: Arc<Semaphore>,
 }
 
@@ -40,14 +40,15 @@ pub(super) struct Received {
 }
 
 impl Room {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             units: Arc::new(Semaphore::new(units)),
         }
     }
 
-    fn claim(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    /// Room for so many bytes, if there is any at the moment.
+    pub(crate) fn claim(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok()?;
         Arc::clone(&self.units).try_acquire_many_owned(units).ok()
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RestoreRefused};
+use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
@@ -91,6 +91,15 @@ pub enum RingOrder {
     Abort,
 }
 
+/// Going on without a majority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Members by name or id; none for all whom the node can't reach.
+    pub give_up: Option<Vec<String>>,
+    /// Otherwise what it would come to is shown, and nothing is done.
+    pub carry_out: bool,
+}
+
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderFailed {
@@ -100,6 +109,8 @@ pub enum OrderFailed {
     StillThere { name: String },
     /// The members refused, or did not agree.
     Failed(ChangeFailed),
+    /// The cluster does not go on without a majority.
+    NotRecovered(RecoveryFailed),
 }
 
 impl fmt::Display for OrderFailed {
@@ -118,6 +129,7 @@ impl fmt::Display for OrderFailed {
                  same, insist with --yes-it-is-dead (\"yes_it_is_dead\": true), and stop it first"
             ),
             Self::Failed(reason) => reason.fmt(f),
+            Self::NotRecovered(reason) => reason.fmt(f),
         }
     }
 }
@@ -159,6 +171,9 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// 128 random bits.
     fn random(&self) -> u128;
 
+    /// The name that people gave this node.
+    fn own_name(&self) -> String;
+
     /// The name that people gave a node.
     fn node_name(&self, node: NodeId) -> String;
 
@@ -181,6 +196,12 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn order(
         &self,
         order: RingOrder,
+    ) -> impl Future<Output = Result<serde_json::Value, OrderFailed>> + Send;
+
+    /// Goes on without a majority, or shows what that would come to.
+    fn recovery(
+        &self,
+        recovery: Recovery,
     ) -> impl Future<Output = Result<serde_json::Value, OrderFailed>> + Send;
 
     /// What is staged or under way comes to.

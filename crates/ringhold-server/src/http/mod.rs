@@ -22,19 +22,18 @@
 //! (an object that was stored compressed is served so).
 
 mod accept;
-mod body;
+pub(crate) mod body;
 mod call;
 mod condition;
 pub mod door;
 mod explain;
 mod guard;
 mod job;
-mod listener;
 mod metadata;
 mod multipart;
 mod object;
-mod options;
-mod patience;
+pub(crate) mod options;
+pub(crate) mod patience;
 mod problem;
 mod props;
 mod render;
@@ -43,8 +42,8 @@ mod ring_order;
 mod route;
 mod service;
 mod store;
-mod text;
-mod vtag;
+pub(crate) mod text;
+pub(crate) mod vtag;
 
 use crate::config::Config;
 use body::Room;
@@ -70,11 +69,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-pub use door::{Door, Job, JobRefused, OrderFailed, RingOrder, Wish};
-pub use listener::serve;
+pub use door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
 pub use route::NameLimits;
 
 type Answer = Response<Full<Bytes>>;
@@ -131,24 +130,59 @@ impl Default for Limits {
     }
 }
 
+/// What all connections of all edges share: room for bodies, and a count of requests.
+#[derive(Clone, Debug)]
+pub struct Capacity {
+    pub(crate) room: Room,
+    pub(crate) requests: Arc<Semaphore>,
+}
+
+impl Capacity {
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        let requests = limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            room: Room::new(limits.bytes_in_flight.max(limits.value_bytes)),
+            requests: Arc::new(Semaphore::new(requests)),
+        }
+    }
+}
+
 /// A node's HTTP: a door, and what all connections share.
 pub struct Edge<D> {
     door: D,
     limits: Limits,
-    room: Room,
-    requests: Semaphore,
+    capacity: Capacity,
     jobs: Arc<Semaphore>,
 }
 
+/// Serves the listener's connections until `stop` holds true, and returns once all have ended.
+pub async fn serve<D: Door>(
+    listener: TcpListener,
+    edge: Arc<Edge<D>>,
+    connections: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+) {
+    crate::listener::serve(listener, connections, stop, |stream, stopped| {
+        Arc::clone(&edge).serve_connection(stream, stopped.wait())
+    })
+    .await;
+}
+
 impl<D: Door> Edge<D> {
+    /// With its own room and count of requests.
     #[must_use]
     pub fn new(door: D, limits: Limits) -> Arc<Self> {
-        let requests = Semaphore::new(limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        Self::within(door, limits, Capacity::of(&limits))
+    }
+
+    /// Within a capacity that others share.
+    #[must_use]
+    pub fn within(door: D, limits: Limits, capacity: Capacity) -> Arc<Self> {
         Arc::new(Self {
             door,
             limits,
-            room: Room::new(limits.bytes_in_flight.max(limits.value_bytes)),
-            requests,
+            capacity,
             jobs: Arc::new(Semaphore::new(job::JOBS_MAX)),
         })
     }
@@ -243,7 +277,7 @@ impl<D: Door> Edge<D> {
                 "requests of other sites are not served\n",
             ),
         })?;
-        self.requests.try_acquire().map_err(|_| {
+        self.capacity.requests.try_acquire().map_err(|_| {
             self.door.note_request_shed();
             Problem::overloaded()
         })
@@ -260,8 +294,10 @@ impl<D: Door> Edge<D> {
             Route::Job(name) => return job::start(door, name, parts, &self.jobs),
             Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
             Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
-            Route::Properties(bucket) => props::serve(door, &bucket, parts, body, &self.room).await,
-            Route::Restore => restore::serve(door, parts, body, &self.room).await,
+            Route::Properties(bucket) => {
+                props::serve(door, &bucket, parts, body, &self.capacity.room).await
+            }
+            Route::Restore => restore::serve(door, parts, body, &self.capacity.room).await,
             Route::Root => service::root(parts),
             Route::Ping => Ok(service::ping()),
             Route::Live => Ok(service::live()),
@@ -278,7 +314,7 @@ impl<D: Door> Edge<D> {
                 Ok(service::unkept(&door.join_token(ttl_s)))
             }
             Route::RingRequest(request) => {
-                ring_order::serve(door, request, parts, body, &self.room).await
+                ring_order::serve(door, request, parts, body, &self.capacity.room).await
             }
             Route::Explain(name) => Ok(service::document(
                 &door.explain(name, self.limits.request_ms).await,
@@ -303,7 +339,14 @@ impl<D: Door> Edge<D> {
         let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
         let answer = match parts.method {
             Method::PUT | Method::POST => {
-                store::put(&call, body, &self.room, self.limits.value_bytes, created).await
+                store::put(
+                    &call,
+                    body,
+                    &self.capacity.room,
+                    self.limits.value_bytes,
+                    created,
+                )
+                .await
             }
             Method::DELETE => object::delete(&call).await,
             _ => object::get(&call).await,

@@ -142,12 +142,17 @@ impl Options {
 
     /// What a delete asks of its write.
     pub(super) fn delete_put(&self) -> PutSpec {
-        let PutSpec { w, dw, pw, .. } = self.put;
-        let names_none = [w, dw, pw].iter().all(|count| *count == Count::Default);
-        PutSpec {
-            w: if names_none { self.rw } else { w },
-            ..self.put
-        }
+        delete_put(self.put, self.rw)
+    }
+}
+
+/// What a delete asks of its write: `rw` where it names nothing else.
+pub(crate) fn delete_put(put: PutSpec, rw: Count) -> PutSpec {
+    let PutSpec { w, dw, pw, .. } = put;
+    let names_none = [w, dw, pw].iter().all(|count| *count == Count::Default);
+    PutSpec {
+        w: if names_none { rw } else { w },
+        ..put
     }
 }
 

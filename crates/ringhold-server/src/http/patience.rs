@@ -23,24 +23,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// In milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    pub(super) idle_ms: u64,
-    pub(super) head_ms: u64,
-    pub(super) stall_ms: u64,
+pub(crate) struct Patience {
+    pub(crate) idle_ms: u64,
+    pub(crate) head_ms: u64,
+    pub(crate) stall_ms: u64,
 }
 
 /// Whether requests of a connection are being worked on.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Phase {
+pub(crate) struct Phase {
     working: Arc<AtomicUsize>,
 }
 
 /// A request is being worked on until this is dropped.
 #[derive(Debug)]
-pub(super) struct Working(Phase);
+pub(crate) struct Working(Phase);
 
 impl Phase {
-    pub(super) fn work(&self) -> Working {
+    pub(crate) fn work(&self) -> Working {
         self.working.fetch_add(1, Ordering::Relaxed);
         Working(self.clone())
     }
@@ -68,7 +68,7 @@ enum Expected {
 }
 
 /// A stream whose other end is not waited for in vain.
-pub(super) struct Patient<S> {
+pub(crate) struct Patient<S> {
     stream: S,
     patience: Patience,
     phase: Phase,
@@ -79,7 +79,7 @@ pub(super) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, patience: Patience, phase: Phase) -> Self {
+    pub(crate) fn new(stream: S, patience: Patience, phase: Phase) -> Self {
         let reading = Box::pin(sleep_until(after(patience.idle_ms)));
         Self {
             stream,

@@ -6,6 +6,8 @@
 //! | `POST /ringhold/v1/cluster/commit` | has all that is staged begin |
 //! | `POST /ringhold/v1/cluster/abort` | gives up the placement change under way, or else what is staged |
 //! | `GET /ringhold/v1/cluster/plan` | what is staged or under way comes to |
+//! | `POST /ringhold/v1/cluster/recovery-plan` | what going on without a majority would come to: `{"give_up":["node2"]}` |
+//! | `POST /ringhold/v1/cluster/recover` | does that: `{"give_up":["node2"],"unsafe":true}` |
 //! | `GET /ringhold/v1/cluster/transfers` | how far a placement change is |
 //!
 //! A change is an object such as `{"change":"weigh","node":"node2","weight":200}`, and is read strictly: what is misspelt is
@@ -18,14 +20,14 @@
 
 use super::Answer;
 use super::body::Room;
-use super::door::{Door, OrderFailed, RingOrder, Wish};
+use super::door::{Door, OrderFailed, Recovery, RingOrder, Wish};
 use super::problem::Problem;
 use super::service;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
-use ringhold_node::ChangeFailed;
+use ringhold_node::{ChangeFailed, RecoveryFailed};
 use ringhold_wire::handshake::JOINER_TEXT_BYTES_MAX;
 use serde::Deserialize;
 
@@ -37,6 +39,8 @@ pub(super) enum RingRequest {
     Stage,
     Commit,
     Abort,
+    RecoveryPlan,
+    Recover,
     Plan,
     Transfers,
 }
@@ -49,11 +53,18 @@ pub(super) async fn serve<D: Door>(
     room: &Room,
 ) -> Result<Answer, Problem> {
     let answered = match request {
-        RingRequest::Stage => {
+        RingRequest::Stage | RingRequest::RecoveryPlan | RingRequest::Recover => {
             check_content_type(parts)?;
             let received = room.receive(body, BODY_BYTES_MAX).await;
             let received = received.map_err(|error| error.problem(door))?;
-            door.order(RingOrder::Stage(wish(&received.bytes)?)).await
+            let body = &received.bytes;
+            match request {
+                RingRequest::Stage => door.order(RingOrder::Stage(wish(body)?)).await,
+                asked => {
+                    let carry_out = asked == RingRequest::Recover;
+                    door.recovery(recovery(body, carry_out)?).await
+                }
+            }
         }
         RingRequest::Commit => door.order(RingOrder::Commit).await,
         RingRequest::Abort => door.order(RingOrder::Abort).await,
@@ -107,6 +118,33 @@ enum Asked {
     },
 }
 
+/// The same, of a recovery.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedRecovery {
+    give_up: Option<Vec<String>>,
+    #[serde(default, rename = "unsafe")]
+    is_unsafe: bool,
+}
+
+/// What is done has to be said in full: who is given up, and that it is unsafe.
+fn recovery(body: &[u8], carry_out: bool) -> Result<Recovery, Problem> {
+    let asked = serde_json::from_slice(body);
+    let AskedRecovery { give_up, is_unsafe } = asked.map_err(|error| {
+        Problem::bad_request(format!(
+            "the body is no recovery, such as {{\"give_up\":[\"NAME\"],\"unsafe\":true}}: {error}\n"
+        ))
+    })?;
+    if carry_out && !(is_unsafe && give_up.is_some()) {
+        return Err(Problem::bad_request(
+            "a recovery says whom it gives up, and \"unsafe\":true, because it loses what only those have, and makes two \
+             clusters of one if they live\n"
+                .to_owned(),
+        ));
+    }
+    Ok(Recovery { give_up, carry_out })
+}
+
 fn wish(body: &[u8]) -> Result<Wish, Problem> {
     let asked = serde_json::from_slice(body);
     let asked: Asked = asked.map_err(|error| {
@@ -150,11 +188,20 @@ fn wish(body: &[u8]) -> Result<Wish, Problem> {
 fn problem_of(failed: &OrderFailed) -> Problem {
     let status = match failed {
         OrderFailed::NoSuchMember { .. } => StatusCode::NOT_FOUND,
-        OrderFailed::StillThere { .. }
+        OrderFailed::NotRecovered(
+            RecoveryFailed::Refused(_)
+            | RecoveryFailed::Outdated { .. }
+            | RecoveryFailed::Lives { .. }
+            | RecoveryFailed::Parted { .. },
+        )
+        | OrderFailed::StillThere { .. }
         | OrderFailed::Failed(
             ChangeFailed::Refused(_) | ChangeFailed::TokenSpent | ChangeFailed::Contradiction,
         ) => StatusCode::CONFLICT,
-        OrderFailed::Failed(
+        OrderFailed::NotRecovered(
+            RecoveryFailed::Silent { .. } | RecoveryFailed::Outbid | RecoveryFailed::StoreFailed,
+        )
+        | OrderFailed::Failed(
             ChangeFailed::NoMajority | ChangeFailed::Outbid | ChangeFailed::StoreFailed,
         ) => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -164,6 +211,18 @@ fn problem_of(failed: &OrderFailed) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recovery_is_done_only_if_it_is_called_unsafe_and_names_whom_it_gives_up() {
+        let done = |body: &str| recovery(body.as_bytes(), true).is_ok();
+        assert!(done(r#"{"give_up":["b"],"unsafe":true}"#));
+        assert!(!done(r#"{"give_up":["b"]}"#));
+        assert!(!done(r#"{"give_up":["b"],"unsafe":false}"#));
+        assert!(!done(r#"{"unsafe":true}"#));
+        assert!(!done(r#"{"give_up":["b"],"unsafe":true,"force":true}"#));
+        let shown = recovery(b"{}", false).expect("everybody who is silent");
+        assert_eq!((shown.give_up, shown.carry_out), (None, false));
+    }
 
     #[test]
     fn changes_are_read_strictly() {

@@ -252,6 +252,8 @@ fn ring_request(asked: &str) -> Result<(Route, &'static str), Unrouted> {
         "stage" => (RingRequest::Stage, ACT),
         "commit" => (RingRequest::Commit, ACT),
         "abort" => (RingRequest::Abort, ACT),
+        "recovery-plan" => (RingRequest::RecoveryPlan, ACT),
+        "recover" => (RingRequest::Recover, ACT),
         "plan" => (RingRequest::Plan, READ),
         "transfers" => (RingRequest::Transfers, READ),
         _ => return Err(Unrouted::NoSuchPath),

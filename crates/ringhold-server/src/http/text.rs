@@ -92,7 +92,7 @@ pub(super) fn base62(number: u128) -> String {
 }
 
 /// 27 characters out of 256 random bits: what Riak calls a key when nobody else does.
-pub(super) fn random_name(bits: [u128; 2]) -> String {
+pub(crate) fn random_name(bits: [u128; 2]) -> String {
     let tail = |number: u128, length: usize| {
         let text = format!("{:0>22}", base62(number));
         text[text.len() - length..].to_owned()

@@ -13,7 +13,7 @@ use ringhold_core::version::{Context, Dot};
 const VTAG_KEY: u128 = u128::from_be_bytes(*b"ringhold vtag v1");
 const ETAG_KEY: u128 = u128::from_be_bytes(*b"ringhold etag v1");
 
-pub(super) fn vtag(dot: Dot) -> String {
+pub(crate) fn vtag(dot: Dot) -> String {
     let Dot { actor, counter } = dot;
     let (incarnation, epoch) = (
         actor.incarnation.0.to_be_bytes(),

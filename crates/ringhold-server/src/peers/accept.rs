@@ -12,7 +12,7 @@ use ringhold_core::id::NodeId;
 use ringhold_node::env::Deadline;
 use ringhold_node::{Errand, Node, Sender};
 use ringhold_wire::frame::{self, Frame, RequestHeader};
-use ringhold_wire::handshake::Standing;
+use ringhold_wire::handshake::{ProtocolRange, Standing};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{GetError, NotStarted, PutError};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub(crate) struct Serving {
     pub(crate) name: String,
     pub(crate) secret: [u8; 32],
     pub(crate) door: Door,
+    pub(crate) protocols: ProtocolRange,
     /// `None` if connections between nodes are not encrypted.
     pub(crate) tls: Option<AcceptingTls>,
     /// Makes new nodes members.
@@ -107,7 +108,7 @@ async fn serve_connection(
         mut writer,
     } = greeted;
     let from = match caller {
-        Caller::Member(node) => Some(node),
+        Caller::Member { node, protocol } => Some((node, protocol)),
         Caller::Client => None,
         Caller::Joiner { joiner, private } => {
             let now_s = serving.node.environment().wall_us() / 1_000_000;
@@ -123,7 +124,8 @@ async fn serve_connection(
     reader.established();
     let connection = Arc::new(Connection {
         serving,
-        from,
+        from: from.map(|(node, _)| node),
+        protocol: from.map_or(ProtocolRange::SPOKEN.max, |(_, protocol)| protocol),
         outbox: Outbox::default(),
         in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
         background: Arc::new(Semaphore::new(BACKGROUND_IN_FLIGHT)),
@@ -150,6 +152,7 @@ async fn welcome(stream: TcpStream, serving: &Serving) -> Result<Greeted, Stream
         card: &serving.node.card(&serving.name),
         secret: &serving.secret,
         door: serving.door,
+        protocols: serving.protocols,
         tls: serving.tls.as_ref(),
         standing: &standing,
     };
@@ -161,6 +164,8 @@ struct Connection {
     serving: Arc<Serving>,
     /// The member at the other end; `None` for a client.
     from: Option<NodeId>,
+    /// What was agreed on with it.
+    protocol: u16,
     outbox: Outbox,
     in_flight: Arc<Semaphore>,
     /// The same, of what no client waits for.
@@ -180,6 +185,9 @@ impl Connection {
                 Err(error) => return error,
             };
             match taken {
+                Ok((_, request)) if request.since() > self.protocol => {
+                    return StreamError::OutOfTurn;
+                }
                 Ok((header, request)) => self.take(header, request).await,
                 Err(error) => return StreamError::Decode(error),
             }
@@ -198,7 +206,7 @@ impl Connection {
             Request::Ping | Request::Fetch(_) | Request::Digest(_)
         ) {
             let reply = node.answer(self.sender(&header), request, deadline).await;
-            return self.reply(header.id, &reply);
+            return self.reply(header.id, &reply.in_protocol(self.protocol));
         }
         if let Some(refused) = self.shed(&request) {
             return self.reply(header.id, &refused);
@@ -218,7 +226,7 @@ impl Connection {
         let from = self.sender(&header);
         tokio::spawn(async move {
             let reply = node.answer(from, request, deadline).await;
-            connection.reply(header.id, &reply);
+            connection.reply(header.id, &reply.in_protocol(connection.protocol));
             drop(permit);
         });
     }
@@ -285,6 +293,8 @@ fn asker_of(request: &Request) -> Asker {
         | Request::RingAccept(_)
         | Request::RingFetch(_)
         | Request::RingIs(_)
+        | Request::Recover(_)
+        | Request::RecoveryIs(_)
         | Request::Testify(_) => Asker::MemberForClient,
         Request::Branches { .. }
         | Request::Leaves { .. }

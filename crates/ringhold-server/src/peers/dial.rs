@@ -43,9 +43,11 @@ impl Dialling {
 /// What one attempt needs to know.
 pub(super) struct Calling<'a> {
     pub(super) address: &'a str,
-    pub(super) wanted: NodeId,
+    /// Whom to expect there; none if that is to be found out.
+    pub(super) wanted: Option<NodeId>,
     pub(super) card: NodeCard,
     pub(super) secret: &'a [u8; 32],
+    pub(super) protocols: ProtocolRange,
     /// `None` if connections between nodes are not encrypted.
     pub(super) tls: Option<&'a DialingTls>,
 }
@@ -57,7 +59,11 @@ const RETRY_LAST: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum DialError {
     Stream(StreamError),
-    TurnedAway(TurnedAway),
+    TurnedAway {
+        reason: TurnedAway,
+        /// Those that this node offered.
+        protocols: ProtocolRange,
+    },
     WelcomeRefused(WelcomeRefused),
 }
 
@@ -65,7 +71,21 @@ impl std::fmt::Display for DialError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stream(error) => write!(f, "{error}"),
-            Self::TurnedAway(reason) => write!(f, "turned away: {reason}"),
+            Self::TurnedAway {
+                reason: reason @ TurnedAway::ProtocolUnsupported(theirs),
+                protocols,
+            } => {
+                let (older, by) = if theirs.max < protocols.min {
+                    ("that node", "this one's")
+                } else {
+                    ("this node", "that one's")
+                };
+                write!(
+                    f,
+                    "turned away: {reason}, this one {protocols}; upgrade {older} to {by} release, or to the one before"
+                )
+            }
+            Self::TurnedAway { reason, .. } => write!(f, "turned away: {reason}"),
             Self::WelcomeRefused(reason) => write!(f, "the answer was refused: {reason}"),
         }
     }
@@ -83,8 +103,13 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
     let mut last_reason = String::new();
     loop {
         let reason = match connect(&dialling).await {
-            Ok((reader, writer)) => {
+            Ok(Met {
+                protocol,
+                halves: (reader, writer),
+                ..
+            }) => {
                 retry = RETRY_FIRST;
+                dialling.link.set_protocol(protocol);
                 dialling.link.heard();
                 dialling.link.set_connected(true);
                 dialling.greet();
@@ -105,14 +130,22 @@ pub(crate) async fn keep_connected(dialling: Dialling) {
 
 type Halves = (FrameReader, WriteHalf);
 
-async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
+/// Who was met, and how they go on.
+pub(super) struct Met {
+    pub(super) node: NodeId,
+    pub(super) protocol: u16,
+    pub(super) halves: Halves,
+}
+
+async fn connect(dialling: &Dialling) -> Result<Met, DialError> {
     let dialler = &dialling.dialler;
     let node = dialler.node.upgrade().ok_or(StreamError::Closed)?;
     let calling = Calling {
         address: &dialling.address,
-        wanted: dialling.link.member,
+        wanted: Some(dialling.link.member),
         card: node.card(&dialler.name),
         secret: &dialler.secret,
+        protocols: dialler.protocols,
         tls: dialler.tls.as_ref(),
     };
     drop(node);
@@ -122,7 +155,7 @@ async fn connect(dialling: &Dialling) -> Result<Halves, DialError> {
 }
 
 /// One attempt.
-pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
+pub(super) async fn call(calling: Calling<'_>) -> Result<Met, DialError> {
     let stream = TcpStream::connect(calling.address).await?;
     stream.set_nodelay(true)?;
     let (certified, (reader, mut writer)) = match calling.tls {
@@ -134,18 +167,21 @@ pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
     };
     let mut reader = FrameReader::new(reader);
     let hello = Hello {
-        protocols: ProtocolRange::SPOKEN,
+        protocols: calling.protocols,
         nonce: super::nonce(),
         dialer: Dialer::Node {
             card: calling.card,
-            wanted: Some(calling.wanted),
+            wanted: calling.wanted,
         },
         extensions: Bytes::new(),
     };
     send_handshake(&mut writer, &Handshake::Hello(hello.clone())).await?;
     let welcome = match reader.handshake().await? {
         Handshake::Welcome(welcome) => welcome,
-        Handshake::TurnedAway(reason) => return Err(DialError::TurnedAway(reason)),
+        Handshake::TurnedAway(reason) => {
+            let protocols = calling.protocols;
+            return Err(DialError::TurnedAway { reason, protocols });
+        }
         _ => return Err(StreamError::OutOfTurn.into()),
     };
     let mac = super::mac_with(calling.secret);
@@ -158,7 +194,11 @@ pub(super) async fn call(calling: Calling<'_>) -> Result<Halves, DialError> {
         send_handshake(&mut writer, &Handshake::Confirm(confirm)).await?;
     }
     reader.established();
-    Ok((reader, writer))
+    Ok(Met {
+        node: welcome.card.node,
+        protocol: welcome.protocol,
+        halves: (reader, writer),
+    })
 }
 
 /// Frames both ways until one of them fails.

@@ -48,7 +48,7 @@ pub(crate) fn enrolment(node: Arc<Node>) -> Arc<Enrol> {
                 refusal_of(&failed)
             })?;
             let state = document.member(id).map(|member| member.state);
-            if state.is_none_or(|state| state == MemberState::Removed) {
+            if state.is_none_or(MemberState::is_gone) {
                 return Err(JoinRefused::IdentityKnown);
             }
             Ok(document)
@@ -304,6 +304,7 @@ mod tests {
         let serving = async {
             let (stream, _) = socket.accept().await.expect("a caller");
             let greeting = Greeting {
+                protocols: ProtocolRange::SPOKEN,
                 card: &card,
                 secret: &SECRET,
                 door: Door::Peers,

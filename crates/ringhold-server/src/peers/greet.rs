@@ -34,6 +34,7 @@ pub(super) struct Greeting<'a> {
     pub(super) card: &'a NodeCard,
     pub(super) secret: &'a [u8; 32],
     pub(super) door: Door,
+    pub(super) protocols: ProtocolRange,
     /// `None` if connections between nodes are not encrypted.
     pub(super) tls: Option<&'a AcceptingTls>,
     pub(super) standing: &'a (dyn Fn(NodeId) -> Standing + Sync),
@@ -42,7 +43,11 @@ pub(super) struct Greeting<'a> {
 /// Who has been let in.
 #[derive(Debug)]
 pub(super) enum Caller {
-    Member(NodeId),
+    Member {
+        node: NodeId,
+        /// What was agreed on with it.
+        protocol: u16,
+    },
     Client,
     /// It has proved nothing yet: the token is still to be looked at.
     Joiner {
@@ -160,15 +165,15 @@ async fn welcome(channel: &mut Channel, greeting: &Greeting<'_>) -> Result<Calle
             if let Err(reason) = certified(channel.security, node) {
                 return turn_away(&mut channel.writer, reason).await;
             }
-            shake_hands(channel, greeting, &hello).await?;
-            Ok(Caller::Member(node))
+            let protocol = shake_hands(channel, greeting, &hello).await?;
+            Ok(Caller::Member { node, protocol })
         }
         (Dialer::Client { .. }, Door::Clients) => {
             shake_hands(channel, greeting, &hello).await?;
             Ok(Caller::Client)
         }
         (Dialer::Joiner(joiner), Door::Peers) => {
-            let spoken = ProtocolRange::SPOKEN;
+            let spoken = greeting.protocols;
             if spoken.agree(hello.protocols).is_none() {
                 let reason = TurnedAway::ProtocolUnsupported(spoken);
                 return turn_away(&mut channel.writer, reason).await;
@@ -204,11 +209,11 @@ async fn shake_hands(
     channel: &mut Channel,
     greeting: &Greeting<'_>,
     hello: &Hello,
-) -> Result<(), StreamError> {
+) -> Result<u16, StreamError> {
     let mac = super::mac_with(greeting.secret);
     let answer = handshake::answer(
         greeting.card,
-        ProtocolRange::SPOKEN,
+        greeting.protocols,
         greeting.standing,
         hello,
         super::nonce(),
@@ -216,17 +221,24 @@ async fn shake_hands(
     );
     let welcome = match answer {
         Ok(welcome) => welcome,
-        Err(reason) => return turn_away(&mut channel.writer, reason).await,
+        Err(reason) => {
+            if reason == TurnedAway::ProtocolUnsupported(greeting.protocols) {
+                let offered = hello.protocols;
+                tracing::warn!(%offered, spoken = %greeting.protocols, "a caller has no protocol in common with this node: upgrade the older of the two");
+            }
+            return turn_away(&mut channel.writer, reason).await;
+        }
     };
     send_handshake(&mut channel.writer, &Handshake::Welcome(welcome.clone())).await?;
+    let protocol = welcome.protocol;
     if greeting.door == Door::Clients {
-        return Ok(());
+        return Ok(protocol);
     }
     let Handshake::Confirm(confirm) = channel.reader.handshake().await? else {
         return Err(StreamError::OutOfTurn);
     };
     match handshake::verify(hello, &welcome, &confirm, &mac) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(protocol),
         Err(reason) => turn_away(&mut channel.writer, reason).await,
     }
 }

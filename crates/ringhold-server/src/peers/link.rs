@@ -12,7 +12,7 @@ use ringhold_node::env::{Deadline, Environment};
 use ringhold_wire::frame::{self, RequestHeader};
 use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -29,6 +29,8 @@ pub(crate) struct Link {
     waiting: Mutex<BTreeMap<u64, Waiting>>,
     next_id: AtomicU64,
     connected: AtomicBool,
+    /// What was agreed on with the member when it was last connected to; 0 before.
+    protocol: AtomicU16,
     heard_us: AtomicU64,
 }
 
@@ -41,8 +43,23 @@ impl Link {
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
             connected: AtomicBool::new(true),
+            protocol: AtomicU16::new(0),
             heard_us: AtomicU64::new(0),
         })
+    }
+
+    /// Whether a request is too new for the protocol that was agreed on; none if none was agreed on yet, and it matters.
+    pub(super) fn is_too_new(&self, request: &Request) -> Option<bool> {
+        match (self.protocol.load(Ordering::Acquire), request.since()) {
+            (_, 0 | 1) => Some(false),
+            (0, _) => None,
+            (protocol, since) => Some(since > protocol),
+        }
+    }
+
+    /// From now on; to be said before the member counts as connected.
+    pub(super) fn set_protocol(&self, protocol: u16) {
+        self.protocol.store(protocol, Ordering::Release);
     }
 
     /// Puts a request on its way; `None` if it can't be.

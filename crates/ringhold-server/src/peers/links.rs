@@ -8,10 +8,11 @@ use super::link::Link;
 use super::tls::DialingTls;
 use arc_swap::ArcSwap;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{Member, MemberState};
+use ringhold_core::ring::Member;
 use ringhold_node::Node;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::handshake::ProtocolRange;
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) struct Dialler {
     /// What this node is called.
     pub(crate) name: String,
     pub(crate) secret: [u8; 32],
+    pub(crate) protocols: ProtocolRange,
     /// `None` if connections between nodes are not encrypted.
     pub(crate) tls: Option<DialingTls>,
     pub(crate) connect: Duration,
@@ -66,6 +68,11 @@ impl Links {
         }
     }
 
+    /// Once dialling has begun.
+    pub(super) fn dialler(&self) -> Option<&Arc<Dialler>> {
+        self.dialler.get()
+    }
+
     fn begin(&self, member: NodeId, dialled: &mut Dialled, dialler: &Arc<Dialler>) {
         let Some(link) = self.links.load().get(&member).cloned() else {
             return;
@@ -92,7 +99,15 @@ impl Peers for Links {
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
         let links = self.links.load();
         let link = links.get(&to);
-        let sent = link.and_then(|link| link.send(placement_number, &request, deadline));
+        let too_new = link.and_then(|link| link.is_too_new(&request));
+        let sent = match (link, too_new) {
+            (Some(link), Some(false)) => link.send(placement_number, &request, deadline),
+            (Some(_), Some(true)) => {
+                let refused = Reply::Refused(Refusal::OlderProtocol);
+                return Box::pin(std::future::ready(Ok(refused)));
+            }
+            _ => None,
+        };
         Box::pin(async move {
             let answer = sent.ok_or(CallError::NotSent)?;
             answer.await.map_err(|_| CallError::NoAnswer)
@@ -107,7 +122,7 @@ impl Peers for Links {
     fn follow(&self, members: &[Member]) {
         let others = members.iter().filter(|member| member.id != self.me);
         let others: BTreeMap<NodeId, &Member> = others
-            .filter(|member| member.state != MemberState::Removed)
+            .filter(|member| !member.state.is_gone())
             .map(|member| (member.id, member))
             .collect();
         let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ use super::stream::StreamError;
 use super::tls::{AcceptingTls, DialingTls, PeerTls, TlsError};
 use bytes::Bytes;
 use ringhold_core::id::{BootId, ClusterId, Incarnation, NodeId};
-use ringhold_wire::handshake::{Handshake, NodeCard, Standing};
+use ringhold_wire::handshake::{Handshake, NodeCard, ProtocolRange, Standing};
 use tokio::net::TcpListener;
 
 const SECRET: [u8; 32] = [1; 32];
@@ -19,6 +19,7 @@ const LISTENER: u128 = 0x23;
 struct End {
     card: NodeCard,
     secret: [u8; 32],
+    protocols: ProtocolRange,
     dialing: Option<DialingTls>,
     accepting: Option<AcceptingTls>,
 }
@@ -38,6 +39,7 @@ impl End {
         Self {
             card,
             secret: SECRET,
+            protocols: ProtocolRange::SPOKEN,
             dialing: None,
             accepting: None,
         }
@@ -69,7 +71,8 @@ fn identity(cluster: u128, node: u128) -> Identity {
 
 /// What came of a meeting: for the dialer its error as it is logged, for the listener who it was.
 struct Outcome {
-    dialer: Result<(), String>,
+    /// With the protocol that they go on with.
+    dialer: Result<u16, String>,
     listener: Result<Caller, StreamError>,
 }
 
@@ -78,9 +81,10 @@ async fn meet(dialer: End, listener: End, standing: Standing) -> Outcome {
     let address = socket.local_addr().expect("its address").to_string();
     let calling = Calling {
         address: &address,
-        wanted: listener.card.node,
+        wanted: Some(listener.card.node),
         card: dialer.card,
         secret: &dialer.secret,
+        protocols: dialer.protocols,
         tls: dialer.dialing.as_ref(),
     };
     let greeted = async {
@@ -88,6 +92,7 @@ async fn meet(dialer: End, listener: End, standing: Standing) -> Outcome {
         let greeting = Greeting {
             card: &listener.card,
             secret: &listener.secret,
+            protocols: listener.protocols,
             door: Door::Peers,
             tls: listener.accepting.as_ref(),
             standing: &|_| standing,
@@ -99,18 +104,29 @@ async fn meet(dialer: End, listener: End, standing: Standing) -> Outcome {
     let dialer = match (dialled, &listener) {
         (Err(error), _) => Err(error.to_string()),
         // Its last word was refused: that is the next thing that it hears.
-        (Ok((mut reader, _writer)), Err(_)) => match reader.handshake().await {
+        (Ok(mut met), Err(_)) => match met.halves.0.handshake().await {
             Ok(Handshake::TurnedAway(reason)) => Err(reason.to_string()),
             other => panic!("not turned away: {other:?}"),
         },
-        (Ok(_), Ok(_)) => Ok(()),
+        (Ok(met), Ok(_)) => Ok(met.protocol),
     };
     Outcome { dialer, listener }
 }
 
 impl Outcome {
+    /// The protocol that the listener goes on with.
+    fn listened(&self) -> Option<u16> {
+        match self.listener {
+            Ok(Caller::Member {
+                node: NodeId(DIALER),
+                protocol,
+            }) => Some(protocol),
+            _ => None,
+        }
+    }
+
     fn is_let_in(&self) -> bool {
-        self.dialer.is_ok() && matches!(self.listener, Ok(Caller::Member(NodeId(DIALER))))
+        self.dialer.is_ok() && self.listened() == self.dialer.clone().ok()
     }
 
     fn refused_with(&self, text: &str) {
@@ -211,4 +227,34 @@ async fn two_modes_tell_each_other_which_setting_differs() {
     let (encrypted, plain) = (End::encrypted(DIALER), End::plain(LISTENER));
     let met = meet(encrypted, plain, Standing::Member).await;
     met.refused_with("`peer_tls` is on here");
+}
+
+#[tokio::test]
+async fn a_release_and_the_one_before_go_on_with_the_older_protocol() {
+    let newest = ProtocolRange::SPOKEN.max;
+    for (one, other) in [(newest, newest - 1), (newest - 1, newest), (newest, newest)] {
+        let (mut dialer, mut listener) = (End::encrypted(DIALER), End::encrypted(LISTENER));
+        dialer.protocols = ProtocolRange::up_to(one);
+        listener.protocols = ProtocolRange::up_to(other);
+        let met = meet(dialer, listener, Standing::Member).await;
+        assert!(met.is_let_in(), "{:?}", met.dialer);
+        assert_eq!(met.dialer, Ok(one.min(other)));
+    }
+}
+
+#[tokio::test]
+async fn two_releases_without_a_protocol_in_common_are_told_what_to_upgrade() {
+    let newest = ProtocolRange::SPOKEN.max;
+    let later = ProtocolRange {
+        min: newest + 1,
+        max: newest + 2,
+    };
+    let (mut dialer, listener) = (End::encrypted(DIALER), End::encrypted(LISTENER));
+    dialer.protocols = later;
+    let met = meet(dialer, listener, Standing::Member).await;
+    met.refused_with("the node that was called speaks 1 to 2, this one 3 to 4; upgrade that node");
+    let (dialer, mut listener) = (End::encrypted(DIALER), End::encrypted(LISTENER));
+    listener.protocols = later;
+    let met = meet(dialer, listener, Standing::Member).await;
+    met.refused_with("the node that was called speaks 3 to 4, this one 1 to 2; upgrade this node");
 }

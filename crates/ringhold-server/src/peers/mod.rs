@@ -14,6 +14,7 @@
 //! | [`greet`] | who connects: TLS, and the listener's part of the handshake |
 //! | [`enrol`] | what a new node asks, and a member answers |
 //! | [`tls`], [`authority`] | encryption between nodes, and the certificates for it |
+//! | [`seek`] | members that are not where they were, found at the addresses of seeds |
 //! | [`stream`] | frames on a stream |
 
 mod accept;
@@ -25,6 +26,7 @@ mod link;
 mod links;
 #[cfg(test)]
 mod meeting;
+mod seek;
 mod stream;
 mod tls;
 
@@ -33,6 +35,7 @@ pub(crate) use authority::{Authority, Identity};
 pub(crate) use enrol::{NotEnrolled, ask as ask_to_join, enrolment};
 pub(crate) use greet::Door;
 pub(crate) use links::{Dialler, Links};
+pub(crate) use seek::seek;
 pub(crate) use tls::{DialingTls, PeerTls};
 
 use ringhold_core::secret::handshake_mac;

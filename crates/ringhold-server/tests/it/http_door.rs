@@ -12,8 +12,8 @@ use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RestoreRefused};
-use ringhold_server::http::{Door, Job, JobRefused, OrderFailed, RingOrder, Wish};
+use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused};
+use ringhold_server::http::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{
@@ -273,6 +273,10 @@ impl Door for FakeDoor {
             .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
     }
 
+    fn own_name(&self) -> String {
+        "node 1".to_owned()
+    }
+
     fn node_name(&self, node: NodeId) -> String {
         format!("node{}", node.0)
     }
@@ -311,6 +315,14 @@ impl Door for FakeDoor {
             RingOrder::Commit => Err(OrderFailed::Failed(ChangeFailed::NoMajority)),
             RingOrder::Abort => refused(ChangeRefused::NothingStaged),
         }
+    }
+
+    async fn recovery(&self, recovery: Recovery) -> Result<serde_json::Value, OrderFailed> {
+        if recovery.carry_out {
+            let names = recovery.give_up.unwrap_or_default();
+            return Err(OrderFailed::NotRecovered(RecoveryFailed::Silent { names }));
+        }
+        Ok(json!({ "give_up": recovery.give_up }))
     }
 
     async fn plan(&self) -> Result<serde_json::Value, OrderFailed> {

@@ -3,3 +3,4 @@
 mod http;
 mod http_door;
 mod http_malformed;
+mod pb;

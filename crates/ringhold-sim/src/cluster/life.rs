@@ -7,7 +7,7 @@ use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
 use crate::invariants::t16_moves::{self, Taking, UnderWay};
 use crate::invariants::{
-    Violation, i09_hints, i16_bounded, i20_recovery, t11_reaping, t12_leaf_sums,
+    Violation, i09_hints, i16_bounded, i19_isolation, i20_recovery, t11_reaping, t12_leaf_sums,
 };
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::plan::Plan;
@@ -23,6 +23,7 @@ use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
 use ringhold_node::{Node, Pace, Parts, Reaping, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
+use ringhold_wire::handshake::ProtocolRange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -97,6 +98,7 @@ impl Cluster {
                 group,
                 environment,
                 trips,
+                protocol: self.protocol_of_start(node),
             }),
         );
         for other in (0..self.0.plan.nodes).filter(|other| *other != node) {
@@ -104,6 +106,14 @@ impl Cluster {
             self.0.around.executor.spawn(group, Box::pin(task));
         }
         self.watch(node, group, &store).await;
+    }
+
+    /// Nodes are upgraded one by one, each with some start.
+    fn protocol_of_start(&self, node: usize) -> u16 {
+        let ProtocolRange { min, max } = ProtocolRange::SPOKEN;
+        let is_old = self.0.plan.runs_release_before(node)
+            && self.around().executor.now_us() < self.0.plan.load_us / 2;
+        if is_old { min } else { max }
     }
 
     fn environment(&self, node: usize, group: Group) -> Arc<NodeEnvironment> {
@@ -128,6 +138,7 @@ impl Cluster {
         let parts = Parts {
             id: self.0.machines[node].id,
             ring: self.ring_file(node),
+            addresses: None,
             boot,
             environment,
             peers: Arc::new(peers),
@@ -236,7 +247,8 @@ impl Cluster {
         let mut books = self.around().books.lock();
         let now_us = self.around().executor.now_us();
         books.now_us = now_us;
-        let noted = books.rings.note(node, ring.document());
+        let noted = i19_isolation::check_served(node, self.0.document.cluster_id, ring.document());
+        let noted = noted.and_then(|()| books.rings.note(node, ring.document()));
         let finished = books.rings.see(ring, now_us);
         let checked = noted.and_then(|()| match finished {
             Some(change) => self.check_moves(&books, &change, now_us),

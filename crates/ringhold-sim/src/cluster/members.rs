@@ -3,6 +3,7 @@
 use super::{Cluster, tree_of};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Ring;
+use ringhold_wire::handshake::ProtocolRange;
 use ringhold_wire::message::ObjectName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,6 +83,17 @@ impl Cluster {
     pub fn die(&self, node: usize) {
         self.wipe(node);
         self.set_gone(node);
+    }
+
+    /// Whoever is of the release before still is stopped, and started with this one.
+    pub fn upgrade_all(&self) {
+        for node in self.members() {
+            let serving = self.0.network.serving(node);
+            if serving.is_some_and(|serving| serving.protocol < ProtocolRange::SPOKEN.max) {
+                self.kill(node);
+                self.start(node);
+            }
+        }
     }
 
     /// A node will not come back.

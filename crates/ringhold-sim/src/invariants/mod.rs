@@ -51,6 +51,7 @@ pub mod i15_read_after_write;
 pub mod i16_bounded;
 pub mod i17_liveness;
 pub mod i18_every_operation_ends;
+pub mod i19_isolation;
 pub mod i20_recovery;
 pub mod properties;
 pub mod t05_timestamps;

@@ -20,6 +20,8 @@ pub(super) struct Meeting<'a> {
     /// The node that it expects at this address.
     pub(super) wanted: NodeId,
     pub(super) listener: &'a NodeCard,
+    /// What each of the two speaks.
+    pub(super) protocols: [ProtocolRange; 2],
     pub(super) members: &'a [NodeId],
     pub(super) nonces: [Nonce; 2],
     /// Which of the three messages is damaged, and how.
@@ -32,7 +34,7 @@ impl Meeting<'_> {
         let words = |error: &dyn std::fmt::Display| error.to_string();
         let secret = |message: &[u8]| -> Mac { handshake_mac(&crate::cluster::SECRET, message) };
         let hello = Hello {
-            protocols: ProtocolRange::SPOKEN,
+            protocols: self.protocols[0],
             nonce: self.nonces[0],
             dialer: Dialer::Node {
                 card: self.dialer.clone(),
@@ -52,7 +54,7 @@ impl Meeting<'_> {
         };
         let welcome = answer(
             self.listener,
-            ProtocolRange::SPOKEN,
+            self.protocols[1],
             standing_of,
             &heard,
             self.nonces[1],

@@ -34,7 +34,7 @@ use crate::books::SharedBooks;
 use crate::clock::NodeEnvironment;
 use crate::cluster::Surroundings;
 use crate::executor::{Executor, Group};
-use crate::invariants::{i12_corruption, t16_moves, t24_expired};
+use crate::invariants::{Violation, i12_corruption, t16_moves, t24_expired};
 use crate::process::{CrashPoint, Trips};
 use crate::random::SharedRandom;
 use crate::rare::{Rare, RareCounts};
@@ -48,6 +48,7 @@ use ringhold_core::id::NodeId;
 use ringhold_node::env::{CallError, Deadline, Environment};
 use ringhold_node::{Node, Sender};
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
+use ringhold_wire::handshake::ProtocolRange;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -89,6 +90,8 @@ pub struct Serving {
     pub group: Group,
     pub environment: Arc<NodeEnvironment>,
     pub trips: Trips,
+    /// The highest protocol that it speaks.
+    pub protocol: u16,
 }
 
 /// Whether a request is about what its sender takes for the homes of keys.
@@ -257,6 +260,17 @@ impl Network {
         ))
     }
 
+    /// The highest protocol that a host speaks; clients speak them all.
+    pub(super) fn protocol_of(&self, host: usize) -> u16 {
+        let serving = self.serving(host);
+        serving.map_or(ProtocolRange::SPOKEN.max, |serving| serving.protocol)
+    }
+
+    /// What two hosts agree on: connections end with the process that made them.
+    pub(super) fn protocol_between(&self, one: usize, other: usize) -> u16 {
+        self.protocol_of(one).min(self.protocol_of(other))
+    }
+
     /// By which placement a host asks; a client by none.
     fn placement_number_of(&self, host: usize) -> u64 {
         let serving = self.serving(host);
@@ -365,6 +379,7 @@ impl Network {
             return self.reset(from, to, generation);
         };
         let request = Request::decode(body).expect("an undamaged request decodes");
+        self.check_protocol(to, request.since());
         let asked = Asked::by(&request, self.0.executor.now_us());
         let placement_number = header.placement_number;
         let member = self.0.ids.get(from).map(|id| Sender {
@@ -412,7 +427,8 @@ impl Network {
         }
         self.witness_reply(to, asked, reply);
         let mut bytes = BytesMut::new();
-        frame::append_reply(&mut bytes, id, reply)
+        let reply = reply.clone().in_protocol(self.protocol_between(from, to));
+        frame::append_reply(&mut bytes, id, &reply)
             .expect("simulated objects are far smaller than a frame");
         self.send(from, to, generation, &bytes.freeze(), Direction::Back);
     }
@@ -420,6 +436,10 @@ impl Network {
     /// Hands a reply to whoever waits for it, if the connection that it came on still stands.
     fn deliver(&self, from: usize, to: usize, generation: u64, id: u64, body: Bytes) {
         let reply = Reply::decode(body).expect("an undamaged reply decodes");
+        self.check_protocol(from, reply.since());
+        if matches!(reply, Reply::Pong(_)) && self.protocol_of(to) > 1 {
+            self.0.rare.hit(Rare::SaidInOlderWords);
+        }
         let now_us = self.0.executor.now_us();
         let mut state = self.lock();
         let Some(link) = state
@@ -430,7 +450,7 @@ impl Network {
             return;
         };
         link.heard_us = now_us;
-        if matches!(reply, Reply::Pong(_)) {
+        if reply.reported().is_some() {
             self.0.books.lock().clocks.heard(from, to, now_us);
         }
         let Some(slot) = link.waiting.remove(&id) else {
@@ -438,6 +458,19 @@ impl Network {
         };
         drop(state);
         slot.complete(Ok(reply));
+    }
+
+    /// Nothing is said to anybody that its release does not know (T20).
+    fn check_protocol(&self, host: usize, since: u16) {
+        let spoken = self.protocol_of(host);
+        if since > spoken {
+            self.0.books.lock().fail(Violation::new(
+                "T20",
+                format!(
+                    "n{host} speaks protocol {spoken} and was sent something of protocol {since}"
+                ),
+            ));
+        }
     }
 
     /// A connection breaks: whatever waits on it has no answer.

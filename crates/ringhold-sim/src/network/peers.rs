@@ -7,12 +7,14 @@ use super::Network;
 use super::fate::Damage;
 use super::handshake::Meeting;
 use crate::invariants::i12_corruption;
+use crate::random::Random;
 use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Member;
 use ringhold_node::env::{BoxFuture, CallError, Deadline, Environment, Peers};
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::handshake::{NodeCard, ProtocolRange};
+use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::sync::Arc;
 
 const HEARTBEAT_US: u64 = 400_000;
@@ -52,6 +54,13 @@ impl Peers for SimPeers {
         let left_us = deadline.left_us(&*self.environment);
         let until_us = self.network.0.executor.now_us().saturating_add(left_us);
         let sent = self.host_of(to).ok_or(CallError::NotSent);
+        if let Ok(to) = sent
+            && request.since() > self.network.protocol_between(self.host, to)
+        {
+            self.network.0.rare.hit(Rare::TooNewToSend);
+            let refused = Ok(Reply::Refused(Refusal::OlderProtocol));
+            return Box::pin(std::future::ready(refused));
+        }
         match sent.and_then(|to| self.network.call(self.host, to, &request, until_us, 0)) {
             Ok(call) => Box::pin(call),
             Err(error) => Box::pin(std::future::ready(Err(error))),
@@ -186,6 +195,7 @@ impl Network {
             dialer: &dialer.node.card(&format!("n{from}")),
             wanted: self.0.ids[to],
             listener: &listener.node.card(&format!("n{to}")),
+            protocols: [from, to].map(|host| ProtocolRange::up_to(self.protocol_of(host))),
             members: &members,
             nonces,
             damage,
@@ -208,6 +218,33 @@ impl Network {
                 false
             }
         }
+    }
+
+    /// The handshake of a node with one that it takes for another; why no connection comes of it.
+    ///
+    /// # Errors
+    /// Says who refused whom.
+    pub fn meet_by_mistake(
+        &self,
+        dialer: &NodeCard,
+        listener: &NodeCard,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        let mut nonce = || {
+            let mut nonce = [0; 32];
+            nonce[..16].copy_from_slice(&random.next_u128().to_le_bytes());
+            nonce
+        };
+        let meeting = Meeting {
+            dialer,
+            wanted: listener.node,
+            listener,
+            protocols: [ProtocolRange::SPOKEN; 2],
+            members: &self.0.ids,
+            nonces: [nonce(), nonce()],
+            damage: None,
+        };
+        meeting.succeeds()
     }
 
     fn connected(&self, from: usize, to: usize) {

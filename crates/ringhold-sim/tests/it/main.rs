@@ -9,6 +9,7 @@ mod health;
 mod known_bad;
 mod limits;
 mod membership;
+mod neighbours;
 mod reaping;
 mod replicas;
 mod scenario;

@@ -5,8 +5,8 @@
 //! even after the variant is gone. Writing and reading stand side by side as one [`Part`], a codec
 //! of one type; where an enum has no fields, one table of codes makes both ([`codes`]).
 //!
-//! Messages carry no version of their own: which fields there are follows from the protocol that
-//! the two ends agreed on in the handshake, so a message with something left over is an error. The
+//! Messages carry no version of their own. A kind's layout never changes, and which kinds there are follows from the protocol that
+//! the two ends agreed on in the handshake ([`protocol`](super::protocol)), so a message with something left over is an error. The
 //! objects in them do carry theirs, because they outlive connections.
 //!
 //! Invariants: a value has one encoding; `decode(encode(m)) == m`; whatever can be encoded within a
@@ -28,6 +28,7 @@ use super::{NAME_BYTES_MAX, ObjectName};
 use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
 use membership::{read_document, write_document};
+use trees::{read_compared, write_compared};
 
 /// A type that is part of a message.
 pub(crate) trait Part: Sized {
@@ -96,16 +97,16 @@ impl Part for Request {
             Self::Put(put) => kind(writer, 8, put),
             Self::Testify(boot) => kind(writer, 9, boot),
             Self::Branches { basis, partition } => {
-                kind(writer, 10, basis);
-                writer.u32(*partition);
+                writer.u8(10);
+                write_compared(writer, *basis, *partition);
             }
             Self::Leaves {
                 basis,
                 partition,
                 branches,
             } => {
-                kind(writer, 11, basis);
-                writer.u32(*partition);
+                writer.u8(11);
+                write_compared(writer, *basis, *partition);
                 writer.u32(*branches);
             }
             Self::LeafKeys(request) => kind(writer, 12, request),
@@ -127,6 +128,8 @@ impl Part for Request {
             Self::RingPrepare(request) => kind(writer, 24, request),
             Self::RingAccept(request) => kind(writer, 25, request),
             Self::RingFetch(request) => kind(writer, 26, request),
+            Self::Recover(request) => kind(writer, 32, request),
+            Self::RecoveryIs(request) => kind(writer, 33, request),
         }
     }
 
@@ -141,15 +144,19 @@ impl Part for Request {
             7 => Self::Get(Part::read(reader)?),
             8 => Self::Put(Part::read(reader)?),
             9 => Self::Testify(Part::read(reader)?),
-            10 => Self::Branches {
-                basis: Part::read(reader)?,
-                partition: reader.u32("partition")?,
-            },
-            11 => Self::Leaves {
-                basis: Part::read(reader)?,
-                partition: reader.u32("partition")?,
-                branches: reader.u32("branches")?,
-            },
+            10 => {
+                let (basis, partition) = read_compared(reader)?;
+                Self::Branches { basis, partition }
+            }
+            11 => {
+                let (basis, partition) = read_compared(reader)?;
+                let branches = reader.u32("branches")?;
+                Self::Leaves {
+                    basis,
+                    partition,
+                    branches,
+                }
+            }
             12 => Self::LeafKeys(Part::read(reader)?),
             14 => Self::FetchMany(Part::read(reader)?),
             15 => Self::MergeMany(Part::read(reader)?),
@@ -166,6 +173,8 @@ impl Part for Request {
             24 => Self::RingPrepare(Part::read(reader)?),
             25 => Self::RingAccept(Part::read(reader)?),
             26 => Self::RingFetch(Part::read(reader)?),
+            32 => Self::Recover(Part::read(reader)?),
+            33 => Self::RecoveryIs(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -175,6 +184,10 @@ impl Part for Reply {
     fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Pong(reported) => kind(writer, 1, reported),
+            Self::Here { reported, epoch } => {
+                kind(writer, 34, reported);
+                epoch.write(writer);
+            }
             Self::Coordinated(result) => kind(writer, 2, result),
             Self::Merged { durable } => kind(writer, 3, durable),
             Self::Fetched(object) => kind(writer, 4, object),
@@ -202,12 +215,18 @@ impl Part for Reply {
             Self::RingPromised(reply) => kind(writer, 24, reply),
             Self::RingAccepted(reply) => kind(writer, 25, reply),
             Self::RingFetched(changes) => kind(writer, 26, changes),
+            Self::Pledged(reply) => kind(writer, 32, reply),
+            Self::RecoveryAccepted(reply) => kind(writer, 33, reply),
         }
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.u8("reply")? {
             1 => Self::Pong(Part::read(reader)?),
+            34 => Self::Here {
+                reported: Part::read(reader)?,
+                epoch: Part::read(reader)?,
+            },
             2 => Self::Coordinated(Part::read(reader)?),
             3 => Self::Merged {
                 durable: Part::read(reader)?,
@@ -237,6 +256,8 @@ impl Part for Reply {
             24 => Self::RingPromised(Part::read(reader)?),
             25 => Self::RingAccepted(Part::read(reader)?),
             26 => Self::RingFetched(Part::read(reader)?),
+            32 => Self::Pledged(Part::read(reader)?),
+            33 => Self::RecoveryAccepted(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

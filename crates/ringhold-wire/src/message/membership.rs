@@ -6,6 +6,7 @@
 //! validates it before anything else.
 
 use bytes::Bytes;
+use ringhold_core::id::NodeId;
 use ringhold_core::membership::register::Ballot;
 use ringhold_core::ring::{Epoch, SectionHash};
 
@@ -30,6 +31,16 @@ pub struct AcceptRequest {
     pub ballot: Ballot,
     /// At most [`DOCUMENT_BYTES_MAX`].
     pub document: Bytes,
+}
+
+/// Asks a survivor of a lost majority to take part in a recovery ([`ringhold_core::membership::recovery`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryRequest {
+    /// The first epoch of the generation that is to begin.
+    pub epoch: Epoch,
+    pub ballot: Ballot,
+    /// The members that are to be given up, in order.
+    pub given_up: Vec<NodeId>,
 }
 
 /// Asks for the committed document, if there is a later one than the sender's.

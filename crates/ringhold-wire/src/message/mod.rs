@@ -10,6 +10,7 @@ pub(crate) mod codec;
 pub mod explain;
 pub mod membership;
 pub mod peer;
+mod protocol;
 pub mod transfer;
 
 use bytes::Bytes;

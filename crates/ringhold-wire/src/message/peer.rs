@@ -1,6 +1,6 @@
 //! What nodes ask of each other.
 
-use super::membership::{AcceptRequest, PrepareRequest, RingRequest};
+use super::membership::{AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest};
 use super::transfer::Receipts;
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
 use bytes::Bytes;
@@ -8,8 +8,9 @@ use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::Reported;
 use ringhold_core::id::NodeId;
 use ringhold_core::membership::gossip::{Deltas, Digest};
+use ringhold_core::membership::recovery::PledgeReply;
 use ringhold_core::membership::register::{AcceptReply, PrepareReply};
-use ringhold_core::ring::Class;
+use ringhold_core::ring::{Class, Epoch};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
@@ -68,6 +69,10 @@ pub enum Request {
     RingAccept(AcceptRequest),
     /// The committed ring document, if it is later than mine.
     RingFetch(RingRequest),
+    /// Of a survivor: take part in a recovery without a majority.
+    Recover(RecoveryRequest),
+    /// Of a survivor: accept the first document of the next generation.
+    RecoveryIs(AcceptRequest),
     /// The sender has started: remember it, and say what you knew of its earlier starts.
     Testify(Boot),
     /// How much of each member's word the sender has: the first message of a round of gossip.
@@ -217,6 +222,17 @@ pub struct ObjectDigest {
     pub versions: Vec<(Dot, bool, u128)>,
 }
 
+impl Reply {
+    /// How the node is that sent this sign of life; none if it is something else.
+    #[must_use]
+    pub fn reported(&self) -> Option<&Reported> {
+        match self {
+            Self::Pong(reported) | Self::Here { reported, .. } => Some(reported),
+            _ => None,
+        }
+    }
+}
+
 impl ObjectDigest {
     #[must_use]
     pub fn of(object: &Object) -> Self {
@@ -257,8 +273,13 @@ pub struct Page {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Here, and how this node is.
+    /// Here, and how this node is. To those who speak protocol 1 only.
     Pong(Reported),
+    /// Here, how this node is, and the epoch of the ring document that it serves by.
+    Here {
+        reported: Reported,
+        epoch: Epoch,
+    },
     Coordinated(Result<PutAnswer, PutError>),
     Merged {
         durable: bool,
@@ -284,6 +305,9 @@ pub enum Reply {
     RingAccepted(AcceptReply),
     /// The later document without the sections that the asker has, or nothing if there is no later one.
     RingFetched(Option<Bytes>),
+    /// With the encoded documents that were accepted before, if any.
+    Pledged(PledgeReply<Bytes>),
+    RecoveryAccepted(AcceptReply),
     /// For each key of the question: yes or no.
     Said(Vec<bool>),
     /// The document is known.
@@ -331,4 +355,6 @@ pub enum Refusal {
     OtherBasis,
     /// It is still telling apart which of its keys belong to which hash tree.
     Sorting,
+    /// It speaks an older protocol, which does not have this request. It was not even sent.
+    OlderProtocol,
 }

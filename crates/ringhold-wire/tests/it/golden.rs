@@ -32,7 +32,7 @@ fn render(entries: &Entries) -> String {
     text
 }
 
-fn parse(text: &str) -> Vec<Bytes> {
+pub(crate) fn parse(text: &str) -> Vec<Bytes> {
     let mut values: Vec<Vec<u8>> = Vec::new();
     for line in text.lines() {
         if line.starts_with('#') {

@@ -8,6 +8,8 @@ mod gossip;
 mod handshakes;
 mod hostile;
 mod messages;
+mod release_before;
+mod riak;
 mod rings;
 mod samples;
 mod stored;

@@ -69,6 +69,21 @@ pub(crate) enum RingCommand {
     },
     /// Give up the changes under way, which are staged again then; or else those that are staged.
     Abort(NodeArgs),
+    /// Go on without members that are lost for good, where those that are left are no majority and can't agree on anything.
+    /// Shows what that comes to; does it with --unsafe and --yes.
+    Recover {
+        /// It loses what only the lost ones have, and makes two clusters of one if they live after all.
+        #[arg(long)]
+        r#unsafe: bool,
+        /// Having seen what it comes to.
+        #[arg(long)]
+        yes: bool,
+        /// A member that is lost for good, by name or id; by default all that the asked node can't reach.
+        #[arg(long, value_name = "NAME")]
+        give_up: Vec<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// How far a change under way is, and why what waits waits.
     Transfers {
         /// Until it is done, print it anew whenever it has changed.

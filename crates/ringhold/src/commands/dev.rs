@@ -109,7 +109,7 @@ impl Stop {
 }
 
 fn welcome(cluster: &Cluster) -> String {
-    let mut table = Table::new(&["node", "process", "HTTP", "peer", "native"]);
+    let mut table = Table::new(&["node", "process", "HTTP", "PB", "peer", "native"]);
     let json = cluster.to_json();
     for node in json["nodes"].as_array().into_iter().flatten() {
         let cell = |name: &str| super::view::cell(&node[name]);
@@ -118,6 +118,7 @@ fn welcome(cluster: &Cluster) -> String {
             cell("name"),
             cell("pid"),
             http,
+            cell("pb"),
             cell("peer"),
             cell("native"),
         ]);

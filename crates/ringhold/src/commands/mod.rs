@@ -18,6 +18,7 @@ mod job;
 mod load;
 mod put;
 mod rebuild;
+mod recover;
 mod repair;
 mod restore;
 mod ring_orders;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use ringhold_client::HttpPool;
 use serde_json::{Value, json};
 
-use super::{cluster, ring_plan, transfers, view};
+use super::{cluster, recover, ring_plan, transfers, view};
 use crate::cli::{NodeArgs, RingCommand};
 use crate::output::{Failure, Format, Table, print, print_json};
 
 /// The members need a while to agree.
-const AGREEING: Duration = Duration::from_secs(30);
+const AGREEING: Duration = Duration::from_secs(40);
 
 pub(super) async fn run(command: RingCommand, format: Format) -> Result<(), Failure> {
     let (change, node) = match command {
@@ -18,6 +18,15 @@ pub(super) async fn run(command: RingCommand, format: Format) -> Result<(), Fail
         RingCommand::Plan(node) => return ring_plan::run(&node, format).await,
         RingCommand::Transfers { watch, node } => {
             return transfers::run(&node, watch, format).await;
+        }
+        RingCommand::Recover {
+            r#unsafe,
+            yes,
+            give_up,
+            node,
+        } => {
+            let insistence = recover::Insistence { r#unsafe, yes };
+            return recover::run(&node, give_up, insistence, format).await;
         }
         RingCommand::Commit { wait, node } => return commit(&node, wait, format).await,
         RingCommand::Abort(node) => {
@@ -57,7 +66,11 @@ pub(super) async fn run(command: RingCommand, format: Format) -> Result<(), Fail
 }
 
 /// Has a node do something with the ring; what is staged and under way then.
-async fn order(node: &NodeArgs, order: &str, body: Option<&Value>) -> Result<Value, Failure> {
+pub(super) async fn order(
+    node: &NodeArgs,
+    order: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
     let path = format!("/ringhold/v1/cluster/{order}");
     let timeout = node.timeout().max(AGREEING);
     let pool = HttpPool::at(&node.at)?;

@@ -81,6 +81,11 @@ fn overrides(settings: &SettingsArgs) -> Result<Vec<(String, String)>, Failure> 
             "listen.native",
             settings.native.map(|address| address.to_string()),
         ),
+        ("listen.pb", settings.pb.clone()),
+        (
+            "seeds",
+            (!settings.seeds.is_empty()).then(|| settings.seeds.join(",")),
+        ),
         ("peer_tls", settings.peer_tls.clone()),
         ("insecure", settings.insecure.then(|| "true".to_owned())),
         ("log", settings.log.clone()),
@@ -120,11 +125,13 @@ fn take_from_founding(layers: &mut Layers) -> Result<(), Failure> {
             names.join(", ")
         )));
     };
-    for (key, address) in [
+    let always = [
         ("listen.http", &member.http),
         ("listen.peer", &member.peer),
         ("listen.native", &member.native),
-    ] {
+    ];
+    let pb = member.pb.iter().map(|address| ("listen.pb", address));
+    for (key, address) in always.into_iter().chain(pb) {
         // A name is for others to find this node by; which of its addresses it means is not said.
         if address.parse::<std::net::SocketAddr>().is_ok() {
             layers.suggest(key, address, Origin::Founding)?;

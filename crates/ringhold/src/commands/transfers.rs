@@ -162,6 +162,13 @@ fn told(progress: &Value) -> String {
     if rows > 0 {
         text += &table.to_string();
     }
+    if progress["objects_copied_by_asked"].as_u64() > Some(0) {
+        text += &format!(
+            "{} has copied {} objects since it was started\n",
+            cell(&progress["asked"]),
+            cell(&progress["objects_copied_by_asked"])
+        );
+    }
     for name in progress["leaving"].as_array().into_iter().flatten() {
         let name = cell(name);
         text += &if progress["changes"].is_null() {
@@ -201,5 +208,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("it does not answer"), "{text}");
+        assert!(!text.contains("has copied"), "{text}");
+    }
+
+    #[test]
+    fn a_comer_that_is_asked_says_how_much_it_has_copied() {
+        let progress = json!({ "changes": [{ "change": "d joins" }], "leaving": [], "comers": [
+            { "node": "d", "replicas": 10, "done": 0, "waits_for": ["its copy"] },
+        ], "asked": "d", "objects_copied_by_asked": 1_204 });
+        let text = told(&progress);
+        let line = "d has copied 1204 objects since it was started\n";
+        assert!(text.ends_with(line), "{text}");
     }
 }

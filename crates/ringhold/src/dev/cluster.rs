@@ -131,6 +131,7 @@ impl Cluster {
                     "http": member.http,
                     "peer": member.peer,
                     "native": member.native,
+                    "pb": member.pb,
                 })
             })
             .collect();

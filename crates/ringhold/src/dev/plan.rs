@@ -19,6 +19,8 @@ const HTTP: u16 = 8;
 const PEER: u16 = 9;
 const NATIVE: u16 = 10;
 const PORTS_A_NODE: u16 = 10;
+/// Protocol Buffers are served so many ports below HTTP, where they are looked for if nobody says otherwise.
+const PB_BELOW_HTTP: u16 = 11;
 /// Where free ports are looked for, and how often before giving up.
 const FREE_PORTS: std::ops::Range<u16> = 12_000..32_000;
 const FREE_PORT_TRIES: usize = 100;
@@ -129,7 +131,7 @@ impl Wish {
             Ports::From(base) => ports_from(base, nodes)?,
             Ports::AsFounded => ports_from(BASE_PORT_DEFAULT, nodes)?,
         };
-        let member = |(index, [http, peer, native]): (usize, [u16; 3])| {
+        let member = |(index, [pb, http, peer, native]): (usize, [u16; 4])| {
             let address = |port: u16| format!("{}:{port}", Ipv4Addr::LOCALHOST);
             let zone = match usize::from(zones) {
                 0 => String::new(),
@@ -140,6 +142,7 @@ impl Wish {
                 peer: address(peer),
                 http: Some(address(http)),
                 native: Some(address(native)),
+                pb: Some(address(pb)),
                 zone,
                 ..DraftMember::default()
             }
@@ -189,12 +192,12 @@ impl Wish {
     }
 }
 
-/// HTTP, peer and native port of each node.
-fn ports_from(base: u16, nodes: u16) -> Result<Vec<[u16; 3]>, DevError> {
+/// Protocol Buffers, HTTP, peer and native port of each node.
+fn ports_from(base: u16, nodes: u16) -> Result<Vec<[u16; 4]>, DevError> {
     let node_ports = |node: u16| {
         let own_base = node.checked_mul(PORTS_A_NODE)?.checked_add(base)?;
         let [http, peer, native] = [HTTP, PEER, NATIVE].map(|offset| own_base.checked_add(offset));
-        Some([http?, peer?, native?])
+        Some([http?.checked_sub(PB_BELOW_HTTP)?, http?, peer?, native?])
     };
     (0..nodes)
         .map(|node| node_ports(node).ok_or(DevError::Ports { base, nodes }))
@@ -204,7 +207,7 @@ fn ports_from(base: u16, nodes: u16) -> Result<Vec<[u16; 3]>, DevError> {
 /// Ports that nobody listens on; all are held until the last one is known, so that they differ. They are
 /// drawn from below the range that the system gives to outgoing connections: between now and a node's
 /// start, nobody is handed one of them by chance.
-fn free_ports(nodes: u16) -> Result<Vec<[u16; 3]>, DevError> {
+fn free_ports(nodes: u16) -> Result<Vec<[u16; 4]>, DevError> {
     let mut held = Vec::new();
     let mut free = || {
         let mut refused = None;
@@ -223,7 +226,7 @@ fn free_ports(nodes: u16) -> Result<Vec<[u16; 3]>, DevError> {
         Err(DevError::NoFreePort { error })
     };
     (0..nodes)
-        .map(|_| Ok([free()?, free()?, free()?]))
+        .map(|_| Ok([free()?, free()?, free()?, free()?]))
         .collect()
 }
 
@@ -308,6 +311,6 @@ mod tests {
             .collect();
         free.sort_unstable();
         free.dedup();
-        assert_eq!(free.len(), 12);
+        assert_eq!(free.len(), 16);
     }
 }

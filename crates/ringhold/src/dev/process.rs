@@ -74,6 +74,7 @@ impl NodeProcess {
             .args(["--http", &member.http])
             .args(["--peer", &member.peer])
             .args(["--native", &member.native])
+            .args(["--pb", member.pb.as_deref().unwrap_or("auto")])
             .args(
                 ON_A_SHARED_DISK
                     .iter()

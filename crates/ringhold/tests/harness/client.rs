@@ -5,6 +5,7 @@
 //! checks at a scenario's end hold the store to each of the three.
 
 use crate::watchdog::Watchdog;
+use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -58,6 +59,18 @@ pub(crate) fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Answer, NoAnswer> {
+    request_within(PATIENCE, address, method, path, headers, body)
+}
+
+/// The same, where an answer may take longer than that to a client.
+pub(crate) fn request_within(
+    patience: Duration,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer, NoAnswer> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -66,11 +79,11 @@ pub(crate) fn request(
     let mut message = head.into_bytes();
     message.extend_from_slice(body);
 
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience;
     let mut stream =
         TcpStream::connect_timeout(&address, CONNECT).map_err(|_| NoAnswer::NoConnection)?;
     let broken = |_| NoAnswer::Broken;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(broken)?;
+    stream.set_write_timeout(Some(patience)).map_err(broken)?;
     // A server that refuses early may not read the body; what it answered counts.
     stream.write_all(&message).ok();
     let mut bytes = Vec::new();
@@ -103,15 +116,34 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    let answer = Answer {
+    let mut answer = Answer {
         status,
         headers,
         body: bytes[split + 4..].to_vec(),
     };
+    if answer.header("Transfer-Encoding") == Some("chunked") {
+        answer.body = without_chunks(&answer.body)?;
+    }
     let announced = answer.header("Content-Length").map(str::parse::<usize>);
     match announced {
         Some(Ok(length)) if length != answer.body.len() => None,
         _ => Some(answer),
+    }
+}
+
+/// None unless the last chunk is there.
+fn without_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = find(rest, b"\r\n")?;
+        let length = std::str::from_utf8(&rest[..end]).ok()?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        let start = end + 2;
+        body.extend_from_slice(rest.get(start..start + length)?);
+        rest = rest.get(start + length + 2..)?;
     }
 }
 
@@ -221,21 +253,37 @@ pub(crate) fn put(node: SocketAddr, put: &Put) -> (Outcome, Option<String>) {
     }
 }
 
-/// Waits until every node is ready and reaches every other.
+/// What a node tells of itself and the cluster, as JSON.
+pub(crate) fn document(node: SocketAddr, path: &str) -> Option<Value> {
+    let answer = request(node, "GET", path, &[], b"").ok()?;
+    let is_there = answer.status == 200;
+    is_there.then(|| serde_json::from_slice(&answer.body).ok())?
+}
+
+pub(crate) fn status(node: SocketAddr) -> Option<Value> {
+    document(node, "/ringhold/v1/status")
+}
+
+/// Objects that a node keeps for others.
+pub(crate) fn hints(node: SocketAddr) -> Option<u64> {
+    status(node)?["hints"]["rows"].as_u64()
+}
+
+/// Waits until every node is ready and reaches every other member.
 pub(crate) fn wait_until_connected(nodes: &[SocketAddr], watchdog: &Watchdog) {
-    let ok = |node: SocketAddr, path: &str| {
-        let answer = request(node, "GET", path, &[], b"").ok()?;
-        (answer.status == 200).then_some(answer.body)
+    let is_ready = |node: SocketAddr| {
+        let answer = request(node, "GET", "/health/ready", &[], b"");
+        answer.is_ok_and(|answer| answer.status == 200)
     };
     let reaches_all = |node: SocketAddr| {
-        let status = ok(node, "/ringhold/v1/status")?;
-        let json: serde_json::Value = serde_json::from_slice(&status).ok()?;
-        let members = json["members"].as_array()?;
-        Some(members.iter().all(|member| member["reachable"] == true))
+        let status = status(node)?;
+        let members = status["members"].as_array()?;
+        let mut present = members.iter().filter(|member| member["state"] != "removed");
+        Some(present.all(|member| member["reachable"] == true))
     };
     for &node in nodes {
         watchdog.wait_until(&format!("{node} is ready and reaches all"), || {
-            ok(node, "/health/ready").is_some() && reaches_all(node) == Some(true)
+            is_ready(node) && reaches_all(node) == Some(true)
         });
     }
 }
@@ -252,6 +300,15 @@ mod tests {
         let answer = parse(format!("{head}{body}").as_bytes()).expect("it is whole");
         let expected = [b"one\r\n\r\nmore".to_vec(), Vec::new()];
         assert_eq!(parts(&answer).expect("it has parts"), expected);
+    }
+
+    #[test]
+    fn an_answer_in_chunks_is_put_together() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = "3\r\na\nb\r\n1\r\nc\r\n";
+        let whole = parse(format!("{head}{body}0\r\n\r\n").as_bytes()).expect("it is whole");
+        assert_eq!(whole.body, b"a\nbc");
+        assert!(parse(format!("{head}{body}").as_bytes()).is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Five servers, each on its own network and its own disk, as far as the machine lets us.
+//! Some servers, each on its own network and its own disk, as far as the machine lets us.
 //!
 //! As root, a node is a namespace and an image; otherwise an address on loopback and a folder, and the run says
 //! so. A machine whose power is cut is both at once, disk and process. Everything that was made is taken
@@ -17,6 +17,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+/// Of most scenarios.
 pub(crate) const NODES: usize = 5;
 const PARTITIONS: u32 = 64;
 const HTTP_PORT: u16 = 8_098;
@@ -34,7 +35,10 @@ pub(crate) struct Node {
     process: Option<ServerProcess>,
     pub(crate) disk: Disk,
     pub(crate) http: SocketAddr,
+    /// Of `serve`, each time it is started.
     arguments: Vec<String>,
+    /// That it was founded with or has joined, and has not been seen to leave.
+    is_member: bool,
     prefix: Vec<String>,
     log: PathBuf,
 }
@@ -55,7 +59,7 @@ impl Cluster {
     /// Makes the machines. The calling thread, and what it starts, is among the clients from then on.
     pub(crate) fn make(scenario: &Scenario, seed: u64) -> Self {
         let folder = RunFolder::make(scenario.name, seed);
-        let networks = Networks::make(NODES);
+        let networks = Networks::make(scenario.machines);
         if let Ok(networks) = &networks {
             networks
                 .enter_hub()
@@ -68,8 +72,8 @@ impl Cluster {
             power: Ok(()),
             folder,
         };
-        let founding = cluster.found();
-        for node in 0..NODES {
+        let founding = cluster.found(scenario.founders);
+        for node in 0..scenario.machines {
             let made = cluster.make_node(node, &founding, scenario);
             cluster.nodes.push(made);
         }
@@ -89,15 +93,15 @@ impl Cluster {
         Ipv4Addr::new(127, high, low, last)
     }
 
-    fn found(&self) -> PathBuf {
+    fn found(&self, founders: usize) -> PathBuf {
         let member = |node| DraftMember {
             name: name(node),
-            peer: format!("{}:{}", self.host(node), HTTP_PORT + 1),
+            peer: self.peer(node),
             ..DraftMember::default()
         };
         let draft = Draft {
             partitions: Some(PARTITIONS),
-            members: (0..NODES).map(member).collect(),
+            members: (0..founders).map(member).collect(),
             ..Draft::default()
         };
         let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("there is randomness");
@@ -123,16 +127,18 @@ impl Cluster {
             name.clone(),
             "--data-dir".to_owned(),
             text(&disk.path().join("data")),
-            "--founding".to_owned(),
-            text(founding),
             "--set".to_owned(),
             format!("storage.segment_bytes={SEGMENT_BYTES}"),
         ];
+        let is_member = node < scenario.founders;
+        if is_member {
+            arguments.extend(["--founding".to_owned(), text(founding)]);
+        }
         // A folder is on the machine's own disk, however full that one is.
         let shared = if self.disks.is_err() {
-            ON_A_SHARED_DISK
+            &ON_A_SHARED_DISK[..]
         } else {
-            [].as_slice()
+            &[]
         };
         for setting in shared.iter().chain(scenario.settings) {
             arguments.extend(["--set", setting].map(str::to_owned));
@@ -143,6 +149,7 @@ impl Cluster {
             disk,
             http: SocketAddr::from((self.host(node), HTTP_PORT)),
             arguments,
+            is_member,
             prefix: network.map_or_else(Vec::new, |networks| networks.nodes[node].prefix()),
             log: folder.join(format!("{name}.log")),
         }
@@ -158,7 +165,7 @@ impl Cluster {
             Ok(()) => "an ext4 image each".to_owned(),
             Err(missing) => format!("plain folders ({missing})"),
         };
-        format!("{NODES} nodes, {network}, {disks}")
+        format!("{} nodes, {network}, {disks}", self.nodes.len())
     }
 
     pub(crate) fn networks(&self) -> Result<&Networks, Missing> {
@@ -187,9 +194,49 @@ impl Cluster {
         self.folder.path.join(name)
     }
 
-    /// Where clients find the nodes.
+    /// The machines that are in the cluster.
+    pub(crate) fn members(&self) -> Vec<usize> {
+        let nodes = 0..self.nodes.len();
+        nodes.filter(|node| self.nodes[*node].is_member).collect()
+    }
+
+    /// Where clients find the members.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(|node| node.http).collect()
+        let members = self.members().into_iter();
+        members.map(|node| self.address(node)).collect()
+    }
+
+    pub(crate) fn address(&self, node: usize) -> SocketAddr {
+        self.nodes[node].http
+    }
+
+    /// Where the other nodes find it.
+    fn peer(&self, node: usize) -> String {
+        format!("{}:{}", self.host(node), HTTP_PORT + 1)
+    }
+
+    /// Starts a machine that is not in the cluster, with a token of it. From now on it is started with the same words each time.
+    pub(crate) fn join(&mut self, node: usize, through: usize, token: &str) {
+        let host = self.host(node);
+        let at = |port: u16| SocketAddr::from((host, port)).to_string();
+        let words = [
+            ("--http", at(HTTP_PORT)),
+            ("--peer", at(HTTP_PORT + 1)),
+            ("--native", at(HTTP_PORT + 2)),
+            ("--join", self.peer(through)),
+            ("--token", token.to_owned()),
+        ];
+        let words = words.map(|(flag, value)| [flag.to_owned(), value]);
+        let joiner = &mut self.nodes[node];
+        joiner.arguments.extend(words.into_iter().flatten());
+        joiner.is_member = true;
+        self.start(node, &Around::Nothing);
+    }
+
+    /// Takes note that a machine is no member any more. Its process must have ended.
+    pub(crate) fn has_left(&mut self, node: usize) {
+        assert!(!self.runs(node), "who has left ends by itself");
+        self.nodes[node].is_member = false;
     }
 
     /// Starts a node that does not run.
@@ -222,6 +269,12 @@ impl Cluster {
     pub(crate) fn ended(&mut self, node: usize) -> Option<String> {
         let process = self.nodes[node].process.as_mut()?;
         process.ended().map(|status| status.to_string())
+    }
+
+    /// The last line of its log.
+    pub(crate) fn last_words(&self, node: usize) -> String {
+        let log = fs::read_to_string(&self.nodes[node].log).unwrap_or_default();
+        log.lines().next_back().unwrap_or_default().to_owned()
     }
 
     /// Cuts the power of these machines, as near to at once as can be. Their disks are ready for the next

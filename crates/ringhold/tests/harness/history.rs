@@ -8,6 +8,7 @@ use crate::client::Outcome;
 use ringhold_sim::value::Value;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 /// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub(crate) struct Books {
     pub(crate) reads: usize,
     /// What went wrong, and how often.
     pub(crate) errors: BTreeMap<String, usize>,
+    /// Requests that failed and went well when they were tried again, and the longest that this took.
+    pub(crate) cured: usize,
+    pub(crate) cured_after: Duration,
     /// What must never happen.
     pub(crate) violations: Vec<String>,
 }
@@ -54,6 +58,17 @@ impl History {
 
     pub(crate) fn error(&self, label: String) {
         *self.books().errors.entry(label).or_default() += 1;
+    }
+
+    /// One more try helped.
+    pub(crate) fn cured(&self, after: Duration) {
+        let mut books = self.books();
+        books.cured += 1;
+        books.cured_after = books.cured_after.max(after);
+    }
+
+    pub(crate) fn violation(&self, violation: String) {
+        self.books().violations.push(violation);
     }
 
     /// Takes the values of a read apart. What cannot be is a violation, and left out.

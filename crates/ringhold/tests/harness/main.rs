@@ -1,6 +1,6 @@
 //! The store as it ships, on machines that fail.
 //!
-//! Five `ringhold serve` processes run on networks and disks of their own, clients use the public HTTP API, and an adversary
+//! A handful of `ringhold serve` processes run on networks and disks of their own, clients use the public HTTP API, and an adversary
 //! kills, pauses, separates and starves the nodes. At the end everything heals, and what was promised is held
 //! against what is there. `docs/testing.md` tells how to run it and how to read a report.
 //!
@@ -11,9 +11,12 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `scenarios` | the faults, one test each |
+//! | `grow` | one node becomes seven, then three, while nodes are killed |
+//! | `rivals` | two operators who want different things at once |
+//! | `operator` | who tells the cluster to change, and looks whether it is in order |
 //! | `split` | two sides that both write, and what is there afterwards |
 //! | `run` | one scenario from start to verdict |
-//! | `cluster` | five machines |
+//! | `cluster` | the machines |
 //! | `namespace`, `disk_image`, `process` | their networks, disks and servers |
 //! | `network`, `packets` | ways that close; packets that come late or twice |
 //! | `client`, `workload`, `history` | who uses them, and what they heard |
@@ -24,11 +27,14 @@ mod check;
 mod client;
 mod cluster;
 mod disk_image;
+mod grow;
 mod history;
 mod namespace;
 mod network;
+mod operator;
 mod packets;
 mod process;
+mod rivals;
 mod run;
 mod scenarios;
 mod split;

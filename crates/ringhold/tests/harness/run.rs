@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::process::Around;
 use crate::tools::Missing;
 use crate::watchdog::Watchdog;
-use crate::workload::Client;
+use crate::workload::{Client, Contacts, Tries};
 use ringhold_sim::random::Random;
 use rustix::process::Signal;
 use std::fmt::Write as _;
@@ -37,13 +37,20 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// What a scenario is.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    pub(crate) machines: usize,
+    /// So many of them found the cluster; the others may join.
+    pub(crate) founders: usize,
     pub(crate) disk_bytes: u64,
+    /// How often clients try.
+    pub(crate) tries: Tries,
     /// Settings of all nodes, beyond the defaults.
     pub(crate) settings: &'static [&'static str],
     /// Whether this machine has what it takes.
     pub(crate) needs: fn(&Cluster) -> Result<(), Missing>,
     /// What goes wrong, while clients work.
     pub(crate) faults: fn(&mut Adversary<'_>),
+    /// What else must hold when all is well again; what does not is told.
+    pub(crate) at_the_end: fn(&Cluster, &Watchdog) -> Vec<String>,
     /// That the nodes are set up to lose something, which has to be found.
     pub(crate) must_lose: bool,
 }
@@ -52,10 +59,14 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             name: "",
+            machines: NODES,
+            founders: NODES,
             disk_bytes: disk_image::BYTES_DEFAULT,
+            tries: Tries::FEW,
             settings: &[],
             needs: |_| Ok(()),
             faults: |_| {},
+            at_the_end: |_, _| Vec::new(),
             must_lose: false,
         }
     }
@@ -67,6 +78,8 @@ pub(crate) struct Adversary<'a> {
     pub(crate) random: Random,
     pub(crate) watchdog: Watchdog,
     pub(crate) history: &'a History,
+    /// Whom the clients know.
+    pub(crate) contacts: &'a Contacts,
     faults: usize,
     started: Instant,
 }
@@ -74,10 +87,13 @@ pub(crate) struct Adversary<'a> {
 impl Adversary<'_> {
     /// Says what happens to which nodes, at once: a scenario may not get to its end.
     pub(crate) fn note(&mut self, fault: &str, nodes: &[usize]) {
-        let at = self.started.elapsed().as_secs_f64();
-        let names: Vec<String> = nodes.iter().copied().map(cluster::name).collect();
-        println!("  {at:6.1} s  {fault}: {}", names.join(", "));
+        self.tell(&format!("{fault}: {}", names(nodes)));
         self.faults += 1;
+    }
+
+    /// Says what else happens.
+    pub(crate) fn tell(&self, text: &str) {
+        println!("  {:6.1} s  {text}", self.started.elapsed().as_secs_f64());
     }
 
     /// Lets time pass, drawn between two ends.
@@ -115,6 +131,12 @@ impl Adversary<'_> {
     pub(crate) fn wait_until_connected(&self) {
         client::wait_until_connected(&self.cluster.addresses(), &self.watchdog);
     }
+}
+
+/// For people.
+pub(crate) fn names(nodes: &[usize]) -> String {
+    let names: Vec<String> = nodes.iter().copied().map(cluster::name).collect();
+    names.join(", ")
 }
 
 /// Runs a scenario, and panics if the store has broken a promise.
@@ -156,7 +178,8 @@ pub(crate) fn started(
         println!("  skipped: {missing}");
         return None;
     }
-    (0..NODES).for_each(|node| cluster.start(node, &Around::Nothing));
+    let founders = 0..scenario.founders;
+    founders.for_each(|node| cluster.start(node, &Around::Nothing));
     let nodes = cluster.addresses();
     client::wait_until_connected(&nodes, watchdog);
     Some((cluster, nodes))
@@ -172,19 +195,23 @@ fn run_seed(scenario: &Scenario, seed: u64) {
     let history = History::default();
     let mut random = Random::of(seed, scenario.name);
     let keys = usize::try_from(random.between(*KEYS.start(), *KEYS.end())).expect("it is small");
+    let contacts = Contacts::of(nodes);
     let mut adversary = Adversary {
         cluster: &mut cluster,
         random,
         watchdog,
         history: &history,
+        contacts: &contacts,
         faults: 0,
         started: began,
     };
-    under_load(&nodes, keys, seed, &mut adversary, scenario.faults);
+    under_load(keys, seed, &mut adversary, scenario);
     let mut random = adversary.random.clone();
     let faults = adversary.faults;
     heal(&mut cluster, &mut random, &watchdog);
-    let verdict = check::check(&history, keys, &nodes, &watchdog);
+    let mut verdict = check::check(&history, keys, &cluster.addresses(), &watchdog);
+    let further = (scenario.at_the_end)(&cluster, &watchdog);
+    verdict.violations.extend(further);
 
     println!("{}", report(faults, &history, keys, &verdict, began));
     let acknowledged = history.books().count(Outcome::Acknowledged);
@@ -207,15 +234,10 @@ impl Drop for Stop<'_> {
 }
 
 /// Clients work while faults happen.
-fn under_load(
-    nodes: &[SocketAddr],
-    keys: usize,
-    seed: u64,
-    adversary: &mut Adversary<'_>,
-    faults: fn(&mut Adversary<'_>),
-) {
+fn under_load(keys: usize, seed: u64, adversary: &mut Adversary<'_>, scenario: &Scenario) {
     let stop = AtomicBool::new(false);
     let (history, watchdog) = (adversary.history, adversary.watchdog);
+    let (contacts, tries) = (adversary.contacts, scenario.tries);
     thread::scope(|scope| {
         let stop = &stop;
         let _stop = Stop(stop);
@@ -224,21 +246,22 @@ fn under_load(
                 number,
                 keys,
                 run: seed,
-                nodes,
+                contacts,
+                tries,
                 history,
                 random: Random::of(seed, &format!("client {number}")),
             };
             scope.spawn(move || client.work(stop, &watchdog));
         }
         adversary.hold_ms(500, 1_000);
-        faults(adversary);
+        (scenario.faults)(adversary);
         adversary.hold_ms(500, 1_000);
     });
 }
 
 /// Makes everything well, and restarts all nodes: half of them kindly.
 fn heal(cluster: &mut Cluster, random: &mut Random, watchdog: &Watchdog) {
-    for node in 0..NODES {
+    for node in cluster.members() {
         cluster.signal(node, Signal::CONT);
         if random.chance(500_000) {
             cluster.signal(node, Signal::TERM);
@@ -273,6 +296,13 @@ fn report(
         verdict.violations.len(),
         started.elapsed().as_secs_f64(),
     ));
+    if books.cured > 0 {
+        line(format!(
+            "{} requests failed and went well when they were tried again, after {:.1} s at most",
+            books.cured,
+            books.cured_after.as_secs_f64()
+        ));
+    }
     for (label, count) in &books.errors {
         line(format!("{count:6} × {label}"));
     }

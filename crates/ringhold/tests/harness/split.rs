@@ -8,6 +8,7 @@
 //! `RINGHOLD_SPLIT_SECONDS` is how long the two are apart, 5 if it is not set.
 
 use crate::client::{self, Outcome, Put};
+use crate::cluster::Cluster;
 use crate::network;
 use crate::run::{LIMIT, Scenario, alone, started};
 use crate::scenarios::network_can_part;
@@ -47,18 +48,9 @@ fn split(scenario: &Scenario, seed: u64) {
         return;
     };
 
-    must(network::close(
-        &cluster,
-        &network::between(SIDES[0], SIDES[1]),
-    ));
     // A write that is on its way when the network parts may get to the other side before its retry does on this one: it has
     // two names then, and shows twice (T6). That is for other scenarios.
-    watchdog.wait_until("each side has noticed", || {
-        SIDES.iter().all(|side| {
-            side.iter()
-                .all(|node| reachable(nodes[*node]) == Some(side.len()))
-        })
-    });
+    part(&cluster, &nodes, &watchdog);
     let seconds = std::env::var("RINGHOLD_SPLIT_SECONDS").map_or(5, |text| {
         text.parse().expect("RINGHOLD_SPLIT_SECONDS is a number")
     });
@@ -87,7 +79,7 @@ fn split(scenario: &Scenario, seed: u64) {
     let healed = Instant::now();
     client::wait_until_connected(&nodes, &watchdog);
     watchdog.wait_until("no node keeps anything for another", || {
-        nodes.iter().all(|node| hints(*node) == Some(0))
+        nodes.iter().all(|node| client::hints(*node) == Some(0))
     });
     println!(
         "  all hints were home {:.1} s after healing",
@@ -102,6 +94,20 @@ fn split(scenario: &Scenario, seed: u64) {
             assert_eq!(found.siblings, expected, "key {key} at {node}");
         }
     }
+}
+
+/// Parts two nodes from three, and waits until each side has noticed.
+pub(crate) fn part(cluster: &Cluster, nodes: &[SocketAddr], watchdog: &Watchdog) {
+    must(network::close(
+        cluster,
+        &network::between(SIDES[0], SIDES[1]),
+    ));
+    watchdog.wait_until("each side has noticed", || {
+        SIDES.iter().all(|side| {
+            side.iter()
+                .all(|node| reachable(nodes[*node]) == Some(side.len()))
+        })
+    });
 }
 
 /// Replaces every key with a greater number until it is over, and once at least.
@@ -154,17 +160,7 @@ fn retry<T>(written: &mut Written, mut attempt: impl FnMut(usize) -> Option<T>) 
 
 /// Members that a node reaches, itself among them.
 fn reachable(node: SocketAddr) -> Option<usize> {
-    let members = status(node)?["members"].as_array()?.clone();
+    let members = client::status(node)?["members"].as_array()?.clone();
     let reached = members.iter().filter(|member| member["reachable"] == true);
     Some(reached.count())
-}
-
-/// Objects that a node keeps for others.
-fn hints(node: SocketAddr) -> Option<u64> {
-    status(node)?["hints"]["rows"].as_u64()
-}
-
-fn status(node: SocketAddr) -> Option<serde_json::Value> {
-    let status = client::request(node, "GET", "/ringhold/v1/status", &[], b"").ok()?;
-    serde_json::from_slice(&status.body).ok()
 }

@@ -9,7 +9,8 @@
 //! | counter | as a cart; an operation counts its amount | the sum is between what was and may have been added |
 //!
 //! A client that hears of a failure tries again on other nodes with the same operation id, as the documentation tells it to;
-//! what a failed try may have left outweighs a later refusal. Three writes in ten are content with one disk: with two, the
+//! what a failed try may have left outweighs a later refusal. Some give up after a few tries, so that much is going on while nodes are
+//! away; others go on until they are answered, so that it shows whether that comes. Three writes in ten are content with one disk: with two, the
 //! second hides what the first forgets.
 
 use crate::client::{self, Outcome, Put};
@@ -20,14 +21,16 @@ use ringhold_sim::value::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-const ATTEMPTS_MAX: usize = 3;
 /// A blind writer merges from so many siblings on, well below what a node refuses.
 const SIBLINGS_MAX: usize = 12;
 const FILLER_BYTES_MAX: u64 = 1_500;
 /// Between two operations of a client: some load, and some time for the nodes.
 const THINK_US: u64 = 3_000;
+/// Before one more try, where a few have not helped.
+const TRY_AGAIN_US: u64 = 30_000;
 
 /// Acknowledged by one node, so that what a single one forgets shows, and goes on where others are away.
 const ONE_DISK: &str = "&w=1&dw=1&pw=1";
@@ -49,13 +52,49 @@ pub(crate) fn amount_of(operation: usize) -> usize {
     operation % 9 + 1
 }
 
+/// How often a client tries before it gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tries {
+    get: usize,
+    put: usize,
+}
+
+impl Tries {
+    pub(crate) const FEW: Self = Self { get: 1, put: 3 };
+    /// Or for half a minute at least: then it is a violation that nobody has answered.
+    pub(crate) const UNTIL_ANSWERED: Self = Self {
+        get: 1_000,
+        put: 1_000,
+    };
+}
+
+/// The nodes that clients know, which may change while they work.
+#[derive(Debug)]
+pub(crate) struct Contacts(RwLock<Vec<SocketAddr>>);
+
+impl Contacts {
+    pub(crate) fn of(nodes: Vec<SocketAddr>) -> Self {
+        Self(RwLock::new(nodes))
+    }
+
+    pub(crate) fn replace(&self, nodes: Vec<SocketAddr>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = nodes;
+    }
+
+    fn pick(&self, random: &mut Random) -> SocketAddr {
+        let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        *random.pick(&nodes)
+    }
+}
+
 /// One client, in a thread of its own.
 pub(crate) struct Client<'a> {
     pub(crate) number: usize,
     pub(crate) keys: usize,
     /// Keeps operation ids of different runs apart.
     pub(crate) run: u64,
-    pub(crate) nodes: &'a [SocketAddr],
+    pub(crate) contacts: &'a Contacts,
+    pub(crate) tries: Tries,
     pub(crate) history: &'a History,
     pub(crate) random: Random,
 }
@@ -65,22 +104,22 @@ impl Client<'_> {
     pub(crate) fn work(mut self, stop: &AtomicBool, watchdog: &Watchdog) {
         while !stop.load(Ordering::Relaxed) {
             let key = self.random.index(self.keys);
-            self.act(key);
+            self.act(key, watchdog);
             watchdog.hold(Duration::from_micros(self.random.around(THINK_US)));
         }
     }
 
-    fn act(&mut self, key: usize) {
+    fn act(&mut self, key: usize, watchdog: &Watchdog) {
         let blind = match kind_of(key) {
             Kind::Cart => self.random.chance(100_000),
             Kind::Counter => false,
             Kind::Blind => self.random.chance(800_000),
         };
         if blind {
-            self.write(key, BTreeSet::new(), None);
+            self.write(key, BTreeSet::new(), None, watchdog);
             return;
         }
-        let Some((items, siblings, context)) = self.read(key) else {
+        let Some((items, siblings, context)) = self.read(key, watchdog) else {
             return;
         };
         let merges = match kind_of(key) {
@@ -88,27 +127,38 @@ impl Client<'_> {
             Kind::Cart | Kind::Counter => self.random.chance(800_000),
         };
         if merges {
-            self.write(key, items, context);
+            self.write(key, items, context, watchdog);
         }
     }
 
     /// The union of all siblings, their number, and the context.
-    fn read(&mut self, key: usize) -> Option<(BTreeSet<u64>, usize, Option<String>)> {
-        let node = *self.random.pick(self.nodes);
-        match client::get(node, key, "") {
-            Ok(found) => {
-                let values = self.history.read(key, &found.siblings);
-                let items = values.into_iter().flat_map(|value| value.items).collect();
-                Some((items, found.siblings.len(), found.context))
+    fn read(
+        &mut self,
+        key: usize,
+        watchdog: &Watchdog,
+    ) -> Option<(BTreeSet<u64>, usize, Option<String>)> {
+        let mut found = None;
+        let what = format!("a read of key {key}");
+        self.retry(&what, self.tries.get, watchdog, |client, node| {
+            match client::get(node, key, "") {
+                Ok(read) => found = Some(read),
+                Err(label) => client.history.error(format!("get: {label}")),
             }
-            Err(label) => {
-                self.history.error(format!("get: {label}"));
-                None
-            }
-        }
+            found.is_some()
+        });
+        let found = found?;
+        let values = self.history.read(key, &found.siblings);
+        let items = values.into_iter().flat_map(|value| value.items).collect();
+        Some((items, found.siblings.len(), found.context))
     }
 
-    fn write(&mut self, key: usize, mut items: BTreeSet<u64>, context: Option<String>) {
+    fn write(
+        &mut self,
+        key: usize,
+        mut items: BTreeSet<u64>,
+        context: Option<String>,
+        watchdog: &Watchdog,
+    ) {
         let operation = self.history.begin(self.number, key);
         items.insert(u64::try_from(operation).expect("counts fit"));
         let filler = self.random.below(FILLER_BYTES_MAX);
@@ -131,18 +181,45 @@ impl Client<'_> {
             body: value.encode().to_vec(),
         };
         let mut outcome = Outcome::Refused;
-        for _ in 0..ATTEMPTS_MAX {
-            let node = *self.random.pick(self.nodes);
+        let what = format!("operation {operation}");
+        self.retry(&what, self.tries.put, watchdog, |client, node| {
             let (now, label) = client::put(node, &put);
             if let Some(label) = label {
-                self.history.error(format!("put: {label}"));
+                client.history.error(format!("put: {label}"));
             }
             outcome = combine(outcome, now);
-            if outcome == Outcome::Acknowledged {
-                break;
+            outcome == Outcome::Acknowledged
+        });
+        self.history.end(operation, outcome);
+    }
+
+    /// Asks nodes until one has answered, or the tries are used up.
+    fn retry(
+        &mut self,
+        what: &str,
+        tries: usize,
+        watchdog: &Watchdog,
+        mut attempt: impl FnMut(&Self, SocketAddr) -> bool,
+    ) {
+        let began = Instant::now();
+        for tried in 0..tries {
+            if tried >= Tries::FEW.put {
+                watchdog.hold(Duration::from_micros(self.random.around(TRY_AGAIN_US)));
+            }
+            let node = self.contacts.pick(&mut self.random);
+            if attempt(self, node) {
+                if tried > 0 {
+                    self.history.cured(began.elapsed());
+                }
+                return;
             }
         }
-        self.history.end(operation, outcome);
+        if self.tries == Tries::UNTIL_ANSWERED {
+            self.history.violation(format!(
+                "{what} was not answered in {} s and {tries} tries",
+                began.elapsed().as_secs()
+            ));
+        }
     }
 }
 

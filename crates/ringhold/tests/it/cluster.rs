@@ -130,15 +130,20 @@ impl Cluster {
         });
     }
 
-    /// Starts a node that was killed again, and waits until it is ready.
-    pub(crate) fn restart(&mut self, name: &str) {
+    /// Starts a node that was killed again; whether it is there a moment later.
+    pub(crate) fn start_again(&self, name: &str) -> bool {
         let status = ringhold()
             .args(["dev", "restart", name, "--dir"])
             .arg(self.directory.path())
             .stdout(Stdio::null())
-            .status()
-            .expect("the binary runs");
-        assert!(status.success(), "dev restart {name}: {status}");
+            .stderr(Stdio::null())
+            .status();
+        status.expect("the binary runs").success()
+    }
+
+    /// Starts a node that was killed again, and waits until it is ready.
+    pub(crate) fn restart(&mut self, name: &str) {
+        assert!(self.start_again(name), "dev restart {name}");
         let name = name.to_owned();
         self.wait("the node is ready", move |cluster| {
             let member = cluster

@@ -52,7 +52,7 @@ pub(crate) fn joining(
     ringhold()
         .args(["serve", "--name", name, "--peer-tls", mode, "--join", peer])
         .args(["--http", &at(port - 1), "--peer", &at(port)])
-        .args(["--native", &at(port + 1), "--data-dir"])
+        .args(["--pb", &at(0), "--native", &at(port + 1), "--data-dir"])
         .arg(directory.join(name))
         .args(
             ON_A_SHARED_DISK

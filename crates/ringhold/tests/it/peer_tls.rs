@@ -211,7 +211,8 @@ fn too_many_strangers_are_refused_while_the_first_still_wait() {
 fn serve(directory: &Path, founding: &Path, name: &str, mode: &str) -> Child {
     let log = File::create(directory.join(format!("{name}.log"))).expect("a log");
     ringhold()
-        .args(["serve", "--name", name, "--peer-tls", mode, "--founding"])
+        .args(["serve", "--name", name, "--pb", "off"])
+        .args(["--peer-tls", mode, "--founding"])
         .arg(founding)
         .arg("--data-dir")
         .arg(directory.join(name))

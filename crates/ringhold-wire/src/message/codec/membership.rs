@@ -1,15 +1,20 @@
 //! The parts of messages about the next ring document.
 
-use super::super::membership::{AcceptRequest, DOCUMENT_BYTES_MAX, PrepareRequest, RingRequest};
+use super::super::membership::{
+    AcceptRequest, DOCUMENT_BYTES_MAX, PrepareRequest, RecoveryRequest, RingRequest,
+};
 use super::{Part, kind};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use crate::ring::{SECTION_NAME_BYTES_MAX, read_text};
 use bytes::Bytes;
+use ringhold_core::id::NodeId;
+use ringhold_core::membership::recovery::{Pledge, PledgeRefused};
 use ringhold_core::membership::register::{Accepted, Ballot, Denial, Promise, Receipt};
 use ringhold_core::ring::{Epoch, RingHash, SectionHash};
 
 /// An empty name and a hash.
 const SECTION_HASH_BYTES_MIN: usize = 4 + 16;
+const NODE_ID_BYTES: usize = 16;
 
 impl Part for Epoch {
     fn write(&self, writer: &mut Writer<'_>) {
@@ -71,6 +76,69 @@ impl Part for AcceptRequest {
             epoch: Part::read(reader)?,
             ballot: Part::read(reader)?,
             document: read_document(reader)?,
+        })
+    }
+}
+
+impl Part for RecoveryRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.epoch.write(writer);
+        self.ballot.write(writer);
+        writer.list(&self.given_up, |writer, node| node.write(writer));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            epoch: Part::read(reader)?,
+            ballot: Part::read(reader)?,
+            given_up: reader.list::<_, NODE_ID_BYTES>("given up", NodeId::read)?,
+        })
+    }
+}
+
+impl Part for Pledge<Bytes> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.ballot.write(writer);
+        self.held.write(writer);
+        self.accepted.write(writer);
+        self.recovery.write(writer);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            ballot: Part::read(reader)?,
+            held: Part::read(reader)?,
+            accepted: Part::read(reader)?,
+            recovery: Part::read(reader)?,
+        })
+    }
+}
+
+impl Part for PledgeRefused {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Outbid { by } => kind(writer, 1, by),
+            Self::Behind { committed } => kind(writer, 2, committed),
+            Self::Ahead { held } => kind(writer, 3, held),
+            Self::Lives { member } => kind(writer, 4, member),
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.u8("refusal of a pledge")? {
+            1 => Self::Outbid {
+                by: Part::read(reader)?,
+            },
+            2 => Self::Behind {
+                committed: Part::read(reader)?,
+            },
+            3 => Self::Ahead {
+                held: Part::read(reader)?,
+            },
+            4 => Self::Lives {
+                member: Part::read(reader)?,
+            },
+            code => return Err(reader.unknown_code("refusal of a pledge", code)),
         })
     }
 }

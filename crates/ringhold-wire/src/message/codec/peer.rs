@@ -181,4 +181,5 @@ codes!("refusal", Refusal {
     PlacementUnknown = 11,
     NotAMember = 12,
     Sorting = 13,
+    OlderProtocol = 15,
 });

@@ -2,25 +2,25 @@
 
 use super::super::transfer::{Receipt, Receipts};
 use super::Part;
+use super::trees::{read_tree, write_tree};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use crate::ring::read_text;
-use ringhold_core::ring::Class;
 
-const RECEIPT_BYTES: usize = 4 + 2 + 16;
+const RECEIPT_BYTES: usize = 4 + 16;
 /// A reason is cut off after so many bytes.
 const WAIT_BYTES_MAX: usize = 200;
 
 impl Part for Receipt {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u32(self.partition);
-        writer.u16(self.class.0);
+        write_tree(writer, self.partition, self.class);
         writer.u128(self.root);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (partition, class) = read_tree(reader)?;
         Ok(Self {
-            partition: reader.u32("partition")?,
-            class: Class(reader.u16("class")?),
+            partition,
+            class,
             root: reader.u128("root")?,
         })
     }

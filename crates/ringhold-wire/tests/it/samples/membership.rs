@@ -6,9 +6,12 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use ringhold_core::id::NodeId;
+use ringhold_core::membership::recovery::{Pledge, PledgeRefused};
 use ringhold_core::membership::register::{Accepted, Ballot, Denial, Promise, Receipt};
 use ringhold_core::ring::{Class, Epoch, RingHash, SectionHash};
-use ringhold_wire::message::membership::{AcceptRequest, PrepareRequest, RingRequest};
+use ringhold_wire::message::membership::{
+    AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest,
+};
 use ringhold_wire::message::peer::{Reply, Request};
 use ringhold_wire::message::transfer::{self, Receipts};
 use ringhold_wire::ring;
@@ -19,12 +22,17 @@ const BALLOT: Ballot = Ballot {
     proposer: NodeId(0xa11ce),
 };
 
-pub(crate) fn requests() -> [(&'static str, Request); 5] {
+pub(crate) fn requests() -> [(&'static str, Request); 7] {
     let (epoch, ballot) = (EPOCH, BALLOT);
     let accept = AcceptRequest {
         epoch,
         ballot,
         document: text("a document"),
+    };
+    let recovery = RecoveryRequest {
+        epoch: Epoch(1 << 32),
+        ballot,
+        given_up: vec![NodeId(0xb0b), NodeId(0xca5)],
     };
     let fetch = RingRequest {
         epoch: Epoch(40),
@@ -35,14 +43,16 @@ pub(crate) fn requests() -> [(&'static str, Request); 5] {
             "ring prepare",
             Request::RingPrepare(PrepareRequest { epoch, ballot }),
         ),
+        ("recovery is", Request::RecoveryIs(accept.clone())),
         ("ring accept", Request::RingAccept(accept)),
+        ("recover", Request::Recover(recovery)),
         ("ring fetch", Request::RingFetch(fetch)),
         ("ring is", Request::RingIs(text("a document"))),
         ("receipts", Request::Receipts),
     ]
 }
 
-pub(crate) fn replies() -> [(&'static str, Reply); 10] {
+pub(crate) fn replies() -> [(&'static str, Reply); 14] {
     let (epoch, ballot) = (EPOCH, BALLOT);
     let promise = |accepted| {
         Reply::RingPromised(Ok(Promise {
@@ -58,7 +68,30 @@ pub(crate) fn replies() -> [(&'static str, Reply); 10] {
     };
     let held = rings::document().section_hashes;
     let changes = ring::encode_changes(&rings::successor(), &held);
+    let pledge = Pledge {
+        ballot,
+        held: epoch,
+        accepted: Some(accepted.clone()),
+        recovery: None,
+    };
+    let member = NodeId(0xb0b);
     [
+        (
+            "here",
+            Reply::Here {
+                reported: super::messages::REPORTED,
+                epoch,
+            },
+        ),
+        ("pledged", Reply::Pledged(Ok(pledge))),
+        (
+            "pledge refused",
+            Reply::Pledged(Err(PledgeRefused::Lives { member })),
+        ),
+        (
+            "recovery accepted",
+            Reply::RecoveryAccepted(Ok(Receipt { epoch, ballot })),
+        ),
         ("ring promised", promise(None)),
         ("ring promised before", promise(Some(accepted))),
         (
@@ -125,9 +158,9 @@ fn any_section() -> impl Strategy<Value = SectionHash> {
 }
 
 fn any_receipts() -> impl Strategy<Value = Receipts> {
-    let receipt = any::<(u32, u16, u128)>();
+    let receipt = any::<(u16, u16, u128)>();
     let receipt = receipt.prop_map(|(partition, class, root)| transfer::Receipt {
-        partition,
+        partition: partition.into(),
         class: Class(class),
         root,
     });

@@ -270,7 +270,7 @@ pub(crate) fn get_errors() -> Vec<GetError> {
     ]
 }
 
-const REFUSALS: [Refusal; 10] = [
+const REFUSALS: [Refusal; 11] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::StoreFailed,
@@ -280,6 +280,7 @@ const REFUSALS: [Refusal; 10] = [
     Refusal::PlacementBehind,
     Refusal::OtherBasis,
     Refusal::Sorting,
+    Refusal::OlderProtocol,
     Refusal::Starting,
 ];
 

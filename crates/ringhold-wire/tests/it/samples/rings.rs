@@ -127,6 +127,7 @@ fn any_member() -> impl Strategy<Value = Member> {
         Just(MemberState::Leaving),
         Just(MemberState::Down),
         Just(MemberState::Removed),
+        Just(MemberState::Lost),
     ];
     (any::<u128>(), vec(".{0,6}", 7), any::<u32>(), states).prop_map(
         |(id, mut texts, weight, state)| {

@@ -1,13 +1,14 @@
-//! The listener: one task for each connection, and a clean end.
+//! A listener: one task for each connection, and a clean end.
 //!
 //! Told to stop, it takes no more connections, and every connection answers the request that it is working
 //! on and closes. A task that panics is logged and takes nothing with it.
 
-use super::{Door, Edge, Limits};
+use std::fmt::Display;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
 /// After a failed accept, mostly for want of file descriptors: time for others to close some.
@@ -15,14 +16,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves the listener's connections until `stop` holds true, and returns once all have ended. A
 /// connection beyond those that `connections` has room for is closed at once.
-pub async fn serve<D: Door>(
+pub(crate) async fn serve<S, E>(
     listener: TcpListener,
-    door: D,
-    limits: Limits,
     connections: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
-) {
-    let edge = Edge::new(door, limits);
+    serve_connection: impl Fn(TcpStream, Stopped) -> S,
+) where
+    S: Future<Output = Result<(), E>> + Send + 'static,
+    E: Display,
+{
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -45,12 +47,17 @@ pub async fn serve<D: Door>(
             tracing::warn!("a connection was refused: there are as many as are allowed");
             continue;
         };
-        tasks.spawn(serve_stream(
-            Arc::clone(&edge),
-            stream,
-            permit,
-            stop.clone(),
-        ));
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection broke before it began");
+            continue;
+        }
+        let connection = serve_connection(stream, Stopped(stop.clone()));
+        tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+            drop(permit);
+        });
     }
     drop(listener);
     while let Some(ended) = tasks.join_next().await {
@@ -58,24 +65,14 @@ pub async fn serve<D: Door>(
     }
 }
 
-async fn serve_stream<D: Door>(
-    edge: Arc<Edge<D>>,
-    stream: TcpStream,
-    permit: OwnedSemaphorePermit,
-    mut stop: watch::Receiver<bool>,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection broke before it began");
-        return;
-    }
-    let stopped = async {
+/// Tells when the listener was told to stop.
+pub(crate) struct Stopped(watch::Receiver<bool>);
+
+impl Stopped {
+    pub(crate) async fn wait(mut self) {
         // An error means that nobody is left to say stop, which is as good.
-        stop.wait_for(|stop| *stop).await.ok();
-    };
-    if let Err(error) = edge.serve_connection(stream, stopped).await {
-        tracing::debug!(%error, "a connection ended");
+        self.0.wait_for(|stop| *stop).await.ok();
     }
-    drop(permit);
 }
 
 fn note_end(ended: Result<(), JoinError>) {

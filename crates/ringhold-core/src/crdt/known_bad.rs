@@ -1,0 +1,50 @@
+//! Wrong variants of the rules, for the property tests to find. Compiled with this crate's own tests only.
+//!
+//! Each is a mistake that some data type has made, built in at the one place of its rule and picked at run time, for
+//! one thread.
+
+use std::cell::Cell;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// Removing an element takes the adds that it had not seen as well.
+    RemoveWins,
+    /// An increment of a nested counter carries on the total of its actor: a reset that saw only part takes nothing of it.
+    IncrementCarriesTotal,
+    /// What could not be carried out at once is forgotten.
+    DeferredDropped,
+    /// A dot beyond a gap claims the gap.
+    CloudIsVector,
+    /// A counter adds what it is sent, seen or not.
+    RetryCountsTwice,
+    /// Adding what is there leaves it on its old dot.
+    AddWithoutDot,
+    /// A remove says that it has seen the dots, and not from where they go.
+    RemoveClaimsDots,
+    /// A remove beside an add in one operation takes the add.
+    RemoveBeatsOwnAdd,
+    /// An update leaves no dot of the field's own.
+    UpdateWithoutPresence,
+    /// Removing a field of a map does not reach into the maps inside.
+    ResetIsShallow,
+    /// A register shows the greatest dot, whatever the time.
+    RegisterByDot,
+    /// Removing a field with a context takes all that the replica has.
+    ResetTakesUnseen,
+}
+
+thread_local! {
+    static ON: Cell<Option<Variant>> = const { Cell::new(None) };
+}
+
+pub(super) fn is_on(variant: Variant) -> bool {
+    ON.get() == Some(variant)
+}
+
+/// Runs `check` with a variant built in, or with none.
+pub(super) fn with<T>(variant: Option<Variant>, check: impl FnOnce() -> T) -> T {
+    ON.set(variant);
+    let outcome = check();
+    ON.set(None);
+    outcome
+}

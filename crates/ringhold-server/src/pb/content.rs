@@ -1,0 +1,104 @@
+//! Objects as the contents of messages, and the other way.
+//!
+//! A user's metadata are handed back exactly as they were given, and so are names that the HTTP edge took from
+//! headers, without the prefix that they have there.
+
+use crate::http::vtag::vtag;
+use bytes::Bytes;
+use ringhold_core::version::{Content, Object, Version};
+use ringhold_node::properties::Properties;
+use ringhold_wire::metadata::{Link, Metadata, NamedValue};
+use ringhold_wire::riak;
+
+const US_PER_S: u64 = 1_000_000;
+
+/// What a client of this bucket is shown of an object; nothing where there are only tombstones.
+pub(super) fn shown<'a>(object: &'a Object, properties: &Properties) -> Vec<&'a Version> {
+    let shown: Vec<&Version> = if properties.shows_last_write() {
+        object.last_write().into_iter().collect()
+    } else {
+        object.siblings()
+    };
+    if shown.iter().all(|version| version.content.is_tombstone()) {
+        return Vec::new();
+    }
+    shown
+}
+
+/// A version as a content; without its value if only the head is asked for.
+pub(super) fn content_of(version: &Version, head_only: bool) -> riak::Content {
+    let timestamp_us = version.timestamp.0;
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut content = riak::Content {
+        vtag: Some(Bytes::from(vtag(version.dot))),
+        last_mod: Some(number(timestamp_us / US_PER_S)),
+        last_mod_usecs: Some(number(timestamp_us % US_PER_S)),
+        ..riak::Content::default()
+    };
+    let Content::Value { bytes, metadata } = &version.content else {
+        content.deleted = Some(true);
+        return content;
+    };
+    if !head_only {
+        content.value = bytes.clone();
+    }
+    // Every version was checked when it was taken in.
+    let metadata = Metadata::from_fields(metadata).unwrap_or_default();
+    content.content_type = metadata.content_type;
+    content.charset = metadata.charset;
+    content.content_encoding = metadata.content_encoding;
+    content.links = metadata.links.into_iter().map(link_of).collect();
+    content.usermeta = metadata.user.into_iter().map(pair_of).collect();
+    content.indexes = metadata.indexes.into_iter().map(pair_of).collect();
+    content
+}
+
+/// What a client says of a value besides its bytes.
+pub(super) fn metadata_of(content: &riak::Content) -> Metadata {
+    let named = |pairs: &[riak::Pair]| {
+        let mut named: Vec<NamedValue> = pairs.iter().map(named_of).collect();
+        // One order, so that a retry of the same request has the same bytes (T6).
+        named.sort();
+        named
+    };
+    Metadata {
+        content_type: content.content_type.clone(),
+        charset: content.charset.clone(),
+        content_encoding: content.content_encoding.clone(),
+        user: named(&content.usermeta),
+        links: content.links.iter().map(stored_link).collect(),
+        indexes: named(&content.indexes),
+        ..Metadata::default()
+    }
+}
+
+fn pair_of(named: NamedValue) -> riak::Pair {
+    riak::Pair {
+        key: named.name,
+        value: Some(named.value),
+    }
+}
+
+fn named_of(pair: &riak::Pair) -> NamedValue {
+    NamedValue {
+        name: pair.key.clone(),
+        value: pair.value.clone().unwrap_or_default(),
+    }
+}
+
+fn link_of(link: Link) -> riak::Link {
+    riak::Link {
+        bucket: Some(link.bucket),
+        key: Some(link.key),
+        tag: Some(link.tag),
+    }
+}
+
+fn stored_link(link: &riak::Link) -> Link {
+    let part = |part: &Option<Bytes>| part.clone().unwrap_or_default();
+    Link {
+        bucket: part(&link.bucket),
+        key: part(&link.key),
+        tag: part(&link.tag),
+    }
+}

@@ -1,0 +1,103 @@
+//! The Protocol Buffers edge: Riak's second API, the one that most of its client libraries speak.
+//!
+//! A connection is one task and one request at a time: a frame is read, carried out and answered before the next one is
+//! looked at, so answers come in order by construction and a client that sends ahead only fills its own
+//! socket. Three steps, as at the HTTP edge:
+//!
+//! 1. [`connection`]: a frame, within bounds of size and time;
+//! 2. [`object`], [`bucket`], [`service`]: ask the node, through a [`Door`];
+//! 3. [`content`] and [`refusal`]: the answer, in Riak's words where it has some; clients compare them.
+//!
+//! What clients make large is bounded as at the HTTP edge, and by the same numbers: both edges share the room for
+//! bodies and the count of requests.
+//!
+//! Invariants: every request gets an answer, or the connection ends; a request that was refused has changed nothing;
+//! nothing is allocated for a length that was only announced before it was held against its limit.
+//!
+//! Not here: TLS and users; bucket types, listings, data types and secondary indexes (their codes are "unknown").
+
+mod bucket;
+mod connection;
+mod content;
+mod object;
+mod quorum;
+mod refusal;
+mod service;
+
+use crate::http::{Capacity, Door, Limits};
+use bytes::Bytes;
+use refusal::Refusal;
+use ringhold_wire::message::DEFAULT_BUCKET_TYPE;
+use ringhold_wire::riak::{Request, Response};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// What a message may have beside the largest value: names, metadata, index entries.
+const BESIDE_VALUE_BYTES: usize = 128 * 1024;
+
+/// A node's Protocol Buffers API: a door, and what all connections share.
+pub struct Edge<D> {
+    door: D,
+    limits: Limits,
+    capacity: Capacity,
+}
+
+/// Serves the listener's connections until `stop` holds true, and returns once all have ended.
+pub async fn serve<D: Door>(
+    listener: TcpListener,
+    edge: Arc<Edge<D>>,
+    connections: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+) {
+    crate::listener::serve(listener, connections, stop, |stream, stopped| {
+        Arc::clone(&edge).serve_connection(stream, stopped.wait())
+    })
+    .await;
+}
+
+/// What a connection remembers between requests.
+#[derive(Debug, Default)]
+struct Session {
+    client_id: Bytes,
+}
+
+impl<D: Door> Edge<D> {
+    /// Within a capacity that others share.
+    #[must_use]
+    pub fn within(door: D, limits: Limits, capacity: Capacity) -> Arc<Self> {
+        Arc::new(Self {
+            door,
+            limits,
+            capacity,
+        })
+    }
+
+    /// One request and its answer.
+    async fn answer(&self, request: Request, session: &mut Session) -> Response {
+        let answered = match request {
+            Request::Ping => Ok(Response::Ping),
+            Request::GetClientId => Ok(service::client_id(session)),
+            Request::SetClientId(message) => Ok(service::set_client_id(session, message)),
+            Request::GetServerInfo => Ok(service::server_info(&self.door)),
+            Request::StartTls => Err(Refusal::text("Security not enabled; STARTTLS not allowed.")),
+            Request::Get(message) => object::get(self, message).await,
+            Request::Put(message) => object::put(self, message).await,
+            Request::Delete(message) => object::delete(self, message).await,
+            Request::GetBucket(message) => bucket::get(self, &message),
+            Request::SetBucket(message) => bucket::set(self, message).await,
+            Request::ResetBucket(message) => bucket::reset(self, &message).await,
+            Request::GetBucketType(message) => bucket::get_type(self, &message),
+        };
+        answered.unwrap_or_else(Refusal::response)
+    }
+}
+
+/// The bucket type of a message: the default one where it names none.
+fn bucket_type(given: Option<&Bytes>) -> Result<Bytes, Refusal> {
+    match given {
+        None => Ok(Bytes::from_static(DEFAULT_BUCKET_TYPE)),
+        Some(name) if name.is_empty() => Err(Refusal::text("Type cannot be zero-length")),
+        Some(name) => Ok(name.clone()),
+    }
+}

@@ -1,0 +1,105 @@
+//! One object by both of Riak's APIs: what is written by the one is read, updated and deleted by the other.
+
+use crate::cluster::Cluster;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use prost::Message;
+use ringhold_wire::riak::{Content, DelReq, GetReq, GetResp, Pair, PutReq, PutResp};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        let patience = Some(Duration::from_secs(60));
+        stream.set_read_timeout(patience).expect("a socket");
+        Self(stream)
+    }
+
+    fn ask<M: Message + Default>(&mut self, code: u8, message: &impl Message) -> M {
+        let message = message.encode_to_vec();
+        let length = u32::try_from(message.len() + 1).expect("a small message");
+        let frame = [&length.to_be_bytes()[..], &[code], &message].concat();
+        self.0.write_all(&frame).expect("it listens");
+        let mut head = [0; 5];
+        self.0.read_exact(&mut head).expect("an answer");
+        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        let mut answer = vec![0; usize::try_from(length).expect("a small message") - 1];
+        self.0.read_exact(&mut answer).expect("all of it");
+        let said = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(head[4], code + 1, "{said}");
+        M::decode(&answer[..]).expect("it is that message")
+    }
+}
+
+fn get() -> GetReq {
+    GetReq {
+        bucket: Bytes::from("both"),
+        key: Bytes::from("k"),
+        ..GetReq::default()
+    }
+}
+
+fn put(value: &'static str, vclock: Option<Bytes>) -> PutReq {
+    PutReq {
+        bucket: Bytes::from("both"),
+        key: Some(Bytes::from("k")),
+        vclock,
+        content: Content {
+            value: Bytes::from(value),
+            content_type: Some(Bytes::from("text/plain")),
+            usermeta: vec![Pair {
+                key: Bytes::from("color"),
+                value: Some(Bytes::from("red")),
+            }],
+            ..Content::default()
+        },
+        ..PutReq::default()
+    }
+}
+
+#[test]
+fn both_apis_of_riak_read_and_update_each_others_objects() {
+    const PATH: &str = "/buckets/both/keys/k";
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    let json = cluster.description();
+    let address = json["nodes"][0]["pb"].as_str().expect("dev says where");
+    let mut client = Client::connect(address);
+
+    assert_eq!(client.ask::<GetResp>(9, &get()), GetResp::default());
+    client.ask::<PutResp>(11, &put("by frames", None));
+    let read = members[1].get(PATH, &[]);
+    assert_eq!((read.status, &*read.body), (200, "by frames"));
+    assert_eq!(read.header("X-Riak-Meta-color"), Some("red"));
+
+    let vclock = read.header("X-Riak-Vclock").expect("a context").to_owned();
+    let update = [("X-Riak-Vclock", &*vclock), ("X-Riak-Meta-Size", "2")];
+    assert_eq!(members[2].put(PATH, &update, b"by HTTP").status, 204);
+    let got: GetResp = client.ask(9, &get());
+    let values: Vec<&[u8]> = got.content.iter().map(|content| &*content.value).collect();
+    assert_eq!(values, [b"by HTTP"], "it replaced what it had seen");
+    assert_eq!(&*got.content[0].usermeta[0].key, b"size");
+    // The same bytes name the same state at either door.
+    let vclock = got.vclock.expect("a context");
+    let read = members[0].get(PATH, &[]);
+    assert_eq!(
+        read.header("X-Riak-Vclock"),
+        Some(&*STANDARD.encode(&vclock))
+    );
+
+    client.ask::<PutResp>(11, &put("again by frames", Some(vclock)));
+    assert_eq!(members[1].get(PATH, &[]).body, "again by frames");
+    let delete = DelReq {
+        bucket: Bytes::from("both"),
+        key: Bytes::from("k"),
+        ..DelReq::default()
+    };
+    client.ask::<GetResp>(13, &delete);
+    assert_eq!(members[2].get(PATH, &[]).status, 404);
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# What a cluster does with more than it can do: an open loop at a multiple of its capacity, beside a closed loop of just before.
+#
+# Three nodes. For each multiple: what a closed loop of 256 connections gets is the capacity C of that moment (the machine's other
+# work and the store's growth change it), then puts are due at the multiple of C, whatever becomes of them. An answer counts where it comes within
+# a second of the moment at which it was due. At last, half of C: how many seconds until it is done in time again.
+#
+#   scripts/overload.sh [PROTOCOL] [SECONDS] [MULTIPLE ...]     (http 10 2 5)
+#
+# RINGHOLD names the binary (default target/release/ringhold). RUNS repeats each multiple (default 3).
+set -eu
+protocol=${1:-http}
+seconds=${2:-10}
+[ $# -le 2 ] && set -- "$protocol" "$seconds" 2 5
+shift 2
+nodes=3
+. "$(dirname "$0")/cluster.sh"
+put() {
+    "$ringhold" bench --cluster "$dir/cluster.json" --protocol "$protocol" --workload put --with-context false \
+        --keys 1000000 --duration "${seconds}s" --output json "$@" >"$dir/bench.json"
+}
+# A number of the last run.
+told() { sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" "$dir/bench.json"; }
+
+echo "multiple  capacity/s  due/s  in_time/s  of_capacity  servers_MiB"
+for multiple in "$@"; do
+    for _ in $(seq "${RUNS:-3}"); do
+        put --connections 256
+        capacity=$(told operations_per_second)
+        due=$(awk "BEGIN { printf \"%d\", $capacity * $multiple }")
+        put --connections 4000 --rate "$due"
+        in_time=$(told in_time_per_second)
+        echo "$multiple  $capacity  $due  $in_time  $((in_time * 100 / capacity))%  $(($(told servers_bytes_max) >> 20))"
+    done
+done
+half=$((capacity / 2))
+put --connections 4000 --rate $half
+echo "then $half a second; in time, second by second: $(tr -d ' \n' <"$dir/bench.json" | sed 's/.*"in_time_by_seconds":\[\([^]]*\)\].*/\1/')"
