@@ -22,11 +22,14 @@ use ringhold_core::id::NodeId;
 use ringhold_core::ring::{BucketName, ChangeRefused, Replicas, Ring, TreeId};
 use ringhold_core::tree::{LeafSum, Tree, TreeKey, leaves_of_partition};
 use ringhold_storage::{BucketTag, OnDifference, Sorting};
+use ringhold_wire::handshake::ProtocolRange;
 use ringhold_wire::message::ObjectName;
 use std::sync::{Arc, Weak};
 
 /// Between two looks at whether there is something to sort, in microseconds.
 const TICK_US: u64 = 500_000;
+/// The first protocol whose release reads documents in which buckets have an N of their own.
+const PROTOCOL: u16 = 2;
 /// Leaves that are sorted in one turn.
 const LEAVES_AT_ONCE: usize = 32;
 
@@ -153,7 +156,19 @@ impl Node {
         if n == self.replicas_wanted(bucket_type, &bucket.bucket) {
             return Ok(());
         }
+        if let Some(older) = self.first_older() {
+            let name = self.name_of(older);
+            return Err(ChangeFailed::Refused(ChangeRefused::OlderRelease { name }));
+        }
         settled(self.agree(|held| held.replicating(&bucket, n)).await)
+    }
+
+    /// A member that could not read a document in which buckets have an N of their own, as far as gossip says.
+    fn first_older(&self) -> Option<NodeId> {
+        let is_older = |range: ProtocolRange| range.max < PROTOCOL;
+        let mut members = self.gossip_view().into_iter();
+        let older = members.find(|member| member.protocols.is_some_and(is_older));
+        older.map(|member| member.node)
     }
 
     /// The number of replicas that a bucket is to have, by the newest ring that this node knows.

@@ -108,6 +108,8 @@ pub enum ChangeRefused {
     NoChangeUnderWay,
     /// It is so already, or will be by the change under way.
     NothingChanges,
+    /// A member runs a release that could not read the document.
+    OlderRelease { name: String },
     /// Nobody would be left to own the ring.
     NobodyLeft,
     /// The member still owns partitions.
@@ -151,6 +153,10 @@ impl fmt::Display for ChangeRefused {
             ),
             Self::NoChangeUnderWay => f.write_str("no placement change is under way"),
             Self::NothingChanges => f.write_str("it is so already"),
+            Self::OlderRelease { name } => write!(
+                f,
+                "{name} runs a release that knows one number of replicas for all buckets: upgrade it first"
+            ),
             Self::NobodyLeft => f.write_str("no member would be left to own the ring"),
             Self::StillOwns { name } => write!(f, "{name} still owns partitions"),
             Self::NobodyLost => f.write_str(

@@ -169,7 +169,7 @@ impl Node {
     fn coming(&self, ring: &Ring) -> Vec<Move> {
         let moves = ring.moves().into_iter();
         #[cfg(feature = "known-bad")]
-        let moves = moves.filter(|a_move| known_bad::is_taken_over(a_move));
+        let moves = moves.filter(known_bad::is_taken_over);
         moves.filter(|a_move| a_move.taker == self.id).collect()
     }
 
@@ -516,7 +516,7 @@ impl Node {
             .count() as u64
     }
 
-    pub(super) fn name_of(&self, id: NodeId) -> String {
+    pub(crate) fn name_of(&self, id: NodeId) -> String {
         let ring = self.ring();
         ring.member(id)
             .map_or_else(|| id.to_string(), |member| member.name.clone())
