@@ -9,7 +9,7 @@
 //! of a node is told to all members ([`boot`](crate::boot)), and a new store takes nothing before at least half of the others
 //! remember it. So if more than half of the others have never heard of the node, and none has, it never had anything.
 //!
-//! A partition is known again once an exchange with each other home is done, whether or not that home is itself being
+//! The keys of a partition that have the same homes (a *tree*) are known again once an exchange with each other home is done, whether or not that home is itself being
 //! rebuilt: whatever the node had acknowledged with others is at one of them, unless as many disks were lost as
 //! had promised it. A home that is gone for good would be waited for for ever, so an operator may do without it.
 //!
@@ -17,7 +17,7 @@
 
 use crate::boot::Inquiry;
 use crate::id::NodeId;
-use crate::ring::Partition;
+use crate::ring::{Partition, TreeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the other members' words make of an empty store.
@@ -46,35 +46,35 @@ pub fn newness(inquiry: &Inquiry) -> Newness {
 /// The exchanges that a rebuilding store still has before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outstanding {
-    homes: BTreeMap<Partition, BTreeSet<NodeId>>,
+    homes: BTreeMap<TreeId, BTreeSet<NodeId>>,
 }
 
 impl Outstanding {
-    /// Of each partition of which the node is a home, the other homes.
+    /// Of each tree of whose keys the node is a home, the other homes.
     #[must_use]
-    pub fn new(homes: impl IntoIterator<Item = (Partition, BTreeSet<NodeId>)>) -> Self {
+    pub fn new(homes: impl IntoIterator<Item = (TreeId, BTreeSet<NodeId>)>) -> Self {
         Self {
             homes: homes.into_iter().collect(),
         }
     }
 
-    /// The partitions that are known by now; they are not named again.
-    pub fn take_settled(&mut self) -> Vec<Partition> {
-        let settled: Vec<Partition> = self
+    /// The trees whose keys are known by now; they are not named again.
+    pub fn take_settled(&mut self) -> Vec<TreeId> {
+        let settled: Vec<TreeId> = self
             .homes
             .iter()
             .filter(|(_, homes)| homes.is_empty())
-            .map(|(partition, _)| *partition)
+            .map(|(tree, _)| *tree)
             .collect();
-        for partition in &settled {
-            self.homes.remove(partition);
+        for tree in &settled {
+            self.homes.remove(tree);
         }
         settled
     }
 
     /// An exchange was done.
-    pub fn done(&mut self, partition: Partition, home: NodeId) {
-        if let Some(homes) = self.homes.get_mut(&partition) {
+    pub fn done(&mut self, tree: TreeId, home: NodeId) {
+        if let Some(homes) = self.homes.get_mut(&tree) {
             homes.remove(&home);
         }
     }
@@ -86,28 +86,36 @@ impl Outstanding {
         }
     }
 
-    /// The exchanges that are left. First one of each partition, then the next one of each: whatever comes from one home
-    /// need not come from the others. Where a partition begins differs, so that no home has to send nearly everything.
+    /// The exchanges that are left. First one of each tree, then the next one of each: whatever comes from one home
+    /// need not come from the others. Where a tree begins differs, so that no home has to send nearly everything.
     #[must_use]
-    pub fn pairs(&self) -> Vec<(Partition, NodeId)> {
-        let mut pairs: Vec<(usize, Partition, NodeId)> = Vec::new();
-        for (partition, homes) in &self.homes {
-            let first = usize::try_from(partition.0).unwrap_or(0);
+    pub fn pairs(&self) -> Vec<(TreeId, NodeId)> {
+        let mut pairs: Vec<(usize, TreeId, NodeId)> = Vec::new();
+        for (tree, homes) in &self.homes {
+            let first = usize::try_from(tree.partition.0).unwrap_or(0);
             for (at, home) in homes.iter().enumerate() {
-                pairs.push(((first + at) % homes.len(), *partition, *home));
+                pairs.push(((first + at) % homes.len(), *tree, *home));
             }
         }
         pairs.sort_unstable();
         pairs
             .into_iter()
-            .map(|(_, partition, home)| (partition, home))
+            .map(|(_, tree, home)| (tree, home))
             .collect()
     }
 
-    /// Partitions that are not known yet.
+    /// Trees whose keys are not known yet.
+    #[must_use]
+    pub fn trees(&self) -> usize {
+        self.homes.len()
+    }
+
+    /// Partitions with keys that are not known yet.
     #[must_use]
     pub fn partitions(&self) -> usize {
-        self.homes.len()
+        let partitions: BTreeSet<Partition> =
+            self.homes.keys().map(|tree| tree.partition).collect();
+        partitions.len()
     }
 }
 
@@ -116,6 +124,14 @@ mod tests {
     use super::*;
     use crate::boot::{Boot, Testimony};
     use crate::id::BootId;
+    use crate::ring::Class;
+
+    fn tree(number: u32) -> TreeId {
+        TreeId {
+            partition: Partition(number),
+            class: Class::DEFAULT,
+        }
+    }
 
     fn inquiry(members: usize, said: &[Testimony]) -> Inquiry {
         let mut inquiry = Inquiry::among(members);
@@ -153,11 +169,11 @@ mod tests {
     #[test]
     fn every_partition_has_one_exchange_before_any_has_two() {
         let homes: BTreeSet<NodeId> = [NodeId(8), NodeId(9)].into();
-        let outstanding = Outstanding::new((0..4).map(|number| (Partition(number), homes.clone())));
+        let outstanding = Outstanding::new((0..4).map(|number| (tree(number), homes.clone())));
         let pairs = outstanding.pairs();
         let (first, second) = pairs.split_at(4);
-        assert!(first.iter().map(|(partition, _)| partition.0).eq(0..4));
-        assert!(second.iter().map(|(partition, _)| partition.0).eq(0..4));
+        assert!(first.iter().map(|(tree, _)| tree.partition.0).eq(0..4));
+        assert!(second.iter().map(|(tree, _)| tree.partition.0).eq(0..4));
         let of_eight = first.iter().filter(|(_, home)| *home == NodeId(8)).count();
         assert_eq!(of_eight, 2, "both send something");
     }
@@ -185,27 +201,27 @@ mod tests {
     fn a_partition_is_known_after_an_exchange_with_each_other_home() {
         let homes = |ids: &[u128]| ids.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
         let mut outstanding = Outstanding::new([
-            (Partition(1), homes(&[2, 3])),
-            (Partition(2), homes(&[3, 4])),
-            (Partition(5), homes(&[])),
+            (tree(1), homes(&[2, 3])),
+            (tree(2), homes(&[3, 4])),
+            (tree(5), homes(&[])),
         ]);
         assert_eq!(
             outstanding.take_settled(),
-            [Partition(5)],
+            [tree(5)],
             "it has no other home"
         );
-        outstanding.done(Partition(1), NodeId(2));
-        outstanding.done(Partition(1), NodeId(2));
+        outstanding.done(tree(1), NodeId(2));
+        outstanding.done(tree(1), NodeId(2));
         assert!(
             outstanding.take_settled().is_empty(),
             "one of two is not all"
         );
-        outstanding.done(Partition(1), NodeId(3));
-        assert_eq!(outstanding.take_settled(), [Partition(1)]);
+        outstanding.done(tree(1), NodeId(3));
+        assert_eq!(outstanding.take_settled(), [tree(1)]);
         outstanding.without(NodeId(4));
-        assert_eq!(outstanding.pairs(), [(Partition(2), NodeId(3))]);
-        outstanding.done(Partition(2), NodeId(3));
-        assert_eq!(outstanding.take_settled(), [Partition(2)]);
+        assert_eq!(outstanding.pairs(), [(tree(2), NodeId(3))]);
+        outstanding.done(tree(2), NodeId(3));
+        assert_eq!(outstanding.take_settled(), [tree(2)]);
         assert_eq!(outstanding.partitions(), 0);
     }
 }

@@ -32,8 +32,8 @@ impl Node {
         name: ObjectName,
         deadline: Deadline,
     ) -> Option<Inspection> {
-        let properties = self.properties(&name.bucket_type, &name.bucket)?;
-        let placement = self.placement(name.clone(), properties.n_val, false);
+        self.properties(&name.bucket_type, &name.bucket)?;
+        let placement = self.placement(name.clone(), None, false);
         let mut calls = Gather::until(Arc::clone(&self.environment), deadline);
         let others = placement.targets.iter().chain(&placement.spares).copied();
         let fallbacks = others.filter(|target| target.kind == ReplicaKind::Fallback);

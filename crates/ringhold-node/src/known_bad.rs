@@ -9,11 +9,10 @@ use bytes::Bytes;
 use ringhold_core::boot::Inquiry;
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::rebuild::Newness;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::{Move, Replicas, TreeId};
 use ringhold_core::tree::LeafSum;
 use ringhold_core::version::{Content, Context, LiveEpoch, Object, Timestamp, Version};
-use ringhold_storage::Recount;
-use ringhold_wire::message::peer::{MergeRequest, Request};
+use ringhold_wire::message::peer::{LeafFault, MergeRequest, Request};
 use ringhold_wire::metadata::tag;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -119,6 +118,12 @@ pub enum Variant {
     ForgetfulVoterSpeaks,
     /// The next homes count before they have anything (T16).
     IncomingCountsAsOwner,
+    /// The number of replicas to come counts before it is taken into use (T16).
+    CountsByTheNextN,
+    /// Who becomes a home because there will be more copies nothing (T16).
+    GrowsWithoutCopies,
+    /// Who stays a home when there will be fewer takes nothing over from those who go (T16).
+    ShrinksWithoutReceipts,
     /// A ring document needs nobody's agreement, only a higher number (T14).
     LaterDocumentWins,
     /// A member goes before it has handed over everything (T16).
@@ -174,6 +179,9 @@ impl Variant {
         Self::DocumentNotKept,
         Self::ForgetfulVoterSpeaks,
         Self::IncomingCountsAsOwner,
+        Self::CountsByTheNextN,
+        Self::GrowsWithoutCopies,
+        Self::ShrinksWithoutReceipts,
         Self::LaterDocumentWins,
         Self::LeaverGoesEarly,
         Self::OldRingServed,
@@ -319,9 +327,7 @@ pub(crate) fn unflushed(request: Request) -> Request {
 }
 
 /// The homes that a rebuilding store compares itself with.
-pub(crate) fn one_each(
-    homes: Vec<(Partition, BTreeSet<NodeId>)>,
-) -> Vec<(Partition, BTreeSet<NodeId>)> {
+pub(crate) fn one_each(homes: Vec<(TreeId, BTreeSet<NodeId>)>) -> Vec<(TreeId, BTreeSet<NodeId>)> {
     let kept = |others: BTreeSet<NodeId>| {
         let count = if is(Variant::RebuildsFromOne) {
             1
@@ -332,7 +338,7 @@ pub(crate) fn one_each(
     };
     homes
         .into_iter()
-        .map(|(partition, others)| (partition, kept(others)))
+        .map(|(tree, others)| (tree, kept(others)))
         .collect()
 }
 
@@ -362,24 +368,53 @@ pub(crate) fn newness(newness: Newness, inquiry: &Inquiry) -> Newness {
 }
 
 /// Whom to compare with: the homes, and whoever is next on the preference list.
-pub(crate) fn homes_and_a_fallback(
-    homes: Vec<NodeId>,
-    preference_list: impl FnOnce() -> Vec<NodeId>,
-) -> Vec<NodeId> {
+pub(crate) fn homes_and_a_fallback<'a>(
+    homes: &'a [NodeId],
+    preference_list: impl FnOnce() -> &'a [NodeId],
+) -> &'a [NodeId] {
     if is(Variant::ExchangeWithFallback) {
-        let n = homes.len() + 1;
-        return preference_list().into_iter().take(n).collect();
+        let list = preference_list();
+        return &list[..list.len().min(homes.len() + 1)];
     }
     homes
 }
 
+/// How many replicas count while their number changes.
+pub(crate) fn counted_replicas(replicas: Replicas) -> Replicas {
+    let next = replicas.next;
+    if is(Variant::CountsByTheNextN) {
+        return Replicas { now: next, next };
+    }
+    replicas
+}
+
+/// Whether anybody cares for a part of a placement change.
+pub(crate) fn is_taken_over(a_move: &Move) -> bool {
+    if is(Variant::ShrinksWithoutReceipts) {
+        return a_move.is_comer;
+    }
+    if is(Variant::GrowsWithoutCopies) {
+        return !a_move.is_comer || !a_move.goers.is_empty();
+    }
+    true
+}
+
 /// What is kept of the sums, in place of what was counted.
-pub(crate) fn recount(counted: Recount, kept: impl FnOnce() -> Vec<LeafSum>) -> Recount {
+pub(crate) fn counted(counted: LeafSum, kept: impl FnOnce() -> Option<LeafSum>) -> LeafSum {
     if is(Variant::VerifyTrustsSums) {
-        return Recount {
-            counted: kept(),
-            ..Recount::default()
-        };
+        return kept().unwrap_or(counted);
     }
     counted
+}
+
+/// What is wrong with a leaf, for one who has not looked.
+pub(crate) fn fault(fault: LeafFault) -> LeafFault {
+    if is(Variant::VerifyTrustsSums) {
+        return LeafFault {
+            unreadable: 0,
+            wrong_sum: false,
+            ..fault
+        };
+    }
+    fault
 }

@@ -32,6 +32,7 @@ mod read_repair;
 mod reaping;
 mod rebuild;
 mod replica;
+mod replication;
 mod scrub;
 pub mod trees;
 

@@ -138,6 +138,8 @@ pub struct Metrics {
     pub exchanges_refused: Counter,
     /// Leaves whose sum was not that of the objects there.
     pub leaves_set_right: Counter,
+    /// Leaves in which keys were told apart because their buckets have another number of replicas.
+    pub leaves_sorted: Counter,
     /// Records of the dead that this node's store has removed.
     pub tombstones_reaped: Counter,
     /// Candidates that were kept because a member could not be asked,

@@ -22,6 +22,7 @@ use crate::reaping::{self, Homecomings, Reaping, ReapingView, Standstill};
 use crate::rebuild::{self, Rebuild};
 use crate::replica::writer::Row;
 use crate::replica::{ObjectLimits, Replica};
+use crate::replication;
 use crate::scrub;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -29,10 +30,10 @@ use ringhold_core::boot::Boot;
 use ringhold_core::health::admission::Settings as BackgroundSettings;
 use ringhold_core::health::{HedgeDelay, Standing, Watermarks};
 use ringhold_core::id::{BootId, NodeId};
-use ringhold_core::ring::{Addresses, Partition, Ring};
+use ringhold_core::ring::{Addresses, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
-use ringhold_storage::{OpenReport, Opened, ReadError, Store};
+use ringhold_storage::{OpenReport, Opened, ReadError, Sorting, Store};
 use ringhold_wire::handshake::{NodeCard, ProtocolRange};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Reply, Request};
@@ -171,6 +172,8 @@ pub struct Node {
     pub(crate) standstill: Standstill,
     pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
+    /// How the sums under the hash trees are sorted by the ring in use.
+    pub(crate) sorting: ArcSwap<Sorting>,
     pub(crate) tuning: Tuning,
     token_key: TokenKey,
 }
@@ -200,10 +203,13 @@ impl Node {
             report,
         } = opened;
         let (ring, new_ring) = latest(&store, id, &ring).map_err(StartError::Ring)?;
-        let properties = PropertyTable::load(&store, tuning.default_properties.clone())
-            .map_err(StartError::Properties)?;
+        let sorting = Arc::new(replication::sorting(&tree_key, &ring));
+        store.sort(Sorting::clone(&sorting));
+        let default_properties = properties_by(&ring, &tuning);
+        let properties =
+            PropertyTable::load(&store, default_properties).map_err(StartError::Properties)?;
         let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
-        let rebuild = Rebuild::of(&store, &ring, id).map_err(StartError::Completeness)?;
+        let rebuild = Rebuild::of(&store, id).map_err(StartError::Completeness)?;
         let rebuild = Arc::new(rebuild);
         let transfers = Transfers::of(&store, id).map_err(StartError::Completeness)?;
         let whereabouts =
@@ -269,6 +275,7 @@ impl Node {
             standstill,
             reaping: reaping::Views::default(),
             tree_key,
+            sorting: ArcSwap::new(sorting),
             tuning,
             token_key,
         });
@@ -302,6 +309,8 @@ impl Node {
         spawn(Box::pin(membership::run_strays(node, environment)));
         let (node, environment) = around();
         spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
+        let (node, environment) = around();
+        spawn(Box::pin(replication::run(node, environment)));
         let (node, environment) = around();
         spawn(Box::pin(gossiping::run(node, environment)));
         let node = Arc::clone(self);
@@ -411,33 +420,17 @@ impl Node {
         self.health.hedge_us()
     }
 
+    /// The part of the ring that a request has, with the replicas that its bucket has, or that it names itself.
     pub(crate) fn placement(
         &self,
         name: ObjectName,
-        n_val: u32,
+        own_n: Option<u32>,
         primaries_only: bool,
     ) -> Placement {
+        let ring = self.ring();
+        let replicas = Self::replicas_of(&ring, &name, own_n);
         let nearness = |node| (self.standing(node), self.health.latency_us(node));
-        Placement::new(self.ring(), self.id, nearness, name, n_val, primaries_only)
-    }
-
-    /// The primaries of a partition, by the ring and the default N.
-    pub(crate) fn homes_of_partition(&self, partition: Partition) -> Vec<NodeId> {
-        let ring = self.ring();
-        let list = ring.partition_preference_list(partition);
-        let n_val = self.tuning.default_properties.n_val;
-        let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
-        list[..n].to_vec()
-    }
-
-    /// The primaries of a key, by the ring and the bucket's N.
-    pub(crate) fn homes(&self, name: &ObjectName) -> Vec<NodeId> {
-        let properties = self.properties.of(&name.bucket_type, &name.bucket);
-        let n_val = properties.map_or(self.tuning.default_properties.n_val, |own| own.n_val);
-        let ring = self.ring();
-        let list = ring.preference_list(name.position());
-        let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
-        list[..n].to_vec()
+        Placement::new(ring, self.id, nearness, name, replicas, primaries_only)
     }
 
     /// Asks a node, which may be this one, to do something by the newest placement that either knows.
@@ -462,5 +455,22 @@ impl Node {
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Reply, CallError>> {
         peer_health::call(self, to, request, deadline)
+    }
+}
+
+/// What buckets have that set nothing: as this node is configured, but for the replicas, of which the ring says how many.
+fn properties_by(ring: &Ring, tuning: &Tuning) -> Properties {
+    let n = u32::from(ring.document().placement.replication.default);
+    let configured = tuning.default_properties.n_val;
+    if configured != n {
+        tracing::warn!(
+            configured,
+            n,
+            "the configured default_bucket.n_val is not the cluster's, which is followed: it counts when a cluster is founded"
+        );
+    }
+    Properties {
+        n_val: n,
+        ..tuning.default_properties.clone()
     }
 }

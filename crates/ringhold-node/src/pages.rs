@@ -39,11 +39,12 @@ impl Node {
         self.page(request)
     }
 
-    /// A page of the objects of some leaves; refused if this node is no home of the partition.
+    /// A page of the objects of some leaves of a tree; refused if this node is no home of its keys.
     fn page(&self, request: &PageRequest) -> Result<Page, Refusal> {
-        let partition = self.own(request.partition)?;
+        let tree = self.own(request.partition, request.class)?;
+        let ring = self.ring();
         let mut range = self
-            .range_of_leaves(partition, request.first_leaf, request.last_leaf)
+            .range_of_leaves(tree.partition, request.first_leaf, request.last_leaf)
             .ok_or(Refusal::Malformed)?;
         if !request.cursor.is_empty() {
             let cursor =
@@ -56,8 +57,11 @@ impl Node {
             let read = self.store().readable(Keyspace::Objects, &range, ROWS);
             let read = read.map_err(|_| Refusal::StoreFailed)?;
             for (_, row) in read.rows {
-                bytes += row.len();
-                if let Ok(record) = Record::decode(row) {
+                let row_bytes = row.len();
+                if let Ok(record) = Record::decode(row)
+                    && Self::tree_of(&ring, &record.name) == tree
+                {
+                    bytes += row_bytes;
                     objects.push((record.name, record.object));
                 }
             }

@@ -28,6 +28,7 @@
 mod overrides;
 mod property;
 
+use crate::membership::ChangeFailed;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use std::fmt;
 
@@ -68,6 +69,8 @@ pub enum PropertiesError {
     Refused(Refusal),
     /// Nothing was changed: this node's wall clock is too far from its peers' to say when a change was made.
     ClockOff,
+    /// The number of replicas could not be changed, and nothing else was: see [`ChangeFailed`].
+    Replicas(ChangeFailed),
     /// This node could not keep the change; whether it survives a restart is unknown.
     StoreFailed,
     /// The change holds here and spreads, but not every reachable member confirmed it in time.
@@ -82,6 +85,7 @@ impl fmt::Display for PropertiesError {
             Self::ClockOff => f.write_str(
                 "this node's clock is far from its peers': set it right, or ask another node",
             ),
+            Self::Replicas(reason) => write!(f, "n_val: {reason}"),
             Self::StoreFailed => f.write_str("the node's store failed while keeping the change"),
             Self::Unconfirmed {
                 confirmed,

@@ -7,6 +7,9 @@
 //! number, so whatever order they arrive in, all members end with the same one.
 //!
 //! A request looks its bucket up in an immutable table behind one pointer; only a change builds a new one.
+//!
+//! One property is not kept here: how many replicas a bucket has stands in the ring document, because keys move for it
+//! (`replication`). A change that names it goes there first.
 
 use crate::clock_guard::ClockState;
 use crate::env::Deadline;
@@ -14,7 +17,7 @@ use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
-use crate::properties::{self, Overrides, Properties, PropertiesError, Property, Reason};
+use crate::properties::{Overrides, Properties, PropertiesError};
 use crate::replica::writer::Row;
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::NodeId;
@@ -167,10 +170,18 @@ impl Entry {
 }
 
 impl Node {
-    /// The properties of a bucket; `None` for an unknown bucket type.
+    /// The properties of a bucket, with the number of replicas that it is to have; `None` for an unknown bucket type.
     #[must_use]
     pub fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
-        self.properties.of(bucket_type, bucket)
+        let properties = self.properties.of(bucket_type, bucket)?;
+        let n_val = u32::from(self.replicas_wanted(bucket_type, bucket));
+        if n_val == properties.n_val {
+            return Some(properties);
+        }
+        Some(Arc::new(Properties {
+            n_val,
+            ..Properties::clone(&properties)
+        }))
     }
 
     /// What the bucket has set itself.
@@ -184,7 +195,8 @@ impl Node {
     }
 
     /// Lays a change over what a bucket has set itself; `None` resets the bucket. Returns once this node has
-    /// it on disk and every member that can be reached has too.
+    /// it on disk and every member that can be reached has too. Another number of replicas is on its way then, which takes as long as
+    /// copying takes.
     ///
     /// # Errors
     /// See [`PropertiesError`]; each says what is known of the change.
@@ -214,27 +226,30 @@ impl Node {
         if let ClockState::Off { .. } = self.clock() {
             return Err(PropertiesError::ClockOff);
         }
-        let changing = self.properties.changing.lock().await;
         let properties = self
             .properties(bucket_type, bucket)
             .ok_or(PropertiesError::UnknownBucketType)?;
-        let overrides = match change {
-            Some(change) => {
-                properties
-                    .check_change(&change)
-                    .map_err(PropertiesError::Refused)?;
-                self.overrides(bucket_type, bucket).changed_by(&change)
-            }
-            None => Overrides::default(),
-        };
-        let after = Properties::resolve(&self.tuning.default_properties, &overrides);
-        if after.n_val != properties.n_val {
-            let (property, reason) = (Property::NVal.name().to_owned(), Reason::ReplicasStay);
-            return Err(PropertiesError::Refused(properties::Refusal {
-                property,
-                reason,
-            }));
+        if let Some(change) = &change {
+            let fits = properties.check_change(change);
+            fits.map_err(PropertiesError::Refused)?;
         }
+        let replicas = match &change {
+            Some(change) => change.replicas(),
+            None => Some(self.ring().document().placement.replication.default),
+        };
+        if let Some(n) = replicas {
+            let replicated = self.replicate(bucket_type, bucket, n).await;
+            replicated.map_err(PropertiesError::Replicas)?;
+        }
+        let change = change.map(|change| change.without_replicas());
+        if change.as_ref().is_some_and(Overrides::is_empty) {
+            return Ok(());
+        }
+        let changing = self.properties.changing.lock().await;
+        let overrides = change.map_or_else(Overrides::default, |change| {
+            let before = self.overrides(bucket_type, bucket);
+            before.without_replicas().changed_by(&change)
+        });
         let changed_us =
             self.properties
                 .time_of_change(bucket_type, bucket, self.environment.wall_us());

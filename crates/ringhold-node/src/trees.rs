@@ -1,14 +1,15 @@
 //! What this node's objects add to the leaves of its hash trees (§4.7).
 //!
 //! The store keeps the sums, true to its records through any crash, and does not know what a record means. Here
-//! is what it asks: which leaf sizes the cluster's trees have, and the digest of a record. A record that does not
+//! is what it asks: which leaf sizes the cluster's trees have, the digest of a record, and which of the classes of keys that are
+//! compared with different homes it belongs to. A record that does not
 //! decode counts for nothing, like one that cannot be read: replicas that have it will look different, and
 //! bring it back.
 
 use bytes::Bytes;
-use ringhold_core::ring::PartitionCount;
+use ringhold_core::ring::{Class, PartitionCount};
 use ringhold_core::tree::{Digest, LEAF_BITS, TreeKey, TreeTag};
-use ringhold_storage::{StorageKey, Summarize};
+use ringhold_storage::{BucketTag, Sorting, StorageKey, Summarize};
 use ringhold_wire::record::Record;
 
 /// The digests of a cluster's records.
@@ -35,10 +36,21 @@ impl Summarize for RecordDigests {
         self.partitions.bits() + LEAF_BITS
     }
 
-    fn digest(&self, _: &StorageKey, value: &Bytes) -> Option<Digest> {
+    fn digest(&self, key: &StorageKey, value: &Bytes) -> Option<Digest> {
+        let sorted = self.sorted(key, value, &Sorting::default());
+        sorted.map(|(_, digest)| digest)
+    }
+
+    fn sorted(&self, _: &StorageKey, value: &Bytes, sorting: &Sorting) -> Option<(Class, Digest)> {
         let Record { name, object, .. } = Record::decode(value.clone()).ok()?;
-        self.key
-            .digest(&name.bucket_type, &name.bucket, &name.key, &object)
+        let digest = self
+            .key
+            .digest(&name.bucket_type, &name.bucket, &name.key, &object)?;
+        if sorting.is_plain() {
+            return Some((Class::DEFAULT, digest));
+        }
+        let tag = self.key.bucket(&name.bucket_type, &name.bucket);
+        Some((sorting.of(BucketTag(tag)), digest))
     }
 }
 

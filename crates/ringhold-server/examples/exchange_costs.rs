@@ -11,7 +11,7 @@
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::{BootId, ClusterId, Incarnation, NodeId, OperationId};
 use ringhold_core::ring::{
-    Addresses, Member, MemberState, Partition, PartitionCount, Ring, RingDocument,
+    Addresses, Class, Member, MemberState, Partition, PartitionCount, Ring, RingDocument, TreeId,
 };
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::{
@@ -81,10 +81,12 @@ fn spread(keys: u64, count: u64) -> impl Iterator<Item = u64> {
 /// Every partition, between each two homes, once.
 async fn compare_all(nodes: &[Arc<Node>]) -> (u64, Mended) {
     let mut pairs = Vec::new();
+    let class = Class::DEFAULT;
     for partition in (0..PARTITIONS).map(Partition) {
+        let tree = TreeId { partition, class };
         for (at, one) in nodes.iter().enumerate() {
             for other in &nodes[at + 1..] {
-                pairs.push((Arc::clone(one), partition, other.id()));
+                pairs.push((Arc::clone(one), tree, other.id()));
             }
         }
     }
@@ -93,9 +95,9 @@ async fn compare_all(nodes: &[Arc<Node>]) -> (u64, Mended) {
     let mut pairs = pairs.into_iter();
     loop {
         while running.len() < AT_ONCE
-            && let Some((node, partition, other)) = pairs.next()
+            && let Some((node, tree, other)) = pairs.next()
         {
-            running.spawn(async move { node.exchange(partition, other, 0).await });
+            running.spawn(async move { node.exchange(tree, other, 0).await });
         }
         let Some(mended) = running.join_next().await else {
             return (exchanges, sum);

@@ -303,6 +303,7 @@ fn ring_document(founding: &Founding) -> Result<RingDocument, DataDirError> {
         .expect("a founding list was checked when it was read");
     let target_n = u8::try_from(founding.target_n).unwrap_or(u8::MAX);
     RingDocument::found(founding.cluster_id, members, count, target_n)
+        .and_then(|document| document.with_replicas(founding.n_val))
         .map_err(DataDirError::InvalidRing)
 }
 

@@ -11,6 +11,7 @@
 //! cluster_secret = "89ab…"    # 64 hexadecimal digits, drawn
 //! partitions = 256
 //! target_n = 3
+//! n_val = 3                   # of buckets that set none; left out: 3
 //!
 //! [[members]]
 //! name = "node1"
@@ -39,6 +40,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use ringhold_core::id::{ClusterId, NodeId};
+use ringhold_core::ring::replication::{N_DEFAULT, N_MAX};
 use serde::Deserialize;
 
 pub use error::FoundingError;
@@ -99,6 +101,8 @@ pub struct Founding {
     pub partitions: u32,
     /// At most the number of members.
     pub target_n: u32,
+    /// The replicas of keys whose bucket says nothing else.
+    pub n_val: u8,
     /// In the order of the file, never empty.
     pub members: Vec<FoundingMember>,
 }
@@ -127,6 +131,7 @@ pub struct Draft {
     pub cluster_secret: Option<String>,
     pub partitions: Option<u32>,
     pub target_n: Option<u32>,
+    pub n_val: Option<u8>,
     #[serde(default)]
     pub members: Vec<DraftMember>,
 }
@@ -183,11 +188,12 @@ impl Founding {
              # It holds the cluster's secret: mode 0600, and only on the cluster's own machines.\n",
         );
         text.push_str(&format!(
-            "cluster_id = \"{}\"\ncluster_secret = \"{}\"\npartitions = {}\ntarget_n = {}\n",
+            "cluster_id = \"{}\"\ncluster_secret = \"{}\"\npartitions = {}\ntarget_n = {}\nn_val = {}\n",
             self.cluster_id,
             self.cluster_secret.to_hexadecimal(),
             self.partitions,
-            self.target_n
+            self.target_n,
+            self.n_val
         ));
         for member in &self.members {
             text.push_str(&format!(
@@ -296,6 +302,7 @@ impl Draft {
             cluster_secret,
             partitions: self.partitions.unwrap_or(PARTITIONS_DEFAULT),
             target_n: self.target_n.unwrap_or(TARGET_N_DEFAULT.min(members_count)),
+            n_val: self.n_val.unwrap_or(N_DEFAULT),
             members,
         };
         founding.check(members_count)?;
@@ -331,6 +338,10 @@ impl Founding {
                 self.target_n
             );
             return Err(refused("target_n", &problem));
+        }
+        if !(1..=N_MAX).contains(&self.n_val) {
+            let problem = format!("{} is not between 1 and {N_MAX}", self.n_val);
+            return Err(refused("n_val", &problem));
         }
         let mut seen = BTreeSet::new();
         for member in &self.members {
@@ -549,6 +560,10 @@ mod tests {
             &complete.replace("partitions = 256", "partitions = 1"),
             "shared by 2",
         );
+        for n in ["0", "17"] {
+            let text = complete.replace("n_val = 3", &format!("n_val = {n}"));
+            check(&text, "between 1 and 16");
+        }
         check(
             &complete.replace("target_n = 2", "target_n = 3"),
             "2 members",

@@ -5,7 +5,7 @@
 use crate::http::door::{Job, JobRefused};
 use crate::status::node_name;
 use bytes::Bytes;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::{Partition, TreeId};
 use ringhold_node::{
     Agreement, Insisting, Node, RepairEvent, Repaired, RestoreRefused, Restored, Verdict,
     VerifyEvent,
@@ -13,6 +13,7 @@ use ringhold_node::{
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::ObjectName;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,24 +110,23 @@ impl Lines {
 }
 
 async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
-    let start = json!({ "type": "start", "partitions": partitions.len() });
+    let trees = node.trees_in(&partitions);
+    let start = json!({ "type": "start", "partitions": trees.len() });
     if !lines.say(&start).await {
         return;
     }
     let (events, mut told) = mpsc::channel(LINES_MAX);
     let verifying = Arc::clone(&node);
-    let verify = async move { verifying.verify_partitions(partitions, events).await };
+    let verify = async move { verifying.verify_trees(trees, events).await };
     node.environment().spawn(Box::pin(verify));
-    let (mut agreeing, mut differing, mut not_verified, mut keys) = (0, 0, 0, 0);
+    let (mut verdicts, mut keys) = (BTreeMap::new(), 0);
     while let Some(event) = lines.alive_until(told.recv()).await {
         let line = match event {
             VerifyEvent::Verdict(verdict) => {
                 keys += verdict.keys();
-                *match verdict.agreement() {
-                    Agreement::Agrees => &mut agreeing,
-                    Agreement::Differs => &mut differing,
-                    Agreement::NotVerified => &mut not_verified,
-                } += 1;
+                let known = verdicts.entry(verdict.tree.partition);
+                let known = known.or_insert(Agreement::Agrees);
+                *known = worse(*known, verdict.agreement());
                 verdict_line(&node, &verdict)
             }
             VerifyEvent::Waiting { partitions, us } => waiting_line(partitions, us),
@@ -135,26 +135,43 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
             return;
         }
     }
+    let count = |of| {
+        verdicts
+            .values()
+            .filter(|agreement| **agreement == of)
+            .count()
+    };
     let end = json!({
         "type": "end",
-        "partitions": agreeing + differing + not_verified,
-        "agreeing": agreeing,
-        "differing": differing,
-        "not_verified": not_verified,
+        "partitions": verdicts.len(),
+        "agreeing": count(Agreement::Agrees),
+        "differing": count(Agreement::Differs),
+        "not_verified": count(Agreement::NotVerified),
         "keys": keys,
     });
     // The last word: whether it is heard or not, the job is over.
     lines.say(&end).await;
 }
 
+/// A partition agrees if the keys of every number of replicas do.
+fn worse(one: Agreement, other: Agreement) -> Agreement {
+    let is_any = |agreement| one == agreement || other == agreement;
+    match () {
+        () if is_any(Agreement::Differs) => Agreement::Differs,
+        () if is_any(Agreement::NotVerified) => Agreement::NotVerified,
+        () => Agreement::Agrees,
+    }
+}
+
 async fn repair(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
-    let start = json!({ "type": "start", "partitions": partitions.len() });
+    let trees = node.trees_in(&partitions);
+    let start = json!({ "type": "start", "partitions": trees.len() });
     if !lines.say(&start).await {
         return;
     }
     let (events, mut told) = mpsc::channel(LINES_MAX);
     let repairing = Arc::clone(&node);
-    let repair = async move { repairing.repair_partitions(partitions, events).await };
+    let repair = async move { repairing.repair_trees(trees, events).await };
     node.environment().spawn(Box::pin(repair));
     let mut sum = RepairSum::default();
     while let Some(event) = lines.alive_until(told.recv()).await {
@@ -176,7 +193,7 @@ async fn repair(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
 /// All partitions of a repair together.
 #[derive(Default)]
 struct RepairSum {
-    partitions: u64,
+    partitions: BTreeSet<Partition>,
     incomplete: u64,
     exchanges: u64,
     keys: u64,
@@ -189,7 +206,7 @@ struct RepairSum {
 
 impl RepairSum {
     fn add(&mut self, repaired: &Repaired) {
-        self.partitions += 1;
+        self.partitions.insert(repaired.tree.partition);
         self.incomplete += u64::from(!repaired.is_complete());
         self.exchanges += repaired.exchanges;
         self.keys += repaired.keys;
@@ -203,7 +220,7 @@ impl RepairSum {
     fn line(&self) -> Value {
         json!({
             "type": "end",
-            "partitions": self.partitions,
+            "partitions": self.partitions.len(),
             "incomplete": self.incomplete,
             "exchanges": self.exchanges,
             "keys_mended": self.keys,
@@ -222,7 +239,8 @@ fn repaired_line(node: &Node, repaired: &Repaired) -> Value {
         .map(|(id, reason)| json!({ "node": node_name(node, *id), "why": reason.to_string() }));
     json!({
         "type": "partition",
-        "partition": repaired.partition.0,
+        "partition": repaired.tree.partition.0,
+        "n_val": n_of(node, repaired.tree),
         "exchanges": repaired.exchanges,
         "keys_mended": repaired.keys,
         "keys_failed": repaired.failed,
@@ -232,6 +250,12 @@ fn repaired_line(node: &Node, repaired: &Repaired) -> Value {
         "unreadable": repaired.unreadable,
         "left_out": left_out.collect::<Vec<_>>(),
     })
+}
+
+/// How many replicas the keys of a tree have; null if no keys have so many any more.
+fn n_of(node: &Node, tree: TreeId) -> Option<u8> {
+    let ring = node.ring();
+    ring.classes().replicas(tree.class).map(|n| n.now)
 }
 
 fn waiting_line(partitions: usize, us: u64) -> Value {
@@ -259,7 +283,8 @@ fn verdict_line(node: &Node, verdict: &Verdict) -> Value {
     });
     json!({
         "type": "partition",
-        "partition": verdict.partition.0,
+        "partition": verdict.tree.partition.0,
+        "n_val": n_of(node, verdict.tree),
         "state": state,
         "keys": verdict.keys(),
         "differing_leaves": verdict.differing_leaves,

@@ -207,6 +207,11 @@ fn anti_entropy(page: &mut Page, node: &Node) {
             "Leaf sums that the scrub found wrong: something changed on disk without a write.",
             metrics.leaves_set_right.count(),
         ),
+        (
+            "ringhold_leaves_sorted_total",
+            "Leaves whose keys were told apart anew because their buckets have another number of replicas.",
+            metrics.leaves_sorted.count(),
+        ),
     ];
     for (name, help, count) in rows {
         page.counter(name, help, count);

@@ -123,7 +123,7 @@ pub(crate) async fn plan(node: &Arc<Node>) -> Result<Value, OrderFailed> {
     let ring = node.ring();
     let planning = Arc::clone(node);
     let planned = tokio::task::spawn_blocking(move || {
-        let plan = Plan::of(planning.ring().document(), planning.replicas())?;
+        let plan = Plan::of(planning.ring().document())?;
         Ok(plan.map(|plan| (plan, planning.stock())))
     });
     let refused = |reason| OrderFailed::Failed(ChangeFailed::Refused(reason));
@@ -190,7 +190,7 @@ fn flow_row(node: &Node, flow: &Flow, stock: &Stock) -> Value {
     json!({
         "from": flow.from.map(|from| node_name(node, from)),
         "to": node_name(node, flow.to),
-        "replicas": flow.partitions.len(),
+        "replicas": flow.trees.len(),
         "objects": objects,
         "bytes": objects.and_then(|objects| Some(objects * stock.mean_object_bytes?)),
     })
@@ -200,8 +200,8 @@ fn flow_row(node: &Node, flow: &Flow, stock: &Stock) -> Value {
 fn objects_in(flow: &Flow, stock: &Stock) -> Option<u64> {
     let held = stock.objects.len() as u64;
     let mean = stock.objects.values().sum::<u64>().checked_div(held)?;
-    let of = |partition| stock.objects.get(partition).copied().unwrap_or(mean);
-    Some(flow.partitions.iter().map(of).sum())
+    let of = |tree| stock.objects.get(tree).copied().unwrap_or(mean);
+    Some(flow.trees.iter().map(of).sum())
 }
 
 /// All flows together, and how long the slowest comer takes; null if this node can't tell.

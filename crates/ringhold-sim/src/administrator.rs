@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::rare::Rare;
 use crate::run::copies;
 use crate::trace::Who;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::{Partition, TreeId};
 use ringhold_node::{Agreement, Node, RepairEvent, Verdict, VerifyEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,12 +84,9 @@ pub async fn repair_everything(cluster: &Cluster) -> Result<(), Violation> {
         .find(|(_, verdict)| verdict.agreement() != Agreement::Agrees)
     {
         None => Ok(()),
-        Some((partition, verdict)) => Err(Violation::new(
+        Some((tree, verdict)) => Err(Violation::new(
             "I5",
-            format!(
-                "partition {}: after a repair, verify says {verdict:?}",
-                partition.0
-            ),
+            format!("{tree:?}: after a repair, verify says {verdict:?}"),
         )),
     }
 }
@@ -101,9 +98,9 @@ fn partitions(cluster: &Cluster) -> Vec<Partition> {
 /// Whether a repair of everything was complete.
 async fn repair(cluster: &Cluster, node: Arc<Node>) -> bool {
     let (events, mut told) = mpsc::channel(8);
-    let all = partitions(cluster);
+    let all = node.trees_in(&partitions(cluster));
     let mut open = all.len();
-    let task = async move { node.repair_partitions(all, events).await };
+    let task = async move { node.repair_trees(all, events).await };
     cluster
         .around()
         .executor
@@ -118,10 +115,10 @@ async fn repair(cluster: &Cluster, node: Arc<Node>) -> bool {
     complete && open == 0
 }
 
-async fn verify(cluster: &Cluster, node: Arc<Node>) -> BTreeMap<Partition, Verdict> {
+async fn verify(cluster: &Cluster, node: Arc<Node>) -> BTreeMap<TreeId, Verdict> {
     let (events, mut told) = mpsc::channel(8);
-    let all = partitions(cluster);
-    let task = async move { node.verify_partitions(all, events).await };
+    let all = node.trees_in(&partitions(cluster));
+    let task = async move { node.verify_trees(all, events).await };
     cluster
         .around()
         .executor
@@ -129,7 +126,7 @@ async fn verify(cluster: &Cluster, node: Arc<Node>) -> BTreeMap<Partition, Verdi
     let mut verdicts = BTreeMap::new();
     while let Some(event) = told.recv().await {
         if let VerifyEvent::Verdict(verdict) = event {
-            verdicts.insert(verdict.partition, verdict);
+            verdicts.insert(verdict.tree, verdict);
         }
     }
     verdicts
@@ -138,21 +135,21 @@ async fn verify(cluster: &Cluster, node: Arc<Node>) -> BTreeMap<Partition, Verdi
 /// Nothing is said to agree that does not. Nobody writes meanwhile; anti-entropy can only have made more agree.
 fn check_verdicts(
     cluster: &Cluster,
-    verdicts: &BTreeMap<Partition, Verdict>,
+    verdicts: &BTreeMap<TreeId, Verdict>,
 ) -> Result<(), Violation> {
-    if verdicts.len() != partitions(cluster).len() {
+    if verdicts.len() != cluster.ring().trees().count() {
         let text = format!("verify gave {} verdicts", verdicts.len());
         return Err(Violation::new("I17", text));
     }
     for key in 0..cluster.plan().keys {
-        let partition = cluster.partition_of(key);
-        let verdict = &verdicts[&partition];
+        let tree = cluster.tree_of(key);
+        let verdict = &verdicts[&tree];
         if verdict.agreement() != Agreement::Agrees {
             continue;
         }
         let agree = copies(cluster, key).and_then(|copies| i05_convergence::check(key, &copies));
         agree.map_err(|violation| {
-            let text = format!("partition {} was said to agree; {violation}", partition.0);
+            let text = format!("{tree:?} was said to agree; {violation}");
             Violation::new("T12", text)
         })?;
     }

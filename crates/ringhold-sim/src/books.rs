@@ -79,8 +79,11 @@ pub struct Write {
     /// Acknowledgements asked for, and those of them from disk.
     pub w: u32,
     pub dw: u32,
-    /// Replicas that it was for: the first so many of the key's primaries.
+    /// Replicas that it was for: the first so many of the key's primaries. Of one that named none, as many as its bucket has at
+    /// least.
     pub n: u32,
+    /// Whether it named that number itself.
+    pub names_n: bool,
     /// The nodes on whose disks it was when it was acknowledged.
     pub held_by: BTreeSet<usize>,
     /// What its coordinator's record may have seen, of a conditional put.

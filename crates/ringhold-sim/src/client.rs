@@ -218,7 +218,7 @@ impl Client {
         let name = self.name(key);
         let options = self.get_options();
         let operation = self.begin(key, workload, Kind::Get, node, None);
-        let n = options.n_val.unwrap_or(self.plan().replicas);
+        let n = options.n_val.unwrap_or(self.plan().replicas_at_least());
         let resolved = options
             .quorum
             .resolve(n, &GetSpec::default())

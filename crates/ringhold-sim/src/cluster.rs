@@ -23,7 +23,7 @@ use crate::trace::{Trace, Who};
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::{
-    Addresses, Member, MemberState, Partition, PartitionCount, Ring, RingDocument,
+    Addresses, Member, MemberState, PartitionCount, Ring, RingDocument, TreeId,
 };
 use ringhold_core::version::{Object, TokenKey};
 use ringhold_node::Node;
@@ -194,9 +194,8 @@ impl Cluster {
 
     /// The partition that a key lies in.
     #[must_use]
-    pub fn partition_of(&self, key: usize) -> Partition {
-        let position = self.0.around.books.lock().names[key].position();
-        self.0.ring.partition_count().partition_of(position)
+    pub fn tree_of(&self, key: usize) -> TreeId {
+        tree_of(&self.ring(), &self.0.around.books.lock().names[key])
     }
 
     #[must_use]
@@ -398,6 +397,7 @@ impl Cluster {
         rare.add(Rare::AskedInDoubt, metrics.reads_in_doubt.count());
         rare.add(Rare::KeyMended, metrics.keys_mended.count());
         rare.add(Rare::LeafSetRight, metrics.leaves_set_right.count());
+        rare.add(Rare::LeafSorted, metrics.leaves_sorted.count());
         rare.add(Rare::ReadHedged, metrics.hedged_reads.count());
         rare.add(Rare::PeerGoneDown, metrics.peers_gone_down.count());
         rare.add(Rare::OperationRepeated, metrics.operations_repeated.count());
@@ -471,8 +471,18 @@ fn found(cluster_id: ClusterId, ids: &[NodeId], plan: &Plan) -> RingDocument {
     };
     let members = ids.iter().enumerate().map(member).collect();
     let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
+    let n = u8::try_from(plan.replicas).expect("a handful");
     RingDocument::found(cluster_id, members, partitions, 5)
+        .and_then(|document| document.with_replicas(n))
         .expect("equal members make a valid ring")
+}
+
+/// The tree that a key is in.
+pub(crate) fn tree_of(ring: &Ring, name: &ObjectName) -> TreeId {
+    TreeId {
+        partition: ring.partition_of(name.position()),
+        class: ring.classes().of(&name.bucket_type, &name.bucket),
+    }
 }
 
 /// The document after one change: every partition has moved on to the next owner.

@@ -22,7 +22,8 @@ impl KnownBad {
     /// two batches of it would leave between them is for the tests of the storage, which stop there. And whom reaping must
     /// not do without is shown step by step (`reaping.rs`): seeds seldom have somebody away from before a delete until it is reaped,
     /// or a copy on its way at the first look and not at the second. So is what a node makes of an entry that another gave
-    /// it (`directed.rs`), which one seed in some hundreds meets.
+    /// it (`directed.rs`), which one seed in some hundreds meets, and that nobody takes over what only goers have (`replicas.rs`): hints and
+    /// comparisons mostly were there before.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let elsewhere = [
@@ -31,6 +32,7 @@ impl KnownBad {
             Self::Node(node::Variant::ReapsWithAbsentMember),
             Self::Node(node::Variant::ReapsAtFirstLook),
             Self::Node(node::Variant::ExtendsForeignEntry),
+            Self::Node(node::Variant::ShrinksWithoutReceipts),
         ];
         let of_node = node::Variant::ALL.iter().copied().map(Self::Node);
         let of_storage = storage::Variant::ALL.iter().copied().map(Self::Storage);
@@ -98,6 +100,9 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::OldRingServed
                 | N::ReceiptWithoutCopy
+                | N::CountsByTheNextN
+                | N::GrowsWithoutCopies
+                | N::ShrinksWithoutReceipts
                 | N::StraysStay,
             ) => "T16",
             Self::Node(N::PlacementIgnored) => "T13",
@@ -119,7 +124,9 @@ impl KnownBad {
                 | storage::Variant::UnsettledEndIsClean,
             ) => "T2",
             Self::Storage(
-                storage::Variant::TreeOutsideBatch | storage::Variant::ReplayCountsTwice,
+                storage::Variant::TreeOutsideBatch
+                | storage::Variant::ReplayCountsTwice
+                | storage::Variant::SortedByTheOldMap,
             ) => "T12",
             Self::Storage(_) => "T21",
         }
@@ -170,9 +177,13 @@ impl KnownBad {
                 | N::LeaverGoesEarly
                 | N::PlacementIgnored
                 | N::ReceiptWithoutCopy
+                | N::CountsByTheNextN
+                | N::GrowsWithoutCopies
+                | N::ShrinksWithoutReceipts
                 | N::RecoversAlone
                 | N::StraysStay,
-            ) => Profile::Membership,
+            )
+            | Self::Storage(S::SortedByTheOldMap) => Profile::Membership,
             _ => Profile::All,
         }
     }

@@ -1,7 +1,8 @@
 //! People who change the cluster while it works, and while things break.
 //!
 //! Two of them, who know nothing of each other: each asks any node that runs for what comes to mind: a machine joins, a
-//! member leaves, weighs more, has died for good; then somebody commits what is staged, or aborts it. Most of what they ask is
+//! member leaves, weighs more, has died for good, a bucket gets another number of replicas; then somebody commits what is staged, or
+//! aborts it. Most of what they ask is
 //! refused for one reason or another, and that is part of it. At the end, when nothing breaks any more, what has begun has to
 //! come to its end, and everybody has to know the same ring (I11).
 
@@ -9,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::executor::Group;
 use crate::invariants::Violation;
 use crate::neighbours;
+use crate::plan::REPLICAS_CHOSEN;
 use crate::random::Random;
 use crate::rare::Rare;
 use crate::trace::Who;
@@ -91,7 +93,13 @@ impl Operator {
         if self.random.chance(50_000) {
             return neighbours::mix_up(&self.cluster, at, &node, &mut self.random).await;
         }
-        match self.random.index(13) {
+        let wishes = if self.cluster.plan().replicates {
+            17
+        } else {
+            13
+        };
+        match self.random.index(wishes) {
+            13.. => self.replicate(at, node).await,
             10 => self.bury(at, node, &ring).await,
             11 => {
                 let change = Change::Place {
@@ -129,6 +137,26 @@ impl Operator {
                 let committed = node.commit_changes().await;
                 self.note(at, "commit", &committed);
             }
+        }
+    }
+
+    /// A bucket gets another number of replicas.
+    async fn replicate(&mut self, at: usize, node: Arc<Node>) {
+        let name = self.random.index(self.cluster.plan().keys);
+        let name = self.cluster.around().books.lock().names[name].clone();
+        let n = *self.random.pick(&REPLICAS_CHOSEN);
+        let n = u8::try_from(n).expect("a handful");
+        let replicated = node.replicate(&name.bucket_type, &name.bucket, n).await;
+        let around = self.cluster.around();
+        around
+            .trace
+            .event(Who::Node(at), "replicate", || match &replicated {
+                Ok(()) => format!("{:?} has {n} replicas", name.bucket),
+                Err(reason) => reason.to_string(),
+            });
+        match replicated {
+            Ok(()) => around.rare.hit(Rare::ReplicasChanged),
+            Err(reason) => self.note_failure(at, &reason),
         }
     }
 
@@ -250,12 +278,19 @@ impl Operator {
         });
         match outcome {
             Ok(_) => around.rare.hit(Rare::RingChanged),
-            Err(ChangeFailed::Refused(_) | ChangeFailed::TokenSpent) => {}
-            Err(ChangeFailed::Contradiction) => around.books.lock().fail(Violation::new(
+            Err(reason) => self.note_failure(at, reason),
+        }
+    }
+
+    fn note_failure(&self, at: usize, reason: &ChangeFailed) {
+        let around = self.cluster.around();
+        match reason {
+            ChangeFailed::Refused(_) | ChangeFailed::TokenSpent => {}
+            ChangeFailed::Contradiction => around.books.lock().fail(Violation::new(
                 "I10",
                 format!("n{at} met two documents of one epoch"),
             )),
-            Err(_) => around.rare.hit(Rare::RingNotChanged),
+            _ => around.rare.hit(Rare::RingNotChanged),
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Plan {
     pub victim: usize,
     /// Operators act at the same moments, and all the time.
     pub rush: bool,
+    /// Operators change how many replicas buckets have, too.
+    pub replicates: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
     /// Every other node is started with the release before, and stays so until it is started again in the second half.
@@ -126,6 +128,7 @@ impl Plan {
             majority_dies: spares > 0 && Random::of(seed, "catastrophe").chance(200_000),
             spares,
             rush: Random::of(seed, "rush").chance(300_000),
+            replicates: spares > 0 && Random::of(seed, "replicates").chance(500_000),
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),
@@ -231,6 +234,16 @@ impl Plan {
         self.nodes - self.spares
     }
 
+    /// As many replicas a key has at least, at any time.
+    #[must_use]
+    pub fn replicas_at_least(&self) -> u32 {
+        if self.replicates {
+            REPLICAS_CHOSEN[0]
+        } else {
+            self.replicas
+        }
+    }
+
     /// Whether a node is of the release before at first.
     #[must_use]
     pub fn runs_release_before(&self, node: usize) -> bool {
@@ -243,6 +256,9 @@ impl Plan {
         self.replicas / 2 + 1
     }
 }
+
+/// What operators choose from where they change how many replicas a bucket has, the least first.
+pub const REPLICAS_CHOSEN: [u32; 4] = [2, 3, 4, 5];
 
 /// Between two nodes nobody can tell who is right.
 fn astray(nodes: usize, random: &mut Random) -> Option<BTreeSet<usize>> {

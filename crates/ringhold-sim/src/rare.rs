@@ -32,6 +32,8 @@ macro_rules! rare_events {
                     Self::RingChanged
                     | Self::RingNotChanged
                     | Self::ChangeAborted
+                    | Self::ReplicasChanged
+                    | Self::LeafSorted
                     | Self::Recovered
                     | Self::ClustersMixedUp
                     | Self::TooNewToSend
@@ -165,6 +167,10 @@ rare_events! {
     RingNotChanged = "ring change without a majority",
     /// What was staged or under way was given up.
     ChangeAborted = "ring change aborted",
+    /// A bucket is on its way to another number of replicas.
+    ReplicasChanged = "number of replicas changed",
+    /// Keys were told apart because their buckets have another number of replicas.
+    LeafSorted = "leaf sorted anew",
     /// A node has become a home of a partition.
     PartitionReceived = "partition received",
     /// A node found objects of partitions that are not its own any more.

@@ -259,6 +259,7 @@ impl Buffers {
 
     /// Each group's active buffer becomes its frozen one.
     pub(crate) fn freeze(&self) {
+        let _stays_sorted = self.sums.stays_sorted();
         for group in 0..self.groups.len() {
             let mut layers = self.write(group);
             assert!(layers.frozen.is_none(), "one checkpoint at a time");

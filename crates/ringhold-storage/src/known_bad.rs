@@ -26,6 +26,8 @@ pub enum Variant {
     TreeOutsideBatch,
     /// Replaying counts what the engine's sums have counted already (T12).
     ReplayCountsTwice,
+    /// Sums stay sorted as they were when a bucket gets another number of replicas (T13).
+    SortedByTheOldMap,
 }
 
 impl Variant {
@@ -39,6 +41,7 @@ impl Variant {
         Self::ReplayStopsEarly,
         Self::TreeOutsideBatch,
         Self::ReplayCountsTwice,
+        Self::SortedByTheOldMap,
     ];
 }
 

@@ -61,8 +61,10 @@ pub use readable::Readable;
 pub use recovery::{Doubt, OpenReport};
 pub use store::{Opened, Snapshot, Store, StoreOptions};
 pub use sums::Summarize;
+pub use sums::count::ClassSums;
 pub use sums::load::Recounted;
 pub use sums::recount::{LeafDifference, OnDifference, Recount};
+pub use sums::sorting::{BucketTag, Sorting};
 pub use writer::{Committed, Durability, GroupWriter};
 
 /// A future behind a pointer, so that traits which return it can be used as `dyn`.

@@ -17,7 +17,8 @@
 //! (T20). The layouts of the three known sections belong to the format version, because their hashes
 //! are over their meaning; what a later release wants to say of members or placement, it says in a
 //! section of its own, or in a new format version that no release writes before every member reads
-//! it.
+//! it. How many replicas keys have came later than the rest of the placement: it stands at the section's end, and only where it is not
+//! what it is anyway, so that a document of before is the same bytes.
 //!
 //! Invariants, checked on decoding: the known sections come first, each name once; every section's
 //! hash and the document's are those of the content. So a document that comes out of here is
@@ -31,12 +32,13 @@ mod changes;
 pub use changes::{decode_changes, encode_changes};
 
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer, decode_whole};
+use crate::message::NAME_BYTES_MAX;
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::document::{MEMBERS_SECTION, PLACEMENT_SECTION, STAGED_SECTION};
 use ringhold_core::ring::{
-    Addresses, Change, Epoch, FurtherSection, Member, MemberState, Next, PartitionCount, Placement,
-    RingDocument, RingHash, SectionHash,
+    Addresses, BucketName, Change, Epoch, FurtherSection, Member, MemberState, Next,
+    PartitionCount, Placement, Replication, RingDocument, RingHash, SectionHash,
 };
 
 /// The version of the format that is written, and the only one that is read.
@@ -50,8 +52,10 @@ pub const SECTIONS_MAX: usize = 256;
 
 const NODE_ID_BYTES: usize = 16;
 const SECTION_BYTES_MIN: usize = 4 + 16 + 4;
-/// A kind and an id.
-const CHANGE_BYTES_MIN: usize = 1 + 16;
+/// A kind, two empty names and a number.
+const CHANGE_BYTES_MIN: usize = 1 + BUCKET_BYTES_MIN;
+/// Two empty names and a number.
+const BUCKET_BYTES_MIN: usize = 4 + 4 + 1;
 /// An id, seven texts, weight and state.
 const MEMBER_BYTES_MIN: usize = 16 + 7 * 4 + 4 + 1;
 
@@ -295,6 +299,13 @@ fn write_placement(writer: &mut Writer<'_>, placement: &Placement) {
         write_table(writer, &next.owners);
         writer.list(&next.changes, write_change);
     });
+    if placement.has_plain_replication() {
+        return;
+    }
+    write_replication(writer, &placement.replication);
+    if let Some(next) = &placement.next {
+        write_replication(writer, &next.replication);
+    }
 }
 
 fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
@@ -303,20 +314,80 @@ fn read_placement(reader: &mut Reader) -> Result<Placement, DecodeError> {
         what: "partition count",
         offset: 0,
     })?;
-    Ok(Placement {
+    let mut placement = Placement {
         partition_count,
         placement_number: reader.u64("placement number")?,
         target_n: reader.u8("target n")?,
         owners: read_table(reader)?,
+        replication: Replication::default(),
         next: reader.option("next", read_next)?,
-    })
+    };
+    if reader.left() == 0 {
+        return Ok(placement);
+    }
+    let offset = reader.offset();
+    placement.replication = read_replication(reader)?;
+    if let Some(next) = &mut placement.next {
+        next.replication = read_replication(reader)?;
+    }
+    // There is one way to write a placement.
+    if placement.has_plain_replication() {
+        return Err(DecodeError::Malformed {
+            what: "replicas",
+            offset,
+        });
+    }
+    Ok(placement)
 }
 
 fn read_next(reader: &mut Reader) -> Result<Next, DecodeError> {
     Ok(Next {
         owners: read_table(reader)?,
         changes: read_changes(reader)?,
+        replication: Replication::default(),
     })
+}
+
+fn write_replication(writer: &mut Writer<'_>, replication: &Replication) {
+    writer.u8(replication.default);
+    let buckets: Vec<(&BucketName, u8)> =
+        replication.buckets.iter().map(|(b, n)| (b, *n)).collect();
+    writer.list(&buckets, |writer, (bucket, n)| {
+        write_bucket(writer, bucket, *n);
+    });
+}
+
+fn read_replication(reader: &mut Reader) -> Result<Replication, DecodeError> {
+    let default = reader.u8("replicas")?;
+    let offset = reader.offset();
+    let buckets = reader.list::<_, BUCKET_BYTES_MIN>("buckets", read_bucket)?;
+    let count = buckets.len();
+    let replication = Replication {
+        default,
+        buckets: buckets.into_iter().collect(),
+    };
+    let is_plain =
+        replication.buckets.len() == count && replication.buckets.values().all(|n| *n != default);
+    is_plain
+        .then_some(replication)
+        .ok_or(DecodeError::Malformed {
+            what: "buckets",
+            offset,
+        })
+}
+
+fn write_bucket(writer: &mut Writer<'_>, bucket: &BucketName, n: u8) {
+    writer.bytes(&bucket.bucket_type);
+    writer.bytes(&bucket.bucket);
+    writer.u8(n);
+}
+
+fn read_bucket(reader: &mut Reader) -> Result<(BucketName, u8), DecodeError> {
+    let bucket = BucketName {
+        bucket_type: reader.bytes("bucket type", NAME_BYTES_MAX)?,
+        bucket: reader.bytes("bucket", NAME_BYTES_MAX)?,
+    };
+    Ok((bucket, reader.u8("replicas")?))
 }
 
 fn write_change(writer: &mut Writer<'_>, change: &Change) {
@@ -341,6 +412,10 @@ fn write_change(writer: &mut Writer<'_>, change: &Change) {
             writer.bytes(zone.as_bytes());
             writer.bytes(rack.as_bytes());
         }
+        Change::Replicate { bucket, n } => {
+            writer.u8(7);
+            write_bucket(writer, bucket, *n);
+        }
     }
 }
 
@@ -350,6 +425,10 @@ fn read_changes(reader: &mut Reader) -> Result<Vec<Change>, DecodeError> {
 
 fn read_change(reader: &mut Reader) -> Result<Change, DecodeError> {
     let kind = reader.u8("change")?;
+    if kind == 7 {
+        let (bucket, n) = read_bucket(reader)?;
+        return Ok(Change::Replicate { bucket, n });
+    }
     let node = NodeId(reader.u128("node id")?);
     Ok(match kind {
         1 => Change::Join { node },

@@ -12,6 +12,9 @@
 //! | [finish](RingDocument::finishing) | E+2 | `next` becomes `owners`, the changes take effect |
 //! | [part](RingDocument::parting) | E+3 | a leaver that has handed over everything is removed |
 //!
+//! How many replicas a bucket has is changed in the same way, alone and at once ([replicating](RingDocument::replicating)), since nobody
+//! plans that together with others; or staged, as what was aborted is.
+//!
 //! Zone, rack and weight of a member decide about homes just as the owners do, so they too wait in the `next` table until it
 //! becomes the table in use. A change under way may be [aborted](RingDocument::aborting) at any step before the finish; it is staged again
 //! then. A removed identity stays listed for ever (T17).
@@ -23,6 +26,7 @@
 
 use super::assignment::assign;
 use super::document::{Member, MemberState, RingDocument};
+use super::replication::{BucketName, Replication};
 use super::share::AssignmentMember;
 use super::validation::{InvalidRing, validate};
 use crate::id::NodeId;
@@ -48,6 +52,8 @@ pub enum Change {
         zone: String,
         rack: String,
     },
+    /// The keys of a bucket have so many replicas.
+    Replicate { bucket: BucketName, n: u8 },
 }
 
 impl Change {
@@ -58,10 +64,11 @@ impl Change {
             | Self::Leave { node }
             | Self::Remove { node }
             | Self::Weigh { node, .. }
-            | Self::Place { node, .. } => (*node, None),
-            Self::Replace { old, new } => (*old, Some(*new)),
+            | Self::Place { node, .. } => (Some(*node), None),
+            Self::Replace { old, new } => (Some(*old), Some(*new)),
+            Self::Replicate { .. } => (None, None),
         };
-        std::iter::once(first).chain(second)
+        first.into_iter().chain(second)
     }
 }
 
@@ -72,6 +79,8 @@ pub struct Next {
     pub owners: Vec<NodeId>,
     /// What takes effect with it.
     pub changes: Vec<Change>,
+    /// How many replicas keys will have.
+    pub replication: Replication,
 }
 
 /// Why there is no such next document. The one that is held stays as it is.
@@ -97,6 +106,10 @@ pub enum ChangeRefused {
     ChangeUnderWay,
     /// No partitions are being moved.
     NoChangeUnderWay,
+    /// It is so already, or will be by the change under way.
+    NothingChanges,
+    /// A member runs a release that could not read the document.
+    OlderRelease { name: String },
     /// Nobody would be left to own the ring.
     NobodyLeft,
     /// The member still owns partitions.
@@ -135,9 +148,15 @@ impl fmt::Display for ChangeRefused {
             Self::ZeroWeight { name } => write!(f, "{name} can't weigh 0: let it leave instead"),
             Self::NothingStaged => f.write_str("nothing is staged"),
             Self::ChangeUnderWay => f.write_str(
-                "partitions are being moved for an earlier change: wait for its end, or abort it",
+                "another change of the placement is under way: wait for its end (`ringhold cluster transfers` shows how far it is), \
+                 or abort it",
             ),
             Self::NoChangeUnderWay => f.write_str("no placement change is under way"),
+            Self::NothingChanges => f.write_str("it is so already"),
+            Self::OlderRelease { name } => write!(
+                f,
+                "{name} runs a release that knows one number of replicas for all buckets: upgrade it first"
+            ),
             Self::NobodyLeft => f.write_str("no member would be left to own the ring"),
             Self::StillOwns { name } => write!(f, "{name} still owns partitions"),
             Self::NobodyLost => f.write_str(
@@ -189,6 +208,7 @@ pub fn members_after(members: &[Member], changes: &[Change]) -> Vec<Member> {
                 member.zone.clone_from(zone);
                 member.rack.clone_from(rack);
             }),
+            Change::Replicate { .. } => {}
         }
     }
     after.into_values().collect()
@@ -258,6 +278,11 @@ impl RingDocument {
                     .staged
                     .retain(|s| !matches!(s, Change::Place { node: n, .. } if n == node));
             }
+            Change::Replicate { bucket, .. } => {
+                draft
+                    .staged
+                    .retain(|s| !matches!(s, Change::Replicate { bucket: b, .. } if b == bucket));
+            }
         }
         draft.refuse_second(&change)?;
         draft.staged.push(change);
@@ -266,8 +291,10 @@ impl RingDocument {
 
     /// Where a member comes or goes, that is all that can be staged of its coming and going.
     fn refuse_second(&self, change: &Change) -> Result<(), ChangeRefused> {
-        let moves =
-            |change: &Change| !matches!(change, Change::Weigh { .. } | Change::Place { .. });
+        let moves = |change: &Change| {
+            use Change::{Place, Replicate, Weigh};
+            !matches!(change, Weigh { .. } | Place { .. } | Replicate { .. })
+        };
         let earlier = self.staged.iter().filter(|staged| moves(staged));
         for staged in earlier {
             if let Some(node) = staged
@@ -329,12 +356,18 @@ impl RingDocument {
         }
         let placement = &self.placement;
         let before = replaced(&placement.owners, &changes);
-        let owners = assign(
-            &owning,
-            placement.partition_count,
-            Some(&before),
-            placement.target_n,
-        );
+        let is_about_members = |change: &Change| change.nodes().next().is_some();
+        let owners = if changes.iter().any(is_about_members) {
+            assign(
+                &owning,
+                placement.partition_count,
+                Some(&before),
+                placement.target_n,
+            )
+        } else {
+            before
+        };
+        let replication = replicated(&placement.replication, &changes);
         let mut draft = self.successor();
         for member in &mut draft.members {
             for change in &changes {
@@ -353,7 +386,37 @@ impl RingDocument {
             }
         }
         draft.staged.clear();
-        draft.placement.next = Some(Next { owners, changes });
+        draft.placement.next = Some(Next {
+            owners,
+            changes,
+            replication,
+        });
+        draft.placement.placement_number += 1;
+        draft.checked()
+    }
+
+    /// With a bucket on its way to another number of replicas. What is staged stays staged.
+    ///
+    /// # Errors
+    /// If another change is under way, the bucket has, or is to have, that many anyway, or there is no such number of replicas.
+    pub fn replicating(&self, bucket: &BucketName, n: u8) -> Result<Self, ChangeRefused> {
+        let placement = &self.placement;
+        let next = placement.next.as_ref();
+        let target = next.map_or(&placement.replication, |next| &next.replication);
+        if target.of(bucket) == n {
+            return Err(ChangeRefused::NothingChanges);
+        }
+        if next.is_some() {
+            return Err(ChangeRefused::ChangeUnderWay);
+        }
+        let bucket = bucket.clone();
+        let changes = vec![Change::Replicate { bucket, n }];
+        let mut draft = self.successor();
+        draft.placement.next = Some(Next {
+            owners: placement.owners.clone(),
+            replication: replicated(&placement.replication, &changes),
+            changes,
+        });
         draft.placement.placement_number += 1;
         draft.checked()
     }
@@ -368,6 +431,7 @@ impl RingDocument {
         let next = next.ok_or(ChangeRefused::NoChangeUnderWay)?;
         draft.members = members_after(&self.members, &next.changes);
         draft.placement.owners = next.owners;
+        draft.placement.replication = next.replication;
         draft.placement.placement_number += 1;
         draft.checked()
     }
@@ -448,6 +512,17 @@ impl RingDocument {
         validate(&sealed).map_err(ChangeRefused::Invalid)?;
         Ok(sealed)
     }
+}
+
+/// How many replicas keys have once some changes have taken effect.
+fn replicated(replication: &Replication, changes: &[Change]) -> Replication {
+    let mut after = replication.clone();
+    for change in changes {
+        if let Change::Replicate { bucket, n } = change {
+            after.set(bucket, *n);
+        }
+    }
+    after
 }
 
 /// The owners with each replaced member's partitions given to its heir, which keeps all else where it is.

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use super::assignment::assign;
 use super::change::{Change, Next};
 use super::position::PartitionCount;
+use super::replication::{BucketName, Replication};
 use super::share::AssignmentMember;
 use super::validation::{InvalidRing, validate};
 use crate::id::{ClusterId, NodeId};
@@ -189,6 +190,17 @@ pub struct Placement {
     pub placement_number: u64,
     /// So many consecutive partitions should have distinct owners.
     pub target_n: u8,
+    /// How many replicas the keys of each bucket have.
+    pub replication: Replication,
+}
+
+impl Placement {
+    /// Whether all keys have as many replicas as they have where nobody says anything, and nobody is changing that.
+    pub fn has_plain_replication(&self) -> bool {
+        let plain = Replication::default();
+        let next = self.next.as_ref().map(|next| &next.replication);
+        self.replication == plain && next.is_none_or(|next| *next == plain)
+    }
 }
 
 /// A section that this module only carries.
@@ -256,6 +268,7 @@ impl RingDocument {
             next: None,
             placement_number: 1,
             target_n,
+            replication: Replication::default(),
         };
         let document = Self {
             cluster_id,
@@ -268,6 +281,16 @@ impl RingDocument {
             section_hashes: Vec::new(),
         }
         .sealed();
+        validate(&document)?;
+        Ok(document)
+    }
+
+    /// A founding document whose keys have so many replicas where their bucket says nothing else.
+    ///
+    /// Fails if that is no number of replicas.
+    pub fn with_replicas(mut self, n: u8) -> Result<Self, InvalidRing> {
+        self.placement.replication.default = n;
+        let document = self.sealed();
         validate(&document)?;
         Ok(document)
     }
@@ -376,6 +399,14 @@ impl RingDocument {
         if let Some(next) = next {
             form.changes(&next.changes);
         }
+        // What a release does not know that came before replicas were part of this.
+        if !placement.has_plain_replication() {
+            form.bytes(b"replication");
+            form.replication(&placement.replication);
+            if let Some(next) = next {
+                form.replication(&next.replication);
+            }
+        }
         form.hash()
     }
 
@@ -443,8 +474,26 @@ impl CanonicalForm {
                     self.bytes(zone.as_bytes());
                     self.bytes(rack.as_bytes());
                 }
+                Change::Replicate { bucket, n } => {
+                    self.number(7);
+                    self.bucket(bucket, *n);
+                }
             }
         }
+    }
+
+    fn replication(&mut self, replication: &Replication) {
+        self.number(u128::from(replication.default));
+        self.length(replication.buckets.len());
+        for (bucket, n) in &replication.buckets {
+            self.bucket(bucket, *n);
+        }
+    }
+
+    fn bucket(&mut self, bucket: &BucketName, n: u8) {
+        self.bytes(&bucket.bucket_type);
+        self.bytes(&bucket.bucket);
+        self.number(u128::from(n));
     }
 
     fn kind(&mut self, kind: u128, node: NodeId) {
@@ -512,7 +561,7 @@ mod tests {
 
     #[test]
     fn each_change_of_content_changes_its_section_and_the_document() {
-        let changes: [Change; 17] = [
+        let changes: [Change; 19] = [
             (MEMBERS_SECTION, |d| d.members[0].id = NodeId(99)),
             (MEMBERS_SECTION, |d| d.members[0].name.push('x')),
             (MEMBERS_SECTION, |d| d.members[0].addresses.peer.push('1')),
@@ -529,7 +578,16 @@ mod tests {
                 d.placement.next = Some(Next {
                     owners: d.placement.owners.clone(),
                     changes: Vec::new(),
+                    replication: Replication::default(),
                 });
+            }),
+            (PLACEMENT_SECTION, |d| d.placement.replication.default = 2),
+            (PLACEMENT_SECTION, |d| {
+                let bucket = BucketName {
+                    bucket_type: Bytes::from_static(b"default"),
+                    bucket: Bytes::from_static(b"carts"),
+                };
+                d.placement.replication.set(&bucket, 5);
             }),
             (PLACEMENT_SECTION, |d| d.placement.placement_number += 1),
             (PLACEMENT_SECTION, |d| d.placement.target_n += 1),

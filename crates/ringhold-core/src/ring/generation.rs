@@ -222,7 +222,11 @@ impl RingDocument {
         let changes = lost
             .map(|member| Change::Remove { node: member.id })
             .collect();
-        self.placement.next = Some(Next { owners, changes });
+        self.placement.next = Some(Next {
+            owners,
+            changes,
+            replication: self.placement.replication.clone(),
+        });
         self.placement.placement_number += 1;
         Ok(())
     }
@@ -246,8 +250,8 @@ impl RingDocument {
 }
 
 impl RecoveryPlan {
-    /// Of a recovery without these, where each key has `n` replicas.
-    pub fn of(ring: &Ring, given_up: &BTreeSet<NodeId>, n: usize) -> Self {
+    /// Of a recovery without these. A partition is as badly off as the keys of it that have the fewest replicas left.
+    pub fn of(ring: &Ring, given_up: &BTreeSet<NodeId>) -> Self {
         let document = ring.document();
         let present = ring
             .members()
@@ -259,11 +263,16 @@ impl RecoveryPlan {
         let is_there = |home: &NodeId| survivors.iter().any(|member| member.id == *home);
         let (mut thinned, mut homeless) = (Vec::new(), Vec::new());
         for partition in ring.partition_count().partitions() {
-            let homes = ring.homes(partition, n);
-            match homes.iter().filter(|home| is_there(home)).count() {
-                0 => homeless.push(partition),
-                living if living < homes.len() => thinned.push(partition),
-                _ => {}
+            let left = ring.trees_of(partition).map(|tree| {
+                let homes = ring.homes_of(tree);
+                let living = homes.iter().filter(|home| is_there(home)).count();
+                (living, homes.len())
+            });
+            let left: Vec<(usize, usize)> = left.collect();
+            if left.iter().any(|(living, _)| *living == 0) {
+                homeless.push(partition);
+            } else if left.iter().any(|(living, all)| living < all) {
+                thinned.push(partition);
             }
         }
         let named = given_up.iter().map(|member| member.id).collect();
@@ -486,7 +495,7 @@ mod tests {
     #[test]
     fn a_plan_tells_what_has_no_living_home() {
         let ring = Ring::new(founded(5)).expect("a founded ring is valid");
-        let plan = RecoveryPlan::of(&ring, &ids(&[3, 4, 5]), N);
+        let plan = RecoveryPlan::of(&ring, &ids(&[3, 4, 5]));
         assert_eq!(plan.refused, None);
         assert_eq!(
             (plan.given_up.len(), plan.survivors.len(), plan.voters),
@@ -498,7 +507,7 @@ mod tests {
                 .iter()
                 .all(|partition| { ring.homes(*partition, N).iter().all(|home| home.0 >= 3) })
         );
-        let plan = RecoveryPlan::of(&ring, &ids(&[4, 5]), N);
+        let plan = RecoveryPlan::of(&ring, &ids(&[4, 5]));
         assert!(matches!(
             plan.refused,
             Some(ChangeRefused::MajorityLives { .. })

@@ -39,6 +39,7 @@ pub mod moves;
 pub mod plan;
 pub mod position;
 pub mod preference;
+pub mod replication;
 mod search;
 pub mod share;
 mod spread;
@@ -55,6 +56,7 @@ pub use moves::Move;
 pub use plan::{Flow, Plan, PlannedMember, Stake};
 pub use position::{InvalidPartitionCount, Partition, PartitionCount, Position};
 pub use preference::{Ring, preference_list};
+pub use replication::{BucketName, Class, Classes, Replicas, Replication, TreeId};
 pub use share::{AssignmentGoal, AssignmentMember, Share};
 pub use validation::{
     InvalidRing, RingFault, SuccessionFault, Table, validate, validate_succession,

@@ -19,8 +19,8 @@
 
 use super::change::{Change, ChangeRefused, members_after};
 use super::document::{Member, MemberState, RingDocument};
-use super::position::Partition;
 use super::preference::Ring;
+use super::replication::{Class, TreeId};
 use super::share;
 use crate::id::NodeId;
 use std::collections::BTreeMap;
@@ -63,25 +63,26 @@ pub struct Stake {
     pub rack: String,
     /// Rows of the table.
     pub partitions: usize,
-    /// Partitions of which it is a home.
+    /// Partitions of which it is a home, of keys whose bucket has no N of its own.
     pub replicas: usize,
 }
 
-/// Replicas that one member copies from another.
+/// Replicas that one member takes over from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
     /// None where the copy is gathered from all living homes: the one whose place is taken is dead, or there is none.
     pub from: Option<NodeId>,
     pub to: NodeId,
-    pub partitions: Vec<Partition>,
+    /// Of which partitions, and of which keys in them.
+    pub trees: Vec<TreeId>,
 }
 
 impl Plan {
-    /// What is under way, or else what is staged; none if neither. Each key has `n` replicas.
+    /// What is under way, or else what is staged; none if neither.
     ///
     /// # Errors
     /// If what is staged can't be committed.
-    pub fn of(document: &RingDocument, n: usize) -> Result<Option<Self>, ChangeRefused> {
+    pub fn of(document: &RingDocument) -> Result<Option<Self>, ChangeRefused> {
         let is_under_way = document.placement.next.is_some();
         if !is_under_way && document.staged.is_empty() {
             return Ok(None);
@@ -92,36 +93,40 @@ impl Plan {
             document.committing()?
         };
         let ring = Ring::new(moving).map_err(ChangeRefused::Invalid)?;
-        Ok(Some(Self::of_ring(document, &ring, n, is_under_way)))
+        Ok(Some(Self::of_ring(document, &ring, is_under_way)))
     }
 
     /// `ring` has the `next` table to which `document` leads.
-    fn of_ring(document: &RingDocument, ring: &Ring, n: usize, is_under_way: bool) -> Self {
+    fn of_ring(document: &RingDocument, ring: &Ring, is_under_way: bool) -> Self {
         let placement = &ring.document().placement;
         let next = placement.next.as_ref();
         let next = next.expect("a placement change is under way, or was just drafted");
         let after = members_after(ring.members(), &next.changes);
         let rows = placement.owners.iter().zip(&next.owners);
-        let living = ring.partition_count().partitions().map(|partition| {
-            let homes = ring.homes(partition, n);
+        let living = ring.trees().map(|tree| {
+            let homes = ring.homes_of(tree);
             (homes.len(), living(ring, homes))
         });
         let living: Vec<(usize, usize)> = living.collect();
+        let at_risk = ring.partition_count().partitions().filter(|partition| {
+            let mut trees = ring.trees_of(*partition);
+            trees.any(|tree| ring.homes_of(tree).iter().any(|home| is_dead(ring, *home)))
+        });
         Self {
             is_under_way,
             changes: next.changes.clone(),
-            members: members(document, ring, &after, n),
+            members: members(document, ring, &after),
             rows: rows.filter(|(before, after)| before != after).count(),
             rows_least: rows_least(ring.document(), &after),
-            flows: flows(ring, n),
-            partitions_at_risk: living.iter().filter(|(all, living)| living < all).count(),
+            flows: flows(ring),
+            partitions_at_risk: at_risk.count(),
             living_homes_least: living.iter().map(|(_, living)| *living).min().unwrap_or(0),
         }
     }
 
     /// Replicas of partitions that are copied.
     pub fn replicas(&self) -> usize {
-        self.flows.iter().map(|flow| flow.partitions.len()).sum()
+        self.flows.iter().map(|flow| flow.trees.len()).sum()
     }
 }
 
@@ -134,12 +139,14 @@ fn living(ring: &Ring, homes: &[NodeId]) -> usize {
     homes.iter().filter(|home| !is_dead(ring, **home)).count()
 }
 
-fn members(document: &RingDocument, ring: &Ring, after: &[Member], n: usize) -> Vec<PlannedMember> {
+fn members(document: &RingDocument, ring: &Ring, after: &[Member]) -> Vec<PlannedMember> {
     let placement = &ring.document().placement;
     let next_owners = placement.next.as_ref().map_or(&[][..], |next| &next.owners);
     let partitions = || ring.partition_count().partitions();
-    let homes_now = counted(partitions().flat_map(|partition| ring.homes(partition, n)));
-    let homes_next = partitions().flat_map(|p| ring.next_homes(p, n).unwrap_or_default());
+    let class = Class::DEFAULT;
+    let trees = || partitions().map(move |partition| TreeId { partition, class });
+    let homes_now = counted(trees().flat_map(|tree| ring.homes_of(tree)));
+    let homes_next = trees().flat_map(|tree| ring.next_homes_of(tree));
     let homes_next = counted(homes_next);
     let (owned_now, owned_next) = (counted(&placement.owners), counted(next_owners));
     let stake = |member: &Member, owned: &BTreeMap<_, _>, homes: &BTreeMap<_, _>| Stake {
@@ -196,18 +203,20 @@ fn rows_least(moving: &RingDocument, after: &[Member]) -> usize {
     gained.max(given + by_goers)
 }
 
-fn flows(ring: &Ring, n: usize) -> Vec<Flow> {
-    let mut flows: BTreeMap<(Option<NodeId>, NodeId), Vec<Partition>> = BTreeMap::new();
-    for a_move in ring.moves(n) {
-        let from = a_move.goer.filter(|goer| !is_dead(ring, *goer));
-        let partitions = flows.entry((from, a_move.comer)).or_default();
-        partitions.push(a_move.partition);
+fn flows(ring: &Ring) -> Vec<Flow> {
+    let mut flows: BTreeMap<(Option<NodeId>, NodeId), Vec<TreeId>> = BTreeMap::new();
+    for a_move in ring.moves() {
+        let living = a_move.goers.iter().filter(|goer| !is_dead(ring, **goer));
+        let mut sources: Vec<Option<NodeId>> = living.copied().map(Some).collect();
+        if sources.len() < a_move.goers.len().max(1) {
+            sources.push(None);
+        }
+        for from in sources {
+            let trees = flows.entry((from, a_move.taker)).or_default();
+            trees.push(a_move.tree);
+        }
     }
-    let flow = |((from, to), partitions)| Flow {
-        from,
-        to,
-        partitions,
-    };
+    let flow = |((from, to), trees)| Flow { from, to, trees };
     flows.into_iter().map(flow).collect()
 }
 
@@ -235,6 +244,10 @@ pub fn in_words(change: &Change, members: &[Member]) -> String {
             let before = member(node).map_or_else(String::new, |m| place(&m.zone, &m.rack));
             let after = place(zone, rack);
             format!("{} stands in {after} instead of {before}", name(node))
+        }
+        Change::Replicate { bucket, n } => {
+            let name = String::from_utf8_lossy(&bucket.bucket);
+            format!("the keys of bucket {name:?} have {n} replicas")
         }
     }
 }
@@ -275,7 +288,7 @@ mod tests {
     }
 
     fn plan(document: &RingDocument) -> Plan {
-        let plan = Plan::of(document, N).expect("it can be committed");
+        let plan = Plan::of(document).expect("it can be committed");
         plan.expect("something is staged or under way")
     }
 
@@ -333,7 +346,7 @@ mod tests {
         );
         assert!(plan.flows.iter().all(|flow| flow.from != Some(id(3))));
         let gathered = plan.flows.iter().filter(|flow| flow.from.is_none());
-        let gathered: usize = gathered.map(|flow| flow.partitions.len()).sum();
+        let gathered: usize = gathered.map(|flow| flow.trees.len()).sum();
         assert!(gathered > 0 && gathered <= dead.before.replicas);
         assert!(plan.rows_least >= dead.before.partitions);
     }
@@ -349,7 +362,7 @@ mod tests {
             (0, MemberState::Removed)
         );
         let given = plan.flows.iter().filter(|flow| flow.from == Some(id(3)));
-        let given: usize = given.map(|flow| flow.partitions.len()).sum();
+        let given: usize = given.map(|flow| flow.trees.len()).sum();
         assert_eq!(given, leaver.before.replicas);
     }
 
@@ -377,9 +390,9 @@ mod tests {
 
     #[test]
     fn nothing_staged_is_no_plan_and_nobody_left_is_refused() {
-        assert_eq!(Plan::of(&founded(3), N), Ok(None));
+        assert_eq!(Plan::of(&founded(3)), Ok(None));
         let leaving = staged(&founded(1), Change::Leave { node: id(1) });
-        assert_eq!(Plan::of(&leaving, N), Err(ChangeRefused::NobodyLeft));
+        assert_eq!(Plan::of(&leaving), Err(ChangeRefused::NobodyLeft));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use super::change::members_after;
 use super::document::{Member, MemberState, RingDocument};
 use super::position::{Partition, PartitionCount, Position};
+use super::replication::Classes;
 use super::validation::{InvalidRing, validate};
 use crate::id::NodeId;
 
@@ -235,6 +236,7 @@ pub struct Ring {
     document: RingDocument,
     owners: PreferenceTable,
     next: Option<PreferenceTable>,
+    classes: Classes,
     /// Where each member stands in the document, in order of identity.
     members: BTreeMap<NodeId, usize>,
     partitions_owned: BTreeMap<NodeId, usize>,
@@ -250,6 +252,8 @@ impl Ring {
             let members = members_after(&document.members, &next.changes);
             PreferenceTable::new(&next.owners, &members)
         });
+        let coming = placement.next.as_ref().map(|next| &next.replication);
+        let classes = Classes::new(&placement.replication, coming);
         let members = document
             .members
             .iter()
@@ -264,6 +268,7 @@ impl Ring {
             document,
             owners,
             next,
+            classes,
             members,
             partitions_owned,
         })
@@ -284,6 +289,11 @@ impl Ring {
     /// no such partition.
     pub fn next_preference_list(&self, partition: Partition) -> Option<&[NodeId]> {
         self.next.as_ref().map(|next| next.list(partition))
+    }
+
+    /// How many replicas which keys have.
+    pub fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// The partition that a position lies in.

@@ -26,6 +26,7 @@ use super::document::{
     Epoch, MEMBERS_SECTION, MemberState, PLACEMENT_SECTION, RingDocument, RingHash, STAGED_SECTION,
 };
 use super::position::Partition;
+use super::replication::{BUCKETS_MAX, N_MAX, Replication};
 use super::share::node_window;
 use crate::id::{ClusterId, NodeId};
 
@@ -91,6 +92,10 @@ pub enum RingFault {
         owner: NodeId,
         window: usize,
     },
+    /// A number of replicas that is none, or too great.
+    ReplicasOutOfRange { n: u8 },
+    /// Too many buckets have an N of their own.
+    TooManyBuckets { buckets: usize },
     /// A further section has a name that is empty, taken or reserved.
     SectionName { name: String },
     /// The epoch is of another generation than so many recoveries lead to.
@@ -180,6 +185,8 @@ impl fmt::Display for RingFault {
                      any {window} in a row must have distinct owners: make the plan anew"
                 )
             }
+            Self::ReplicasOutOfRange { n } => write_out_of_range(f, *n),
+            Self::TooManyBuckets { buckets } => write_too_many(f, *buckets),
             Self::SectionName { name } => {
                 write!(
                     f,
@@ -199,6 +206,17 @@ impl fmt::Display for RingFault {
             }
         }
     }
+}
+
+fn write_out_of_range(f: &mut fmt::Formatter<'_>, n: u8) -> fmt::Result {
+    write!(f, "keys can't have {n} replicas: between 1 and {N_MAX}")
+}
+
+fn write_too_many(f: &mut fmt::Formatter<'_>, buckets: usize) -> fmt::Result {
+    write!(
+        f,
+        "{buckets} buckets have an n_val of their own, and {BUCKETS_MAX} may: give some the cluster's"
+    )
 }
 
 /// A document that is refused, with everything that was found wrong with it; never empty.
@@ -258,6 +276,27 @@ fn check_heading(document: &RingDocument, faults: &mut Vec<RingFault>) {
     }
     if document.placement.target_n == 0 {
         faults.push(RingFault::ZeroTarget);
+    }
+    let next = document.placement.next.as_ref();
+    let maps = [
+        Some(&document.placement.replication),
+        next.map(|next| &next.replication),
+    ];
+    for map in maps.into_iter().flatten() {
+        check_replication(map, faults);
+    }
+}
+
+fn check_replication(replication: &Replication, faults: &mut Vec<RingFault>) {
+    let default = std::iter::once(replication.default);
+    for n in default.chain(replication.buckets.values().copied()) {
+        if !(1..=N_MAX).contains(&n) {
+            faults.push(RingFault::ReplicasOutOfRange { n });
+        }
+    }
+    if replication.buckets.len() > BUCKETS_MAX {
+        let buckets = replication.buckets.len();
+        faults.push(RingFault::TooManyBuckets { buckets });
     }
 }
 
@@ -490,8 +529,17 @@ pub fn validate_succession(
         );
         return Err(SuccessionFault::PartitionCountChanged { held, proposed });
     }
-    let changed = (&before.owners, &before.next, before.target_n)
-        != (&after.owners, &after.next, after.target_n);
+    let changed = (
+        &before.owners,
+        &before.next,
+        before.target_n,
+        &before.replication,
+    ) != (
+        &after.owners,
+        &after.next,
+        after.target_n,
+        &after.replication,
+    );
     let rise = u64::from(changed);
     if before.placement_number.checked_add(rise) != Some(after.placement_number) {
         let (held, proposed) = (before.placement_number, after.placement_number);

@@ -72,6 +72,24 @@ impl TreeKey {
         self.tag
     }
 
+    /// What stands for a bucket where its name would be too long. Nobody without the key finds two buckets with one.
+    #[must_use]
+    pub fn bucket(&self, bucket_type: &[u8], bucket: &[u8]) -> u64 {
+        let mut bytes = Vec::with_capacity(1 + 2 * 8 + bucket_type.len() + bucket.len());
+        // No layout of an object begins so.
+        bytes.push(0);
+        for name in [bucket_type, bucket] {
+            put_length(&mut bytes, name.len());
+            bytes.extend_from_slice(name);
+        }
+        let hash = blake3::keyed_hash(&self.key, &bytes);
+        let (first, _) = hash
+            .as_bytes()
+            .split_first_chunk()
+            .expect("a hash has 32 bytes");
+        u64::from_be_bytes(*first)
+    }
+
     /// The digest of an object under its three names; none if the object is absent.
     #[must_use]
     pub fn digest(

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::{
-    Addresses, Change, ChangeRefused, Member, MemberState, PartitionCount, Ring, RingDocument,
-    validate_succession,
+    Addresses, BucketName, Change, ChangeRefused, Member, MemberState, Move, PartitionCount, Ring,
+    RingDocument, TreeId, validate_succession,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const N: usize = 3;
 
@@ -57,10 +57,10 @@ fn a_join_is_staged_then_under_way_then_done() {
         let next = moving.next_preference_list(partition);
         assert!(next.is_some_and(|next| next.contains(&id(7)) && next.len() == 7));
     }
-    let moves = moving.moves(N);
-    let to_others = moves.iter().filter(|m| m.comer != id(7)).count();
+    let moves = moving.moves();
+    let to_others = moves.iter().filter(|m| m.taker != id(7)).count();
     assert!(
-        moves.iter().all(|m| m.goer.is_some()),
+        moves.iter().all(|m| m.is_comer && m.goers.len() == 1),
         "the number of replicas stays"
     );
     // A row that changes hands changes the homes of N partitions, of which the new owner takes most.
@@ -116,11 +116,9 @@ fn the_dead_are_replaced_one_to_one() {
     let staged = enrolled.staging(replace.clone()).expect("up, and joining");
     assert_eq!(staged.staged, [replace], "the join is part of it");
     let moving = staged.committing().expect("it is staged");
-    let moves = ring(&moving).moves(N);
+    let moves = ring(&moving).moves();
     assert!(
-        moves
-            .iter()
-            .all(|m| m.comer == id(6) && m.goer == Some(id(3))),
+        moves.iter().all(|m| m.taker == id(6) && m.goers == [id(3)]),
         "{moves:?}"
     );
     let done = moving.finishing().expect("it is under way");
@@ -197,6 +195,8 @@ enum Step {
     Leave(usize),
     Remove(usize),
     Weigh(usize, u32),
+    Replicate(usize, u8),
+    StageReplicas(usize, u8),
     Commit,
     Finish,
     Abort,
@@ -209,6 +209,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..20_usize).prop_map(Step::Leave),
         1 => (0..20_usize).prop_map(Step::Remove),
         1 => (0..20_usize, 1..4_u32).prop_map(|(member, weight)| Step::Weigh(member, weight)),
+        2 => (0..3_usize, 0..7_u8).prop_map(|(bucket, n)| Step::Replicate(bucket, n)),
+        1 => (0..3_usize, 0..7_u8).prop_map(|(bucket, n)| Step::StageReplicas(bucket, n)),
         4 => Just(Step::Commit),
         4 => Just(Step::Finish),
         1 => Just(Step::Abort),
@@ -233,10 +235,111 @@ fn taken(
             node: nth(*n),
             weight: *weight,
         }),
+        Step::Replicate(number, n) => document.replicating(&bucket(*number), *n),
+        Step::StageReplicas(number, n) => document.staging(Change::Replicate {
+            bucket: bucket(*number),
+            n: *n,
+        }),
         Step::Commit => document.committing(),
         Step::Finish => document.finishing(),
         Step::Abort => document.aborting(),
         Step::Unstage => document.unstaging(),
+    }
+}
+
+/// What a write that every set of some homes has is on afterwards: as many of those to come, or all of them.
+fn check_moves(ring: &Ring, moves: &[Move], tree: TreeId) -> Result<(), String> {
+    let (homes, next) = (ring.homes_of(tree), ring.next_homes_of(tree));
+    let moves = moves.iter().filter(|m| m.tree == tree);
+    let moves: BTreeMap<NodeId, &Vec<NodeId>> = moves.map(|m| (m.taker, &m.goers)).collect();
+    let takes = |taker: &NodeId, from: &NodeId| match moves.get(taker) {
+        Some(goers) => goers.is_empty() || goers.contains(from),
+        None => false,
+    };
+    for some in 1..1_u32 << homes.len() {
+        let has = homes.iter().enumerate();
+        let has: Vec<NodeId> = has
+            .filter(|(at, _)| some & 1 << at != 0)
+            .map(|(_, home)| *home)
+            .collect();
+        let after = next
+            .iter()
+            .filter(|home| has.contains(home) || has.iter().any(|from| takes(home, from)))
+            .count();
+        if !next.is_empty() && after < has.len().min(next.len()) {
+            return Err(format!(
+                "{tree:?}: what {has:?} had has {after} of {next:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn bucket(number: usize) -> BucketName {
+    BucketName {
+        bucket_type: "default".into(),
+        bucket: format!("bucket{number}").into(),
+    }
+}
+
+fn replicas(document: &RingDocument, number: usize) -> (u8, u8) {
+    let bucket = bucket(number);
+    let ring = ring(document);
+    let replicas = ring
+        .classes()
+        .replicas_of(&bucket.bucket_type, &bucket.bucket);
+    (replicas.now, replicas.next)
+}
+
+#[test]
+fn a_bucket_gets_another_n_over_a_next_map_like_any_other_change() {
+    let first = founded(6, 16);
+    let five = bucket(1);
+    let growing = first.replicating(&five, 5).expect("nothing is under way");
+    assert_eq!(replicas(&growing, 1), (3, 5));
+    assert_eq!(replicas(&growing, 2), (3, 3));
+    assert_eq!(growing.placement.owners, first.placement.owners);
+    assert_eq!(
+        growing.replicating(&five, 5),
+        Err(ChangeRefused::NothingChanges)
+    );
+    assert_eq!(
+        growing.replicating(&five, 4),
+        Err(ChangeRefused::ChangeUnderWay)
+    );
+    let moves = ring(&growing).moves();
+    assert_eq!(moves.len(), 2 * 16, "two more of each partition");
+    assert!(moves.iter().all(|m| m.is_comer && m.goers.is_empty()));
+    let grown = growing.finishing().expect("it is under way");
+    assert_eq!(replicas(&grown, 1), (5, 5));
+    let shrinking = grown.replicating(&five, 2).expect("nothing is under way");
+    let moves = ring(&shrinking).moves();
+    assert_eq!(
+        moves.len(),
+        2 * 16,
+        "who stays takes over what the goers have"
+    );
+    assert!(moves.iter().all(|m| !m.is_comer && m.goers.len() == 3));
+    let aborted = shrinking.aborting().expect("it is under way");
+    assert_eq!(replicas(&aborted, 1), (5, 5));
+    assert_eq!(
+        aborted.staged,
+        [Change::Replicate {
+            bucket: five.clone(),
+            n: 2
+        }]
+    );
+    let again = aborted.committing().expect("it is staged");
+    assert_eq!(replicas(&again, 1), (5, 2));
+    let back = grown.replicating(&five, 3).expect("nothing is under way");
+    let back = back.finishing().expect("it is under way");
+    assert!(back.placement.replication.buckets.is_empty());
+    for n in [0, 17] {
+        let refused = back.replicating(&five, n);
+        assert!(
+            matches!(refused, Err(ChangeRefused::Invalid(_))),
+            "{refused:?}"
+        );
     }
 }
 
@@ -248,8 +351,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever operators do, in any order: each document is a valid successor, owners change by a finish only, and a
-    /// comer is paired with as many goers as there are.
+    /// Whatever operators do, in any order: each document is a valid successor, owners change by a finish only, and
+    /// what some homes have is on as many homes to come.
     #[test]
     fn documents_follow_each_other(steps in proptest::collection::vec(step(), 1..40)) {
         let mut document = founded(3, 16);
@@ -263,18 +366,12 @@ proptest! {
                 prop_assert_eq!(&next.placement.owners, &document.placement.owners);
             }
             let now = ring(&next);
-            let mut paired: BTreeMap<_, BTreeSet<NodeId>> = BTreeMap::new();
-            for a_move in now.moves(N) {
-                if let Some(goer) = a_move.goer {
-                    prop_assert!(paired.entry(a_move.partition).or_default().insert(goer));
-                }
+            if !matches!(step, Step::Finish) {
+                prop_assert_eq!(&next.placement.replication, &document.placement.replication);
             }
-            for partition in now.partition_count().partitions() {
-                let Some(homes) = now.next_homes(partition, N) else { continue };
-                let before = now.homes(partition, N).iter();
-                let goers = before.filter(|home| !homes.contains(home)).count();
-                let comers = now.comers(partition, N).count();
-                prop_assert_eq!(paired.get(&partition).map_or(0, BTreeSet::len), goers.min(comers));
+            let moves = now.moves();
+            for tree in now.trees() {
+                prop_assert_eq!(check_moves(&now, &moves, tree), Ok(()));
             }
             document = next;
         }

@@ -8,8 +8,8 @@ use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::share::{goal, node_window};
 use ringhold_core::ring::{
     Addresses, AssignmentGoal, AssignmentMember, FurtherSection, Member, MemberState, Next,
-    Partition, PartitionCount, Position, Ring, RingDocument, RingFault, SuccessionFault, Table,
-    assign, preference_list, validate, validate_succession,
+    Partition, PartitionCount, Position, Replication, Ring, RingDocument, RingFault,
+    SuccessionFault, Table, assign, preference_list, validate, validate_succession,
 };
 
 const TARGET_N: u8 = 5;
@@ -518,6 +518,7 @@ fn each_fault_is_found() {
                 d.placement.next = Some(Next {
                     owners: vec![d.placement.owners[0]; 64],
                     changes: Vec::new(),
+                    replication: Replication::default(),
                 });
             },
             |f| {

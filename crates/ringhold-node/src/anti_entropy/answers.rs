@@ -1,7 +1,7 @@
 //! What a home answers to those who compare their hash trees with its own.
 //!
 //! Nobody is answered whose tree is made with something else, or for other homes ([`TreeBasis`]); a node that is no home
-//! of a partition answers nobody about it (T13). Lists are bounded, so an answer is an answer to the first part of what
+//! of a tree's keys answers nobody about it (T13), and one that has still to tell them from others answers nobody yet. Lists are bounded, so an answer is an answer to the first part of what
 //! was asked, and the asker goes on from there.
 
 use super::Exchange;
@@ -10,10 +10,8 @@ use crate::gather::breath;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
-use ringhold_core::ring::Partition;
-use ringhold_core::tree::{
-    FANOUT, Leaf, LeafSum, NodeHash, Tree, TreeBasis, leaf_arc, leaves_of_partition,
-};
+use ringhold_core::ring::{Class, Partition, TreeId};
+use ringhold_core::tree::{FANOUT, Leaf, LeafSum, NodeHash, TreeBasis, leaf_arc};
 use ringhold_core::version::Object;
 use ringhold_storage::{KeyRange, Keyspace};
 use ringhold_wire::message::ObjectName;
@@ -50,6 +48,7 @@ impl fmt::Display for Refused {
             Refusal::NotAMember => "this node is no member to it",
             Refusal::Starting => "it is starting",
             Refusal::DiskFull => "its disk is nearly full",
+            Refusal::Sorting => "it is still sorting its keys into hash trees",
             Refusal::OlderProtocol => "it speaks an older protocol",
             Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
         })
@@ -57,57 +56,44 @@ impl fmt::Display for Refused {
 }
 
 impl Node {
-    /// What the tree of a partition is made with here, and for whom.
-    pub(super) fn tree_basis(&self, partition: Partition) -> TreeBasis {
+    /// What a tree is made with here, and for whom.
+    pub(super) fn tree_basis(&self, tree: TreeId) -> TreeBasis {
         let ring = self.ring();
         let document = ring.document();
         TreeBasis::new(
             self.tree_key.tag(),
             document.cluster_id,
             document.placement.placement_number,
-            partition,
-            &self.homes_of_partition(partition),
+            tree,
+            ring.homes_of(tree),
         )
     }
 
-    /// The hash of all that this store has of a partition.
-    pub(crate) fn root_of(&self, partition: Partition) -> u128 {
-        self.tree(partition).root().0
-    }
-
-    /// The hash tree of a partition as it is in this store.
-    pub(super) fn tree(&self, partition: Partition) -> Tree {
-        Tree::new(self.store().leaf_sums(leaves_of_partition(partition)))
-    }
-
-    /// A partition of which this node is a home.
-    pub(crate) fn own(&self, partition: u32) -> Result<Partition, Refusal> {
+    /// A tree of whose keys this node is a home.
+    pub(crate) fn own(&self, partition: u32, class: Class) -> Result<TreeId, Refusal> {
         let is_one = partition < self.ring().partition_count().count();
-        let is_home = is_one
-            && self
-                .homes_of_partition(Partition(partition))
-                .contains(&self.id);
+        let partition = Partition(partition);
+        let tree = TreeId { partition, class };
+        let is_home = is_one && self.homes_of(tree).contains(&self.id);
         #[cfg(feature = "known-bad")]
         let is_home = is_home || (is_one && known_bad::is(Variant::ExchangeWithFallback));
-        is_home
-            .then_some(Partition(partition))
-            .ok_or(Refusal::Malformed)
+        is_home.then_some(tree).ok_or(Refusal::Malformed)
     }
 
-    /// A partition of which this node is a home, and whose tree may be compared with the asker's.
-    pub(super) fn own_tree(&self, partition: u32, theirs: TreeBasis) -> Result<Partition, Refusal> {
-        let partition = self.own(partition)?;
-        let ours = self.tree_basis(partition);
+    /// A tree of whose keys this node is a home, and which may be compared with the asker's.
+    pub(super) fn own_tree(&self, partition: u32, theirs: TreeBasis) -> Result<TreeId, Refusal> {
+        let tree = self.own(partition, theirs.class)?;
+        let ours = self.tree_basis(tree);
         if ours != theirs {
             self.metrics.exchanges_refused.add(1);
             tracing::warn!(
-                partition = partition.0,
+                partition,
                 same_digests = ours.tag == theirs.tag,
                 "a comparison was refused: the other end's hash tree is made otherwise, or for other nodes"
             );
             return Err(Refusal::OtherBasis);
         }
-        Ok(partition)
+        Ok(tree)
     }
 
     pub(crate) fn branches(
@@ -115,7 +101,8 @@ impl Node {
         basis: TreeBasis,
         partition: u32,
     ) -> Result<[NodeHash; FANOUT], Refusal> {
-        Ok(self.tree(self.own_tree(partition, basis)?).branches())
+        let tree = self.tree(self.own_tree(partition, basis)?);
+        Ok(tree.ok_or(Refusal::Sorting)?.branches())
     }
 
     pub(crate) fn leaves(
@@ -125,19 +112,20 @@ impl Node {
         branches: u32,
     ) -> Result<Vec<[LeafSum; FANOUT]>, Refusal> {
         let tree = self.tree(self.own_tree(partition, basis)?);
+        let tree = tree.ok_or(Refusal::Sorting)?;
         let branches = (0..FANOUT).filter(|branch| branches & 1 << branch != 0);
         Ok(branches.map(|branch| tree.leaves_of(branch)).collect())
     }
 
     pub(crate) async fn listed_leaves(&self, request: LeavesRequest) -> Result<LeafKeys, Refusal> {
-        let partition = self.own_tree(request.partition, request.basis)?;
+        let tree = self.own_tree(request.partition, request.basis)?;
         let mut keys = LeafKeys {
             leaves: 0,
             entries: Vec::new(),
         };
         for leaf in request.leaves {
             let leaf = Leaf::new(leaf).ok_or(Refusal::Malformed)?;
-            keys.entries.append(&mut self.leaf_keys(partition, leaf)?);
+            keys.entries.append(&mut self.leaf_keys(tree, leaf)?);
             keys.leaves += 1;
             if keys.entries.len() >= LISTED_KEYS {
                 break;
@@ -148,12 +136,9 @@ impl Node {
     }
 
     /// The keys of a leaf with their digests. Records that can't be read are left out, so they differ.
-    pub(super) fn leaf_keys(
-        &self,
-        partition: Partition,
-        leaf: Leaf,
-    ) -> Result<Vec<LeafEntry>, Refusal> {
-        let arc = leaf_arc(self.ring().partition_count(), partition, leaf);
+    pub(super) fn leaf_keys(&self, tree: TreeId, leaf: Leaf) -> Result<Vec<LeafEntry>, Refusal> {
+        let ring = self.ring();
+        let arc = leaf_arc(ring.partition_count(), tree.partition, leaf);
         let mut range = KeyRange::of_positions(arc.start().0..=arc.end().0);
         let mut entries = Vec::new();
         loop {
@@ -163,6 +148,9 @@ impl Node {
                 let Ok(Record { name, object, .. }) = Record::decode(row) else {
                     continue;
                 };
+                if Self::tree_of(&ring, &name) != tree {
+                    continue;
+                }
                 let digest =
                     self.tree_key
                         .digest(&name.bucket_type, &name.bucket, &name.key, &object);
@@ -223,13 +211,13 @@ impl Node {
         deadline: Deadline,
     ) -> Result<Mended, Refusal> {
         let MendRequest { with, at } = request;
-        let partition = self.own_tree(at.partition, at.basis)?;
-        if with == self.id || !self.homes_of_partition(partition).contains(&with) {
+        let tree = self.own_tree(at.partition, at.basis)?;
+        if with == self.id || !self.homes_of(tree).contains(&with) {
             return Err(Refusal::Malformed);
         }
         let left_us = deadline.left_us(&*self.environment);
         let until = Deadline::after(&*self.environment, MEND_US.min(left_us / 2));
-        let exchange = Exchange::new(self, partition, with);
+        let exchange = Exchange::new(self, tree, with);
         let mended = exchange.mend_what_differs(&at.leaves, until).await;
         Ok(mended)
     }

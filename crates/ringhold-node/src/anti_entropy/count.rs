@@ -15,7 +15,7 @@ use crate::gather::breath;
 use crate::known_bad;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_core::tree::{LEAVES, Leaf, LeafSum};
 use ringhold_storage::OnDifference;
 use ringhold_wire::message::peer::{
@@ -92,11 +92,11 @@ pub(super) fn all_leaves() -> Vec<u16> {
 }
 
 impl Node {
-    /// What a primary of a partition holds in these leaves, asked for in as many requests as it takes.
+    /// What a primary of a tree's keys holds in these leaves, asked for in as many requests as it takes.
     pub(super) async fn count_at(
         self: &Arc<Self>,
         home: NodeId,
-        partition: Partition,
+        tree: TreeId,
         leaves: &[u16],
         set_right: bool,
     ) -> Result<Counted, NotCounted> {
@@ -104,8 +104,8 @@ impl Node {
         while counted.sums.len() < leaves.len() {
             let rest = &leaves[counted.sums.len()..];
             let request = Request::Count(CountRequest {
-                basis: self.tree_basis(partition),
-                partition: partition.0,
+                basis: self.tree_basis(tree),
+                partition: tree.partition.0,
                 leaves: rest.to_vec(),
                 set_right,
             });
@@ -127,14 +127,14 @@ impl Node {
         Ok(counted)
     }
 
-    /// Counts this node's objects in some leaves of a partition of which it is a home.
+    /// Counts this node's objects in some leaves of a tree of whose keys it is a home.
     pub(crate) async fn count_leaves(
         &self,
         request: CountRequest,
         deadline: Deadline,
     ) -> Result<CountedLeaves, Refusal> {
-        let partition = self.own_tree(request.partition, request.basis)?;
-        if !request.set_right && !self.vouches_for_partition(partition) {
+        let tree = self.own_tree(request.partition, request.basis)?;
+        if !request.set_right && !self.vouches_for_tree(tree) {
             // What is missing here says nothing yet.
             return Err(Refusal::Rebuilding);
         }
@@ -152,18 +152,24 @@ impl Node {
         for leaf in request.leaves {
             let number = Leaf::new(leaf)
                 .ok_or(Refusal::Malformed)?
-                .across_the_ring(partition);
+                .across_the_ring(tree.partition);
             let recount = self.store().recount(number..number + 1, on_difference);
             let recount = recount.map_err(|_| Refusal::Unreadable)?;
+            let mut sum = LeafSum::ZERO;
+            recount
+                .counted
+                .iter()
+                .for_each(|sums| sum += sums.of(tree.class));
             #[cfg(feature = "known-bad")]
-            let recount =
-                known_bad::recount(recount, || self.store().leaf_sums(number..number + 1));
-            counted.sums.extend(recount.counted);
+            let sum = known_bad::counted(sum, || Some(self.tree_sums(tree)?[usize::from(leaf)]));
+            counted.sums.push(sum);
             let fault = LeafFault {
                 leaf,
                 unreadable: u32::try_from(recount.unreadable.len()).unwrap_or(u32::MAX),
                 wrong_sum: !recount.differences.is_empty(),
             };
+            #[cfg(feature = "known-bad")]
+            let fault = known_bad::fault(fault);
             if fault.unreadable > 0 || fault.wrong_sum {
                 counted.faults.push(fault);
             }

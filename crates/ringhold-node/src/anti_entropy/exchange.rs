@@ -1,4 +1,4 @@
-//! One comparison of one partition with one peer, and what follows from it.
+//! One comparison of one tree with one peer's, and what follows from it.
 //!
 //! Everything that goes to the peer and comes back is counted in bytes, as it is encoded: what anti-entropy costs the
 //! network is what it was built to keep small, so it is measured where it arises.
@@ -10,8 +10,8 @@ use crate::node::Node;
 use bytes::BytesMut;
 use ringhold_core::health::Work;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
-use ringhold_core::tree::{FANOUT, Leaf, Tree, differing};
+use ringhold_core::ring::TreeId;
+use ringhold_core::tree::{FANOUT, Leaf, Tree, TreeBasis, differing};
 use ringhold_core::version::Object;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{LeafEntry, LeavesRequest, Mended, Refusal, Reply, Request};
@@ -30,7 +30,7 @@ const PAUSE_US: u64 = 20_000;
 /// See the module.
 pub(crate) struct Exchange {
     node: Arc<Node>,
-    partition: Partition,
+    tree: TreeId,
     peer: NodeId,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
@@ -44,10 +44,10 @@ struct Differing {
 }
 
 impl Exchange {
-    pub(crate) fn new(node: &Arc<Node>, partition: Partition, peer: NodeId) -> Self {
+    pub(crate) fn new(node: &Arc<Node>, tree: TreeId, peer: NodeId) -> Self {
         Self {
             node: Arc::clone(node),
-            partition,
+            tree,
             peer,
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -74,6 +74,10 @@ impl Exchange {
         self.mend_what_differs(&leaves, never).await
     }
 
+    fn basis(&self) -> TreeBasis {
+        self.node.tree_basis(self.tree)
+    }
+
     /// With the bytes that everything so far has cost.
     fn costs_of(&self, mended: Mended) -> Mended {
         Mended {
@@ -83,14 +87,15 @@ impl Exchange {
         }
     }
 
-    /// The leaves in which the two differ at this moment; none if the peer does not answer.
+    /// The leaves in which the two differ at this moment; none if the peer does not answer, or one of the two has yet to tell
+    /// keys apart.
     pub(crate) async fn differing_leaves(&self) -> Option<BTreeSet<Leaf>> {
-        let (basis, partition) = (self.node.tree_basis(self.partition), self.partition.0);
+        let (basis, partition) = (self.basis(), self.tree.partition.0);
         let request = Request::Branches { basis, partition };
         let Some(Reply::Branches(theirs)) = self.ask(request).await else {
             return None;
         };
-        let mut tree = self.node.tree(self.partition);
+        let mut tree = self.node.tree(self.tree)?;
         let branches = differing(&tree.branches(), &theirs);
         if branches.is_empty() {
             return Some(BTreeSet::new());
@@ -101,8 +106,8 @@ impl Exchange {
     /// The leaves under some branches in which the two differ.
     async fn leaves_under(&self, tree: &Tree, branches: &[usize]) -> Option<BTreeSet<Leaf>> {
         let request = Request::Leaves {
-            basis: self.node.tree_basis(self.partition),
-            partition: self.partition.0,
+            basis: self.basis(),
+            partition: self.tree.partition.0,
             branches: branches.iter().fold(0, |bits, branch| bits | 1 << branch),
         };
         let Some(Reply::Leaves(theirs)) = self.ask(request).await else {
@@ -170,8 +175,8 @@ impl Exchange {
     /// The keys that differ in the first of some leaves, and how many leaves these are.
     async fn differing_keys(&self, leaves: &[u16]) -> Option<(usize, Vec<Differing>)> {
         let request = Request::LeafKeys(LeavesRequest {
-            basis: self.node.tree_basis(self.partition),
-            partition: self.partition.0,
+            basis: self.basis(),
+            partition: self.tree.partition.0,
             leaves: leaves.to_vec(),
         });
         let Some(Reply::LeafKeys(theirs)) = self.ask(request).await else {
@@ -184,7 +189,7 @@ impl Exchange {
         let mut ours = BTreeMap::new();
         for leaf in &leaves[..listed] {
             let leaf = Leaf::new(*leaf)?;
-            ours.extend(by_name(self.node.leaf_keys(self.partition, leaf).ok()?));
+            ours.extend(by_name(self.node.leaf_keys(self.tree, leaf).ok()?));
             breath().await;
         }
         let theirs: BTreeMap<_, _> = by_name(theirs.entries).collect();
@@ -313,7 +318,7 @@ impl Exchange {
         if reply == Reply::Refused(Refusal::OtherBasis) {
             self.node.metrics.exchanges_refused.add(1);
             tracing::warn!(
-                partition = self.partition.0,
+                partition = self.tree.partition.0,
                 peer = %self.peer,
                 "a peer's hash trees are made otherwise, or for other nodes: nothing is compared"
             );

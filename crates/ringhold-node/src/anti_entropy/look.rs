@@ -9,7 +9,7 @@ use crate::env::{BoxFuture, Deadline};
 use crate::gather::Gather;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_core::tree::LeafSum;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use tokio::sync::{Semaphore, mpsc};
 /// Partitions that are counted at once.
 const PARTITIONS_AT_ONCE: usize = 8;
 
-/// What is to be looked at: some leaves of a partition.
+/// What is to be looked at: some leaves of a tree.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) partition: Partition,
+    pub(super) tree: TreeId,
     pub(super) leaves: Vec<u16>,
 }
 
@@ -114,12 +114,12 @@ impl Node {
     }
 
     async fn look(self: &Arc<Self>, place: Place, set_right: bool) -> Look {
-        let homes = self.homes_of_partition(place.partition);
+        let homes = self.homes_of(place.tree);
         let mut calls = Gather::until(Arc::clone(&self.environment), Deadline { at_us: u64::MAX });
         for (at, home) in homes.iter().copied().enumerate() {
             let (node, place) = (Arc::clone(self), place.clone());
             let count: BoxFuture<'static, _> = Box::pin(async move {
-                node.count_at(home, place.partition, &place.leaves, set_right)
+                node.count_at(home, place.tree, &place.leaves, set_right)
                     .await
             });
             calls.ask(at, count);
@@ -138,6 +138,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringhold_core::ring::{Class, Partition};
     use ringhold_wire::message::peer::LeafFault;
 
     fn sum(number: u128) -> LeafSum {
@@ -159,7 +160,10 @@ mod tests {
         });
         Look {
             place: Place {
-                partition: Partition(0),
+                tree: TreeId {
+                    partition: Partition(0),
+                    class: Class::DEFAULT,
+                },
                 leaves: leaves.to_vec(),
             },
             primaries: primaries.collect(),

@@ -14,8 +14,8 @@
 //! 32 hashes where nothing differs, and otherwise what the difference costs. Both ends merge, so nothing is
 //! decided here and a mistake could only cost work (T10).
 //!
-//! Only homes take part, both by their own ring (T13): what a fallback keeps is a hint's business. All buckets have
-//! one N today; with several there will be a tree for each.
+//! Only homes take part, both by their own ring (T13): what a fallback keeps is a hint's business. Buckets with another N
+//! have other homes, so each partition has a tree for every N that some bucket has (`ringhold_core::ring::replication`).
 
 mod answers;
 mod count;
@@ -29,7 +29,7 @@ use crate::env::Environment;
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_wire::message::peer::Mended;
 use std::sync::{Arc, Weak};
 use tokio::sync::Semaphore;
@@ -86,7 +86,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pac
         if pairs.is_empty() {
             continue;
         }
-        let (partition, peer) = pairs[turn % pairs.len()];
+        let (tree, peer) = pairs[turn % pairs.len()];
         turn += 1;
         if !node.is_reachable(peer) {
             continue;
@@ -96,38 +96,33 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pac
             return;
         };
         environment.spawn(Box::pin(async move {
-            node.exchange(partition, peer, pace.settle_us).await;
+            node.exchange(tree, peer, pace.settle_us).await;
             drop(permit);
         }));
     }
 }
 
 impl Node {
-    /// Compares a partition with another home of it, now, and mends what differs again after so many microseconds. Tells
+    /// Compares a tree with that of another home of its keys, now, and mends what differs again after so many microseconds. Tells
     /// what that took.
-    pub async fn exchange(
-        self: &Arc<Self>,
-        partition: Partition,
-        peer: NodeId,
-        settle_us: u64,
-    ) -> Mended {
-        Exchange::new(self, partition, peer).run(settle_us).await
+    pub async fn exchange(self: &Arc<Self>, tree: TreeId, peer: NodeId, settle_us: u64) -> Mended {
+        Exchange::new(self, tree, peer).run(settle_us).await
     }
 }
 
-/// The partitions of which this node is a home, each with each other home.
-fn pairs(node: &Node) -> Vec<(Partition, NodeId)> {
-    let count = node.ring().partition_count().count();
+/// The trees of whose keys this node is a home, each with each other home.
+fn pairs(node: &Node) -> Vec<(TreeId, NodeId)> {
+    let ring = node.ring();
     let mut pairs = Vec::new();
-    for partition in (0..count).map(Partition) {
-        let homes = node.homes_of_partition(partition);
+    for tree in ring.trees() {
+        let homes = ring.homes_of(tree);
         if homes.contains(&node.id) {
             #[cfg(feature = "known-bad")]
             let homes = known_bad::homes_and_a_fallback(homes, || {
-                node.ring().partition_preference_list(partition).to_vec()
+                ring.partition_preference_list(tree.partition)
             });
-            let others = homes.into_iter().filter(|home| *home != node.id);
-            pairs.extend(others.map(|other| (partition, other)));
+            let others = homes.iter().filter(|home| **home != node.id);
+            pairs.extend(others.map(|other| (tree, *other)));
         }
     }
     pairs

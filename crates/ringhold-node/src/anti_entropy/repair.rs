@@ -14,7 +14,7 @@ use super::look::{Look, Place};
 use crate::env::Deadline;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_wire::message::peer::{LeavesRequest, MendRequest, Mended, Reply, Request};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -24,10 +24,10 @@ const PARTITIONS_AT_ONCE: usize = 8;
 /// How long one answer may take, in microseconds.
 const PATIENCE_US: u64 = 60_000_000;
 
-/// What was done about one partition.
+/// What was done about one tree.
 #[derive(Clone, Debug)]
 pub struct Repaired {
-    pub partition: Partition,
+    pub tree: TreeId,
     /// Pairs of primaries that were compared.
     pub exchanges: u64,
     /// Keys that differed and are equal now; a key that three primaries had differently may count twice.
@@ -63,7 +63,7 @@ impl Repaired {
         let left_out =
             left_out.filter_map(|(node, counted)| Some((*node, *counted.as_ref().err()?)));
         Self {
-            partition: look.place.partition,
+            tree: look.place.tree,
             exchanges: homes * homes.saturating_sub(1) / 2,
             keys: 0,
             failed: 0,
@@ -101,18 +101,18 @@ pub enum RepairEvent {
 }
 
 impl Node {
-    /// Makes the primaries of these partitions equal, and tells of each that is done. Ends early if nobody listens.
-    pub async fn repair_partitions(
+    /// Makes the primaries of these trees' keys equal, and tells of each that is done. Ends early if nobody listens.
+    pub async fn repair_trees(
         self: &Arc<Self>,
-        partitions: Vec<Partition>,
+        trees: Vec<TreeId>,
         events: mpsc::Sender<RepairEvent>,
     ) {
         let leaves = all_leaves();
-        let place = |partition| Place {
-            partition,
+        let place = |tree| Place {
+            tree,
             leaves: leaves.clone(),
         };
-        let mut looks = self.look_at(partitions.into_iter().map(place).collect(), true);
+        let mut looks = self.look_at(trees.into_iter().map(place).collect(), true);
         let mut differing = Vec::new();
         while let Some(look) = looks.recv().await {
             if !look.differing().is_empty() {
@@ -166,7 +166,7 @@ impl Node {
         for (at, one) in homes.iter().enumerate() {
             for other in &homes[at + 1..] {
                 if let Err((node, reason)) = self
-                    .mend_pair(look.place.partition, [*one, *other], &leaves, &mut repaired)
+                    .mend_pair(look.place.tree, [*one, *other], &leaves, &mut repaired)
                     .await
                 {
                     repaired.leave_out(node, reason);
@@ -187,8 +187,8 @@ impl Node {
             if leaves.is_empty() {
                 continue;
             }
-            let partition = look.place.partition;
-            if let Err(reason) = self.count_at(*home, partition, &leaves, true).await {
+            let tree = look.place.tree;
+            if let Err(reason) = self.count_at(*home, tree, &leaves, true).await {
                 repaired.leave_out(*home, reason);
             }
         }
@@ -197,7 +197,7 @@ impl Node {
     /// Has one primary exchange with another, in as many requests as it takes. Who did not answer, if somebody did not.
     async fn mend_pair(
         self: &Arc<Self>,
-        partition: Partition,
+        tree: TreeId,
         [one, other]: [NodeId; 2],
         leaves: &[u16],
         repaired: &mut Repaired,
@@ -205,8 +205,8 @@ impl Node {
         let mut done = 0;
         while done < leaves.len() {
             let at = LeavesRequest {
-                basis: self.tree_basis(partition),
-                partition: partition.0,
+                basis: self.tree_basis(tree),
+                partition: tree.partition.0,
                 leaves: leaves[done..].to_vec(),
             };
             let deadline = Deadline::after(&*self.environment, PATIENCE_US);

@@ -11,7 +11,7 @@ use super::look::{Look, Place};
 use crate::env::Deadline;
 use crate::node::Node;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::{Partition, TreeId};
 use ringhold_core::tree::{NodeHash, Tree};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{LeavesRequest, Reply, Request};
@@ -51,10 +51,10 @@ pub enum Agreement {
     NotVerified,
 }
 
-/// One partition.
+/// One tree: the keys of a partition that have as many replicas.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    pub partition: Partition,
+    pub tree: TreeId,
     /// In the order of the preference list.
     pub primaries: Vec<(NodeId, Result<Holds, NotCounted>)>,
     /// Leaves that differed in every look.
@@ -104,19 +104,29 @@ pub enum VerifyEvent {
 }
 
 impl Node {
-    /// Compares what the primaries of these partitions hold, and tells each verdict as soon as it is known. Ends
+    /// The trees of some partitions: one for each number of replicas that keys may have.
+    #[must_use]
+    pub fn trees_in(&self, partitions: &[Partition]) -> Vec<TreeId> {
+        let ring = self.ring();
+        let partitions = partitions.iter();
+        partitions
+            .flat_map(|partition| ring.trees_of(*partition))
+            .collect()
+    }
+
+    /// Compares what the primaries of these trees' keys hold, and tells each verdict as soon as it is known. Ends
     /// early if nobody listens.
-    pub async fn verify_partitions(
+    pub async fn verify_trees(
         self: &Arc<Self>,
-        partitions: Vec<Partition>,
+        trees: Vec<TreeId>,
         events: mpsc::Sender<VerifyEvent>,
     ) {
         let leaves = all_leaves();
-        let place = |partition| Place {
-            partition,
+        let place = |tree| Place {
+            tree,
             leaves: leaves.clone(),
         };
-        let places = partitions.into_iter().map(place).collect();
+        let places = trees.into_iter().map(place).collect();
         let mut open = BTreeMap::new();
         let mut looks = self.look_at(places, false);
         while let Some(look) = looks.recv().await {
@@ -129,7 +139,7 @@ impl Node {
                     return;
                 }
             } else {
-                open.insert(look.place.partition, look);
+                open.insert(look.place.tree, look);
             }
         }
         for _ in 1..LOOKS {
@@ -152,7 +162,7 @@ impl Node {
     /// Looks again at what differs when the longest put is over; what agrees by then is told.
     async fn wait_and_look_again(
         self: &Arc<Self>,
-        open: &mut BTreeMap<Partition, Look>,
+        open: &mut BTreeMap<TreeId, Look>,
         events: &mpsc::Sender<VerifyEvent>,
     ) -> Result<(), mpsc::error::SendError<VerifyEvent>> {
         let us = self.tuning.anti_entropy.settle_us;
@@ -161,17 +171,17 @@ impl Node {
         let until_us = self.environment.now_us().saturating_add(us);
         self.environment.sleep_until(until_us).await;
         let places = open.values().map(|look| Place {
-            partition: look.place.partition,
+            tree: look.place.tree,
             leaves: look.suspicious(),
         });
         let mut looks = self.look_at(places.collect(), false);
         while let Some(later) = looks.recv().await {
-            let partition = later.place.partition;
-            let look = open.get_mut(&partition).expect("it was looked at before");
+            let tree = later.place.tree;
+            let look = open.get_mut(&tree).expect("it was looked at before");
             look.update(later);
             if look.suspicious().is_empty() {
                 events.send(VerifyEvent::Verdict(verdict(look))).await?;
-                open.remove(&partition);
+                open.remove(&tree);
             }
         }
         Ok(())
@@ -188,8 +198,8 @@ impl Node {
                     continue;
                 }
                 let request = Request::LeafKeys(LeavesRequest {
-                    basis: self.tree_basis(look.place.partition),
-                    partition: look.place.partition.0,
+                    basis: self.tree_basis(look.place.tree),
+                    partition: look.place.tree.partition.0,
                     leaves: vec![leaf],
                 });
                 let deadline = Deadline::after(&*self.environment, PATIENCE_US);
@@ -222,7 +232,7 @@ fn verdict(look: &Look) -> Verdict {
     let primaries = primaries
         .map(|(node, counted)| (*node, counted.as_ref().map(held).map_err(|reason| *reason)));
     Verdict {
-        partition: look.place.partition,
+        tree: look.place.tree,
         primaries: primaries.collect(),
         differing_leaves: look.differing().len(),
         differing_keys: Vec::new(),

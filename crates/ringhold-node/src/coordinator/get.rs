@@ -80,8 +80,8 @@ impl Node {
             .properties
             .of(&name.bucket_type, &name.bucket)
             .ok_or(GetError::UnknownBucketType)?;
-        let n_val = request.options.n_val.unwrap_or(properties.n_val);
-        let placement = self.placement(name, n_val, request.options.primaries_only);
+        let options = &request.options;
+        let placement = self.placement(name, options.n_val, options.primaries_only);
         let quorum = placement
             .get_quorum(&request.options, &properties)
             .map_err(GetError::Violation)?;

@@ -14,7 +14,7 @@ use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
     Count, GetQuorum, PutQuorum, PutSpec, QuorumViolation, ReplicaKind, Target,
 };
-use ringhold_core::ring::Ring;
+use ringhold_core::ring::{Replicas, Ring};
 use ringhold_wire::message::{GetOptions, ObjectName, PutOptions};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Placement {
         me: NodeId,
         nearness: impl Fn(NodeId) -> Nearness,
         name: ObjectName,
-        n_val: u32,
+        replicas: Replicas,
         primaries_only: bool,
     ) -> Self {
         let partition = ring.partition_of(name.position());
@@ -54,7 +54,9 @@ impl Placement {
             Some(next) if known_bad::is(Variant::IncomingCountsAsOwner) => next,
             _ => list,
         };
-        let n = usize::try_from(n_val).map_or(list.len(), |n| n.min(list.len()));
+        #[cfg(feature = "known-bad")]
+        let replicas = known_bad::counted_replicas(replicas);
+        let n = usize::from(replicas.now).min(list.len());
         let mut primaries: Vec<(Nearness, NodeId)> = list[..n]
             .iter()
             .map(|&node| (nearness(node), node))
@@ -87,9 +89,7 @@ impl Placement {
             n: u32::try_from(n).expect("a ring has fewer than 2^32 members"),
             is_here: targets.iter().any(|target| target.node == me),
             absent: down.iter().map(as_primary).collect(),
-            comers: ring
-                .comers(partition, usize::try_from(n_val).unwrap_or(usize::MAX))
-                .collect(),
+            comers: ring.comers(partition, replicas).collect(),
             ring,
             name,
             targets,

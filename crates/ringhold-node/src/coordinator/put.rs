@@ -116,10 +116,9 @@ impl Node {
         let name = &request.name;
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(Rejection::UnknownBucketType)?;
-        let n_val = request.options.n_val.unwrap_or(properties.n_val);
         // A fallback knows too little of the key to judge a condition.
         let primaries_only = request.options.primaries_only || request.unchanged_since.is_some();
-        let placement = self.placement(name.clone(), n_val, primaries_only);
+        let placement = self.placement(name.clone(), request.options.n_val, primaries_only);
         let quorum = placement.put_quorum(&request.options, &properties);
         let (quorum, flushed) = quorum.map_err(Rejection::Violation)?;
         Ok(PutPlan {
@@ -541,7 +540,8 @@ fn not_started(refusal: Refusal) -> NotStarted {
         | Refusal::PlacementUnknown
         | Refusal::NotAMember
         | Refusal::OlderProtocol
-        | Refusal::OtherBasis => NotStarted::StoreFailed,
+        | Refusal::OtherBasis
+        | Refusal::Sorting => NotStarted::StoreFailed,
     }
 }
 

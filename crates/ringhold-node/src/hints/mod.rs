@@ -104,10 +104,10 @@ impl HintChange {
 }
 
 impl Node {
-    /// Whether this node is a home of a key, by the ring and the bucket's N, or becomes one.
+    /// Whether this node is a home of a key, or becomes one.
     pub(crate) fn is_home(&self, name: &ObjectName) -> bool {
         let ring = self.ring();
-        self.homes(name).contains(&self.id) || self.keeps(&ring, ring.partition_of(name.position()))
+        self.keeps(&ring, Self::tree_of(&ring, name))
     }
 
     /// As what this node takes an object of this name.

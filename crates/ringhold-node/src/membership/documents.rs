@@ -237,6 +237,7 @@ impl Node {
         let document = ring.document();
         let (epoch, placement_number) = (document.epoch.0, ring.placement_number());
         self.follow(ring);
+        self.sort_by(ring);
         self.set_ring(Arc::clone(ring));
         self.documents.epoch.send_replace(epoch);
         self.metrics.epochs_adopted.add(1);

@@ -32,7 +32,7 @@ mod transfers;
 mod voice;
 mod whereabouts;
 
-pub(crate) use agreement::Agreement;
+pub(crate) use agreement::{Agreement, NotAgreed};
 pub use changes::{ChangeFailed, Changed};
 pub(crate) use documents::{Documents, latest};
 pub use documents::{RingRefused, given_up};

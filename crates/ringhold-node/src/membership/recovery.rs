@@ -111,7 +111,7 @@ impl Node {
         let silent = present.filter(|m| m.id != self.id && !self.is_reachable(m.id));
         let silent = silent.map(|member| member.id);
         let given_up = given_up.unwrap_or_else(|| silent.collect());
-        RecoveryPlan::of(&ring, &given_up, self.replicas())
+        RecoveryPlan::of(&ring, &given_up)
     }
 
     /// Begins a new generation without some members. The document in use afterwards does not count them.

@@ -6,8 +6,7 @@
 //! Nothing is decided by these numbers.
 
 use crate::node::Node;
-use ringhold_core::ring::Partition;
-use ringhold_core::tree::leaves_of_partition;
+use ringhold_core::ring::TreeId;
 use ringhold_storage::{KeyRange, Keyspace, StorageKey};
 use std::collections::BTreeMap;
 
@@ -17,10 +16,10 @@ const SAMPLE_BYTES: u64 = 4 << 20;
 /// Rows that are read at a time.
 const ROWS: usize = 16;
 
-/// What a node holds of the partitions of which it is a home.
+/// What a node holds of the keys of which it is a home.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
-    pub objects: BTreeMap<Partition, u64>,
+    pub objects: BTreeMap<TreeId, u64>,
     /// Of an object with all that is stored with it; none without objects.
     pub mean_object_bytes: Option<u64>,
     /// So long a comer waits at least for puts that were under way when the change began, in microseconds.
@@ -32,11 +31,12 @@ impl Node {
     #[must_use]
     pub fn stock(&self) -> Stock {
         let ring = self.ring();
-        let partitions = ring.partition_count().partitions();
-        let own = partitions.filter(|p| ring.homes(*p, self.replicas()).contains(&self.id));
-        let counted = own.map(|partition| {
-            let sums = self.store().leaf_sums(leaves_of_partition(partition));
-            (partition, sums.iter().map(|sum| sum.keys).sum())
+        let own = ring
+            .trees()
+            .filter(|tree| ring.homes_of(*tree).contains(&self.id));
+        let counted = own.filter_map(|tree| {
+            let sums = self.tree_sums(tree)?;
+            Some((tree, sums.iter().map(|sum| sum.keys).sum()))
         });
         Stock {
             objects: counted.collect(),

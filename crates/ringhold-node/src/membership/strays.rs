@@ -5,7 +5,8 @@
 //! object kept for others, that is, a hint (§7): the row that says so is put beside each, and from there on handing over,
 //! receipts and deletion are those of hints. Nothing is deleted because of a transfer (T16).
 //!
-//! A sweep goes over the partitions that are not this node's and whose sums are not empty, and leaves alone what has its row
+//! A bucket whose N falls leaves such objects too, in partitions whose other keys stay. A sweep goes over the partitions in which some
+//! keys are not this node's and the sums of these are not empty, and leaves alone what has its row
 //! already. It is made when the placement has changed, again when the longest put that was under way then must have come to its end,
 //! and now and then.
 
@@ -14,11 +15,13 @@ use crate::gather::breath;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use bytes::Bytes;
 use ringhold_core::health::Work;
-use ringhold_core::ring::{Partition, Ring};
+use ringhold_core::ring::{Partition, Ring, TreeId};
 use ringhold_core::tree::leaves_of_partition;
 use ringhold_storage::{KeyRange, Keyspace, ReadError, StorageKey};
 use ringhold_wire::message::peer::Refusal;
+use ringhold_wire::record::Record;
 use std::sync::{Arc, Weak};
 
 /// Objects read at once.
@@ -65,13 +68,6 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
 }
 
 impl Node {
-    /// Whether this node is a home of a partition, or becomes one.
-    pub(crate) fn keeps(&self, ring: &Ring, partition: Partition) -> bool {
-        let n = self.replicas();
-        let next = ring.next_homes(partition, n).unwrap_or_default();
-        ring.homes(partition, n).contains(&self.id) || next.contains(&self.id)
-    }
-
     /// Has all that is not this node's own marked as owed.
     async fn sweep(self: &Arc<Self>, ring: &Ring) -> Result<(), Refusal> {
         #[cfg(feature = "known-bad")]
@@ -79,16 +75,21 @@ impl Node {
             return Ok(());
         }
         for partition in ring.partition_count().partitions() {
-            if !self.keeps(ring, partition) && self.has_any(partition) {
+            let foreign = ring.trees_of(partition);
+            let mut foreign = foreign.filter(|tree| !self.keeps(ring, *tree));
+            if foreign.any(|tree| self.has_any(tree)) {
                 self.sweep_partition(ring, partition).await?;
             }
         }
         Ok(())
     }
 
-    /// By its sums, which are those of nothing where there is nothing.
-    fn has_any(&self, partition: Partition) -> bool {
-        let sums = self.store().leaf_sums(leaves_of_partition(partition));
+    /// By its sums, which are those of nothing where there is nothing; by those of the whole partition as long as they can't be told
+    /// apart.
+    fn has_any(&self, tree: TreeId) -> bool {
+        let sums = self.tree_sums(tree);
+        let all = || self.store().leaf_sums(leaves_of_partition(tree.partition));
+        let sums = sums.unwrap_or_else(all);
         sums.iter().any(|sum| *sum != Default::default())
     }
 
@@ -106,7 +107,12 @@ impl Node {
             }
             let page = self.store().readable(Keyspace::Objects, &range, PAGE_ROWS);
             let page = page.map_err(|_| Refusal::Unreadable)?;
-            let keys = page.rows.iter().map(|(key, _)| *key);
+            let is_foreign = |row: &Bytes| {
+                let name = Record::decode(row.clone()).map(|record| record.name);
+                name.is_ok_and(|name| !self.keeps(ring, Self::tree_of(ring, &name)))
+            };
+            let foreign = page.rows.iter().filter(|(_, row)| is_foreign(row));
+            let keys = foreign.map(|(key, _)| *key);
             let unmarked = keys.filter_map(|key| {
                 self.is_unmarked(key)
                     .map(|is| is.then_some(key))

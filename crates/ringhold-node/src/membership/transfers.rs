@@ -1,14 +1,16 @@
-//! Partitions that change hands (§4.9, §6.2): what the nodes do while a ring document has a `next` table.
+//! Keys that change hands (§4.9, §6.2): what the nodes do while a ring document has a `next` table, or buckets have another N to come.
 //!
-//! 1. Whoever is to become a home of a partition, a *comer*, waits until every member that it can reach knows the change:
+//! What is taken over is said tree by tree: the keys of a partition that have as many replicas, now and next.
+//!
+//! 1. Whoever is to become a home, a *comer*, waits until every member that it can reach knows the change:
 //!    from then on all of them write to the comers as well (`coordinator::put`), and an old coordinator is turned back
 //!    by its placement number.
 //! 2. It copies what its partner has, the *goer* whose place it takes, or all other homes if it has no partner or that one is
-//!    dead. What differs is found by comparing hash trees, so a copy that was interrupted goes on where it was, and copies that
+//!    dead. Where N falls, some goers have no partner; what they have, all who stay homes take over. What differs is found by comparing hash trees, so a copy that was interrupted goes on where it was, and copies that
 //!    were made otherwise (writes, hints) are not made again. Merges commute: nothing has to stand still, and nothing is fenced.
 //! 3. When no put can be under way any more that was begun by the old document, the trees are compared until no leaf differs in two
 //!    looks a put's time apart. Then the comer has its *receipt*: a row of its
-//!    store that names the placement, the partition and the tree's hash, and holds only for the store as it is (its lineage).
+//!    store that names the placement, the tree and its hash, and holds only for the store as it is (its lineage).
 //! 4. Any member that has seen the receipts of all comers has the document agreed on in which `next` is `owners`. From then on the
 //!    comers are homes; what the goers have left is owed like a hint (`strays`).
 //!
@@ -28,7 +30,7 @@ use crate::rebuild::Pull;
 use crate::replica::writer::Row;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::{ChangeRefused, MemberState, Move, Partition, Ring};
+use ringhold_core::ring::{ChangeRefused, Class, MemberState, Move, Partition, Ring, TreeId};
 use ringhold_core::tree::Leaf;
 use ringhold_storage::{KeyRange, Keyspace, Lineage, ReadError, StorageKey, Store};
 use ringhold_wire::bytes_io::{DecodeError, Reader, decode_whole, encode_alone};
@@ -48,7 +50,7 @@ const RANK_US: u64 = 500_000;
 
 const ROW_VERSION: u8 = 1;
 const ROW_BYTES: usize = 1 + 8 + 16 + 16;
-/// Receipts have fingerprints from here on, under the node's own id.
+/// Receipts have fingerprints from here on, under the node's own id: a partition and a class each.
 const ROWS: u128 = 1 << 64;
 /// No store has it.
 const NO_LINEAGE: Lineage = Lineage(0);
@@ -59,21 +61,21 @@ pub(crate) struct Transfers(Mutex<Progress>);
 
 #[derive(Default)]
 struct Progress {
-    /// By partition: the placement number, and the hash of the partition's tree when it was equal to its partner's.
-    receipts: BTreeMap<Partition, (u64, u128)>,
-    /// Why copies wait, by partition.
-    waits: BTreeMap<Partition, String>,
+    /// By tree: the placement number, and the tree's hash when it was equal to its partner's.
+    receipts: BTreeMap<TreeId, (u64, u128)>,
+    /// Why copies wait, by tree.
+    waits: BTreeMap<TreeId, String>,
     /// The placement that all members were seen to know last, and when that was first so.
     known: Option<(u64, u64)>,
     /// Members whose stores lack something, by their own last word.
     in_doubt: BTreeSet<NodeId>,
 }
 
-/// One comer's part of the placement change under way.
+/// One member's part of the placement change under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferView {
     pub comer: NodeId,
-    /// Replicas of partitions that it is to have, and those that it has.
+    /// Replicas that it is to take over, of all partitions and numbers of replicas; and those that it has.
     pub moves: usize,
     pub done: usize,
     /// What holds it up; none if it does not answer.
@@ -91,11 +93,10 @@ impl Transfers {
         let mut receipts = BTreeMap::new();
         let page = store.readable(Keyspace::Members, &range, usize::from(u16::MAX))?;
         for (key, row) in page.rows {
-            let partition = u32::try_from(key.fingerprint() - ROWS).ok().map(Partition);
-            if let (Some(partition), Ok((placement_number, of, root))) = (partition, decode(row))
+            if let (Some(tree), Ok((placement_number, of, root))) = (tree_at(key), decode(row))
                 && of == lineage
             {
-                receipts.insert(partition, (placement_number, root));
+                receipts.insert(tree, (placement_number, root));
             }
         }
         Ok(Self(Mutex::new(Progress {
@@ -104,8 +105,8 @@ impl Transfers {
         })))
     }
 
-    /// The partitions for which there is a receipt; there is none any more.
-    fn take_receipts(&self) -> Vec<Partition> {
+    /// The trees for which there is a receipt; there is none any more.
+    fn take_receipts(&self) -> Vec<TreeId> {
         let receipts = std::mem::take(&mut self.lock().receipts);
         receipts.into_keys().collect()
     }
@@ -114,9 +115,9 @@ impl Transfers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_done(&self, partition: Partition, placement_number: u64) -> bool {
+    fn is_done(&self, tree: TreeId, placement_number: u64) -> bool {
         let progress = self.lock();
-        let receipt = progress.receipts.get(&partition);
+        let receipt = progress.receipts.get(&tree);
         receipt.is_some_and(|(of, _)| *of == placement_number)
     }
 
@@ -132,8 +133,8 @@ impl Transfers {
         }
     }
 
-    fn wait_for(&self, partition: Partition, why: String) {
-        self.lock().waits.insert(partition, why);
+    fn wait_for(&self, tree: TreeId, why: String) {
+        self.lock().waits.insert(tree, why);
     }
 }
 
@@ -164,37 +165,33 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
 }
 
 impl Node {
-    /// So many replicas each key has, where its bucket does not say otherwise.
-    #[must_use]
-    pub fn replicas(&self) -> usize {
-        usize::try_from(self.tuning.default_properties.n_val).unwrap_or(usize::MAX)
-    }
-
-    /// What this node is to become a home of.
+    /// What this node is to take over.
     fn coming(&self, ring: &Ring) -> Vec<Move> {
-        let moves = ring.moves(self.replicas()).into_iter();
-        moves.filter(|a_move| a_move.comer == self.id).collect()
+        let moves = ring.moves().into_iter();
+        #[cfg(feature = "known-bad")]
+        let moves = moves.filter(known_bad::is_taken_over);
+        moves.filter(|a_move| a_move.taker == self.id).collect()
     }
 
     /// One round over the copies that are left, a few at a time.
     async fn copy_what_is_coming(self: &Arc<Self>, ring: &Arc<Ring>) {
         let placement_number = ring.placement_number();
         let mut left = self.coming(ring);
-        left.retain(|a_move| !self.transfers.is_done(a_move.partition, placement_number));
+        left.retain(|a_move| !self.transfers.is_done(a_move.tree, placement_number));
         if left.is_empty() {
             return;
         }
         #[cfg(feature = "known-bad")]
         if known_bad::is(Variant::ReceiptWithoutCopy) {
             for a_move in left {
-                self.give_receipt(ring, a_move.partition).await;
+                self.give_receipt(ring, a_move.tree).await;
             }
             return;
         }
         if let Some(behind) = self.first_behind(ring).await {
             let why = format!("{} to know of the change", self.name_of(behind));
             for a_move in left {
-                self.transfers.wait_for(a_move.partition, why.clone());
+                self.transfers.wait_for(a_move.tree, why.clone());
             }
             return;
         }
@@ -210,7 +207,7 @@ impl Node {
         let equal = self.each(ring, &copied, Self::equal).await;
         for a_move in equal {
             if !self.rebuild.in_doubt() {
-                self.give_receipt(ring, a_move.partition).await;
+                self.give_receipt(ring, a_move.tree).await;
             }
         }
     }
@@ -231,8 +228,8 @@ impl Node {
         let mut begin = |acts: &mut Gather<Move, bool>| {
             if let Some(a_move) = left.next() {
                 acts.ask(
-                    *a_move,
-                    Box::pin(act(Arc::clone(self), Arc::clone(ring), *a_move)),
+                    a_move.clone(),
+                    Box::pin(act(Arc::clone(self), Arc::clone(ring), a_move.clone())),
                 );
             }
         };
@@ -310,16 +307,14 @@ impl Node {
         let receipts = progress.receipts.iter();
         let receipts = receipts.filter(|(_, (of, _))| *of == placement_number);
         let receipts: Vec<Receipt> = receipts
-            .map(|(partition, (_, root))| Receipt {
-                partition: partition.0,
+            .map(|(tree, (_, root))| Receipt {
+                partition: tree.partition.0,
+                class: tree.class,
                 root: *root,
             })
             .collect();
-        let has = |partition: &Partition| receipts.iter().any(|r| r.partition == partition.0);
-        let waits = progress
-            .waits
-            .iter()
-            .filter(|(partition, _)| !has(partition));
+        let has = |tree: &TreeId| receipts.iter().any(|receipt| tree_in(receipt) == *tree);
+        let waits = progress.waits.iter().filter(|(tree, _)| !has(tree));
         let waits: BTreeSet<&String> = waits.map(|(_, why)| why).collect();
         // A store that lacks something has no receipts, whatever it once had.
         let receipts = if self.rebuild.in_doubt() {
@@ -335,47 +330,52 @@ impl Node {
         }
     }
 
-    /// Brings here what the sources of a partition have; false if one of them does not answer.
+    /// Brings here what the sources of a tree have; false if one of them does not answer.
     async fn copy(self: Arc<Self>, ring: Arc<Ring>, a_move: Move) -> bool {
-        let partition = a_move.partition;
-        self.transfers
-            .wait_for(partition, "its copy, which is under way".to_owned());
-        let Some(sources) = self.sources(&ring, a_move) else {
-            let goer = a_move
-                .goer
-                .map_or_else(|| "a home".to_owned(), |goer| self.name_of(goer));
+        let tree = a_move.tree;
+        let copying = "its copy, which is under way".to_owned();
+        self.transfers.wait_for(tree, copying);
+        let Some(sources) = self.sources(&ring, &a_move) else {
+            let goer = a_move.goers.first();
+            let goer = goer.map_or_else(|| "a home".to_owned(), |goer| self.name_of(*goer));
             let why = format!("{goer}, which cannot be reached");
-            self.transfers.wait_for(partition, why);
+            self.transfers.wait_for(tree, why);
             return false;
         };
         for source in &sources {
-            if !Pull::new(&self, partition, *source).run().await {
-                let why = format!("{}, which does not answer", self.name_of(*source));
-                self.transfers.wait_for(partition, why);
+            if !Pull::new(&self, tree, *source).run().await {
+                self.transfers.wait_for(tree, self.why_not(*source));
                 return false;
             }
         }
         true
     }
 
-    /// Compares a partition with its sources until nothing differs for longer than a put takes; false if one of them does not
+    fn why_not(&self, source: NodeId) -> String {
+        if self.store().unsorted_leaves().is_empty() {
+            format!("{}, which does not answer", self.name_of(source))
+        } else {
+            "its keys to be sorted by their number of replicas".to_owned()
+        }
+    }
+
+    /// Compares a tree with its sources until nothing differs for longer than a put takes; false if one of them does not
     /// answer.
     async fn equal(self: Arc<Self>, ring: Arc<Ring>, a_move: Move) -> bool {
-        let Some(sources) = self.sources(&ring, a_move) else {
+        let Some(sources) = self.sources(&ring, &a_move) else {
             return false;
         };
         for source in &sources {
-            if !self.equals(*source, a_move.partition).await {
-                let why = format!("{}, which does not answer", self.name_of(*source));
-                self.transfers.wait_for(a_move.partition, why);
+            if !self.equals(*source, a_move.tree).await {
+                self.transfers.wait_for(a_move.tree, self.why_not(*source));
                 return false;
             }
         }
         true
     }
 
-    async fn equals(self: &Arc<Self>, source: NodeId, partition: Partition) -> bool {
-        let exchange = Exchange::new(self, partition, source);
+    async fn equals(self: &Arc<Self>, source: NodeId, tree: TreeId) -> bool {
+        let exchange = Exchange::new(self, tree, source);
         loop {
             let Some(first) = exchange.differing_leaves().await else {
                 return false;
@@ -397,53 +397,67 @@ impl Node {
         }
     }
 
-    /// From whom a partition is copied: the home whose place this node takes, or all others if that one is dead, or lacks something
-    /// itself; from nobody where all homes were given up. None while somebody is waited for.
-    fn sources(&self, ring: &Ring, a_move: Move) -> Option<Vec<NodeId>> {
+    /// From whom a tree is taken over: the homes that go, in place of each that is dead or lacks something itself all others; all homes
+    /// for one who takes no goer's place; nobody where all were given up. None if somebody has to be waited for.
+    fn sources(&self, ring: &Ring, a_move: &Move) -> Option<Vec<NodeId>> {
         let in_doubt = self.transfers.lock().in_doubt.clone();
         let state = |id: NodeId| ring.member(id).map(|member| member.state);
-        let is_there = |id: NodeId| {
-            state(id) != Some(MemberState::Down) && self.is_reachable(id) && !in_doubt.contains(&id)
-        };
-        if let Some(goer) = a_move.goer.filter(|goer| is_there(*goer)) {
-            return Some(vec![goer]);
+        let is_lost = |id: NodeId| state(id) == Some(MemberState::Lost);
+        let is_dead = |id: NodeId| is_lost(id) || state(id) == Some(MemberState::Down);
+        let is_there =
+            |id: NodeId| !is_dead(id) && self.is_reachable(id) && !in_doubt.contains(&id);
+        let (there, away): (Vec<NodeId>, Vec<NodeId>) =
+            a_move.goers.iter().partition(|goer| is_there(**goer));
+        let mut sources: BTreeSet<NodeId> = there.into_iter().collect();
+        if a_move.goers.is_empty() || !away.is_empty() {
+            for home in ring.homes_of(a_move.tree) {
+                // Of the goers each is asked for itself.
+                if a_move.goers.contains(home) || *home == self.id {
+                    continue;
+                }
+                if is_there(*home) {
+                    sources.insert(*home);
+                } else if !is_dead(*home) {
+                    // Who is only away for a while is waited for.
+                    return None;
+                }
+            }
         }
-        let all = ring.homes(a_move.partition, self.replicas());
-        let homes = all.iter().copied();
-        let homes = homes.filter(|home| Some(*home) != a_move.goer);
-        let (there, away): (Vec<NodeId>, Vec<NodeId>) = homes.partition(|home| is_there(*home));
-        let lost = |id: &NodeId| state(*id) == Some(MemberState::Lost);
-        let dead = |id: &NodeId| lost(id) || state(*id) == Some(MemberState::Down);
-        // Who is only away for a while is waited for.
-        let is_complete = away.iter().all(dead);
-        let has_source = !there.is_empty() || all.iter().all(lost);
-        (is_complete && has_source).then_some(there)
+        // Two that are away could be the only ones who have acknowledged something, unless they are dead.
+        let absent = away.iter().filter(|goer| !is_dead(**goer)).count();
+        let covered = absent == 0 || (absent == 1 && !(sources.is_empty() && a_move.is_comer));
+        // Where all homes were given up there is nothing to take.
+        let all_lost = ring.homes_of(a_move.tree).iter().all(|home| is_lost(*home));
+        let has_some = !sources.is_empty() || !a_move.is_comer || all_lost;
+        (covered && has_some).then(|| sources.into_iter().collect())
     }
 
     /// On disk, then in memory.
-    async fn give_receipt(&self, ring: &Ring, partition: Partition) {
-        let (placement_number, root) = (ring.placement_number(), self.root_of(partition));
+    async fn give_receipt(&self, ring: &Ring, tree: TreeId) {
+        // What can't be told from others at this moment is looked at again in the next round.
+        let Some(mut own) = self.tree(tree) else {
+            return;
+        };
+        let (placement_number, root) = (ring.placement_number(), own.root().0);
         let row = Row {
             keyspace: Keyspace::Members,
-            key: row_key(self.id, partition),
+            key: row_key(self.id, tree),
             value: encode(placement_number, self.store().identity().lineage, root),
         };
         if self.replica.keep_row(row).await.is_ok() {
             self.metrics.partitions_received.add(1);
             let mut progress = self.transfers.lock();
-            progress
-                .receipts
-                .insert(partition, (placement_number, root));
-            progress.waits.remove(&partition);
+            progress.receipts.insert(tree, (placement_number, root));
+            progress.waits.remove(&tree);
         }
     }
 
     /// Takes all receipts back: this store turned out to be an old copy, and may lack what was written since it was made.
     pub(crate) async fn withdraw_receipts(&self) -> Result<(), Refusal> {
-        for partition in self.transfers.take_receipts() {
+        for tree in self.transfers.take_receipts() {
             let row = Row {
                 keyspace: Keyspace::Members,
-                key: row_key(self.id, partition),
+                key: row_key(self.id, tree),
                 value: encode(0, NO_LINEAGE, 0),
             };
             self.replica.keep_row(row).await?;
@@ -483,12 +497,15 @@ impl Node {
             return true;
         }
         let has = |a_move: &Move| {
-            let receipts = answers.get(&a_move.comer).map(|answer| &answer.receipts);
+            let receipts = answers.get(&a_move.taker).map(|answer| &answer.receipts);
             let mut receipts = receipts.into_iter().flatten();
-            a_move.goer != Some(a_move.comer)
-                && receipts.any(|receipt| receipt.partition == a_move.partition.0)
+            !a_move.goers.contains(&a_move.taker)
+                && receipts.any(|receipt| tree_in(receipt) == a_move.tree)
         };
-        ring.moves(self.replicas()).iter().all(has)
+        let moves = ring.moves();
+        #[cfg(feature = "known-bad")]
+        let moves: Vec<Move> = moves.into_iter().filter(known_bad::is_taken_over).collect();
+        moves.iter().all(has)
     }
 
     /// How many members come before this one among those that can be reached.
@@ -499,7 +516,7 @@ impl Node {
             .count() as u64
     }
 
-    pub(super) fn name_of(&self, id: NodeId) -> String {
+    pub(crate) fn name_of(&self, id: NodeId) -> String {
         let ring = self.ring();
         ring.member(id)
             .map_or_else(|| id.to_string(), |member| member.name.clone())
@@ -511,10 +528,10 @@ impl Node {
         ring.document().placement.next.as_ref()?;
         let answers = self.receipts_of_all(&ring).await;
         let mut views: BTreeMap<NodeId, TransferView> = BTreeMap::new();
-        for a_move in ring.moves(self.replicas()) {
-            let answer = answers.get(&a_move.comer);
-            let view = views.entry(a_move.comer).or_insert_with(|| TransferView {
-                comer: a_move.comer,
+        for a_move in ring.moves() {
+            let answer = answers.get(&a_move.taker);
+            let view = views.entry(a_move.taker).or_insert_with(|| TransferView {
+                comer: a_move.taker,
                 moves: 0,
                 done: answer.map_or(0, |answer| answer.receipts.len()),
                 waits: answer.map(|answer| answer.waits.clone()),
@@ -526,8 +543,23 @@ impl Node {
 }
 
 /// Behind the node's other rows.
-fn row_key(me: NodeId, partition: Partition) -> StorageKey {
-    StorageKey::new(me.0, ROWS + u128::from(partition.0))
+fn row_key(me: NodeId, tree: TreeId) -> StorageKey {
+    let number = u128::from(tree.partition.0) << 16 | u128::from(tree.class.0);
+    StorageKey::new(me.0, ROWS + number)
+}
+
+fn tree_at(key: StorageKey) -> Option<TreeId> {
+    let number = key.fingerprint().checked_sub(ROWS)?;
+    let class = Class(u16::try_from(number & u128::from(u16::MAX)).ok()?);
+    let partition = Partition(u32::try_from(number >> 16).ok()?);
+    Some(TreeId { partition, class })
+}
+
+fn tree_in(receipt: &Receipt) -> TreeId {
+    TreeId {
+        partition: Partition(receipt.partition),
+        class: receipt.class,
+    }
 }
 
 /// `version u8 │ placement number u64 │ lineage 16 │ root 16`

@@ -100,6 +100,21 @@ impl Overrides {
         Self { entries }
     }
 
+    /// The number of replicas that is asked for, if one is. It is kept in the ring document, and everything else here.
+    #[must_use]
+    pub fn replicas(&self) -> Option<u8> {
+        let n = self.number(Property::NVal)?;
+        u8::try_from(n).ok()
+    }
+
+    /// The same without a number of replicas.
+    #[must_use]
+    pub fn without_replicas(&self) -> Self {
+        let mut entries = self.entries.clone();
+        entries.remove(&Property::NVal.tag());
+        Self { entries }
+    }
+
     /// The one encoding of these overrides: version, then each entry as tag and bytes, by tag.
     #[must_use]
     pub fn encode(&self) -> Bytes {

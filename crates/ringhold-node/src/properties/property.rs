@@ -134,8 +134,6 @@ pub enum Reason {
     NotText,
     /// More replicas than [`N_VAL_MAX`].
     TooManyReplicas,
-    /// Another number of replicas would leave keys where nobody looks for them.
-    ReplicasStay,
     /// `last_write_wins` together with `allow_mult`.
     KeepsSiblings,
     WriteOnceIsFixed,
@@ -158,9 +156,6 @@ impl fmt::Display for Reason {
             Self::NotValidSyncParam => "not_valid_sync_param",
             Self::NotValidDurability => "not_valid_durability",
             Self::NotText => "not_text",
-            Self::ReplicasStay => {
-                "n_val can't be changed yet: keys would be where nobody looks for them"
-            }
             Self::TooManyReplicas => "at most 16 replicas",
             Self::KeepsSiblings => "If last_write_wins is true, allow_mult must be false",
             Self::WriteOnceIsFixed => "cannot update write_once property",

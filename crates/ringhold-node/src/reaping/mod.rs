@@ -6,7 +6,7 @@
 //! it is proven that nothing is left which it stands against, and a member that is away stops reaping, nothing else:
 //! no hint, no write and no repair is refused for its age, however late it comes.
 //!
-//! The first primary of a partition sees to it. It walks its own objects of the arc for those that have been dead for
+//! The first primary of a partition sees to it, whatever N its keys have. It walks its own objects of the arc for those that have been dead for
 //! longer than the grace, and then for all of them together:
 //!
 //! ```text
@@ -57,7 +57,7 @@ use crate::env::Environment;
 use crate::node::Node;
 use proof::Pending;
 use ringhold_core::health::admission::Work;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_wire::message::peer::LeafEntry;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -87,10 +87,10 @@ impl Default for Reaping {
     }
 }
 
-/// Keys of one partition with the digests of their objects.
+/// Keys of one tree with the digests of their objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidates {
-    pub(crate) partition: Partition,
+    pub(crate) tree: TreeId,
     pub(crate) entries: Vec<LeafEntry>,
 }
 
@@ -130,6 +130,10 @@ async fn step(node: &Arc<Node>, walk: &mut Walk, waiting: &mut VecDeque<Pending>
     match walk.step(node) {
         Step::Nothing => {}
         Step::RoundEnded => node.reaping.round_ended(node.environment.wall_us()),
-        Step::Found(candidates) => waiting.extend(Pending::begin(node, candidates).await),
+        Step::Found(found) => {
+            for candidates in found {
+                waiting.extend(Pending::begin(node, candidates).await);
+            }
+        }
     }
 }

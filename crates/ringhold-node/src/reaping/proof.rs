@@ -12,7 +12,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::reaping::Look;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_wire::message::peer::{
     LeafEntry, ReapRequest, Refusal, Reply, Request, StraysRequest,
 };
@@ -69,11 +69,11 @@ impl Pending {
 }
 
 /// Has every primary remove what it still has as it was proven.
-async fn remove(node: &Arc<Node>, Candidates { partition, entries }: Candidates) {
-    let homes = node.homes_of_partition(partition);
+async fn remove(node: &Arc<Node>, Candidates { tree, entries }: Candidates) {
+    let homes = node.homes_of(tree);
     for entries in entries.chunks(KEYS_MAX) {
         let request = Request::Reap(ReapRequest {
-            partition: partition.0,
+            partition: tree.partition.0,
             entries: entries.to_vec(),
         });
         // Whoever does not hear of it keeps what it has, and brings it back.
@@ -83,10 +83,10 @@ async fn remove(node: &Arc<Node>, Candidates { partition, entries }: Candidates)
 
 /// Those of the candidates that pass one look; none if a member stands in the way or nothing passes.
 async fn looked_at(node: &Arc<Node>, candidates: Candidates) -> Option<Candidates> {
-    let Candidates { partition, entries } = candidates;
+    let Candidates { tree, entries } = candidates;
     let mut passing = Vec::with_capacity(entries.len());
     for entries in entries.chunks(KEYS_MAX) {
-        match look(node, partition, entries).await {
+        match look(node, tree, entries).await {
             Ok(verdict) => {
                 let passed = entries.iter().zip(verdict).filter(|(_, passes)| *passes);
                 passing.extend(passed.map(|(entry, _)| entry.clone()));
@@ -94,14 +94,14 @@ async fn looked_at(node: &Arc<Node>, candidates: Candidates) -> Option<Candidate
             Err(obstacle) => {
                 let kept = entries.len() as u64;
                 node.metrics.reaping_obstructed.add(kept);
-                node.reaping.stopped(partition, obstacle);
+                node.reaping.stopped(tree.partition, obstacle);
                 return None;
             }
         }
     }
-    node.reaping.went_on(partition);
+    node.reaping.went_on(tree.partition);
     (!passing.is_empty()).then_some(Candidates {
-        partition,
+        tree,
         entries: passing,
     })
 }
@@ -109,11 +109,11 @@ async fn looked_at(node: &Arc<Node>, candidates: Candidates) -> Option<Candidate
 /// Which of these keys may go, if all are there who have to be asked.
 async fn look(
     node: &Arc<Node>,
-    partition: Partition,
+    tree: TreeId,
     entries: &[LeafEntry],
 ) -> Result<Vec<bool>, Obstacle> {
-    let homes = node.homes_of_partition(partition);
     let ring = node.ring();
+    let homes = ring.homes_of(tree).to_vec();
     let members = ring.members().iter();
     let members = members.filter(|member| !member.state.is_gone());
     let others: Vec<NodeId> = members
@@ -130,13 +130,13 @@ async fn look(
         });
     }
     let strays = Request::Strays(StraysRequest {
-        partition: partition.0,
+        partition: tree.partition.0,
         quiet_us: node.tuning.reaping.settle_us,
         names: entries.iter().map(|entry| entry.name.clone()).collect(),
     });
     let clean = ask(node, &others, &strays, entries.len()).await?;
     let vouch = Request::Vouch(ReapRequest {
-        partition: partition.0,
+        partition: tree.partition.0,
         entries: entries.to_vec(),
     });
     let vouched = ask(node, &homes, &vouch, entries.len()).await?;
@@ -204,6 +204,7 @@ fn why(refusal: Refusal) -> &'static str {
         | Refusal::PlacementBehind
         | Refusal::PlacementUnknown
         | Refusal::NotAMember
+        | Refusal::Sorting
         | Refusal::OtherBasis => "has another ring",
     }
 }

@@ -84,7 +84,11 @@ impl Node {
     pub(crate) async fn vouch(&self, request: ReapRequest) -> Result<Vec<bool>, Refusal> {
         let names = request.entries.iter().map(|entry| &entry.name);
         let partition = self.placed(request.partition, names, true)?;
-        if !self.vouches_for_partition(partition) {
+        if !request
+            .entries
+            .iter()
+            .all(|entry| self.vouches_for(&entry.name))
+        {
             return Err(Refusal::Rebuilding);
         }
         let settle_us = self.tuning.reaping.settle_us;
@@ -146,21 +150,28 @@ impl Node {
         object
     }
 
-    /// The partition of a question, if all names are in it and this node is, or is not, a home of it.
+    /// The partition of a question, if all names are in it and this node is, or is not, a home of each.
     fn placed<'a>(
         &self,
         partition: u32,
-        mut names: impl Iterator<Item = &'a ObjectName>,
+        names: impl Iterator<Item = &'a ObjectName>,
         as_home: bool,
     ) -> Result<Partition, Refusal> {
-        let partitions = self.ring().partition_count();
+        let ring = self.ring();
         let partition = Partition(partition);
-        let is_one = partition.0 < partitions.count();
-        if !is_one || names.any(|name| partitions.partition_of(name.position()) != partition) {
+        if partition.0 >= ring.partition_count().count() {
             return Err(Refusal::Malformed);
         }
-        let is_home = self.homes_of_partition(partition).contains(&self.id);
-        if is_home != as_home || self.is_changing() {
+        for name in names {
+            let tree = Self::tree_of(&ring, name);
+            if tree.partition != partition {
+                return Err(Refusal::Malformed);
+            }
+            if ring.homes_of(tree).contains(&self.id) != as_home {
+                return Err(Refusal::PlacementUnknown);
+            }
+        }
+        if self.is_changing() {
             return Err(Refusal::PlacementUnknown);
         }
         Ok(partition)

@@ -7,11 +7,12 @@ use super::Candidates;
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::reaping::{dead_since_us, is_past_grace};
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::{Partition, TreeId};
 use ringhold_storage::{KeyRange, Keyspace, StorageKey};
 use ringhold_wire::message::peer::LeafEntry;
 use ringhold_wire::metadata::expires_at_us;
 use ringhold_wire::record::Record;
+use std::collections::BTreeMap;
 
 /// Objects read in one step. They come with their values.
 const PAGE_ROWS: usize = 64;
@@ -21,7 +22,8 @@ const CANDIDATES_MAX: usize = 4_096;
 /// What came of one step.
 pub(super) enum Step {
     Nothing,
-    Found(Candidates),
+    /// Of each tree of a partition that has some.
+    Found(Vec<Candidates>),
     /// All partitions have been walked; the next step begins anew.
     RoundEnded,
 }
@@ -33,7 +35,7 @@ pub(super) struct Walk {
     partition: u32,
     /// Where it goes on there; at its start if `None`.
     at: Option<StorageKey>,
-    found: Vec<LeafEntry>,
+    found: BTreeMap<TreeId, Vec<LeafEntry>>,
 }
 
 impl Walk {
@@ -55,16 +57,21 @@ impl Walk {
             // It may be readable the next time round; nothing goes for it.
             return self.leave(partition);
         };
-        let rows = page.rows.into_iter();
-        self.found
-            .extend(rows.filter_map(|(_, row)| node.candidate(row)));
+        for (tree, entry) in page
+            .rows
+            .into_iter()
+            .filter_map(|(_, row)| node.candidate(row))
+        {
+            self.found.entry(tree).or_default().push(entry);
+        }
         match page.next {
             Some(next) => {
                 self.at = Some(next);
-                if self.found.len() < CANDIDATES_MAX {
+                let found: usize = self.found.values().map(Vec::len).sum();
+                if found < CANDIDATES_MAX {
                     return Step::Nothing;
                 }
-                self.hand_over(partition)
+                self.hand_over()
             }
             None => self.leave(partition),
         }
@@ -73,24 +80,27 @@ impl Walk {
     fn leave(&mut self, partition: Partition) -> Step {
         self.partition = partition.0 + 1;
         self.at = None;
-        self.hand_over(partition)
+        self.hand_over()
     }
 
-    fn hand_over(&mut self, partition: Partition) -> Step {
+    fn hand_over(&mut self) -> Step {
         if self.found.is_empty() {
             return Step::Nothing;
         }
-        Step::Found(Candidates {
-            partition,
-            entries: std::mem::take(&mut self.found),
-        })
+        let found = std::mem::take(&mut self.found).into_iter();
+        Step::Found(
+            found
+                .map(|(tree, entries)| Candidates { tree, entries })
+                .collect(),
+        )
     }
 }
 
 impl Node {
     /// Whether this node is the one that reaps a partition: its first primary. Nobody does while homes are being changed.
     fn reaps(&self, partition: Partition) -> bool {
-        !self.is_changing() && self.homes_of_partition(partition).first() == Some(&self.id)
+        let ring = self.ring();
+        !self.is_changing() && ring.partition_preference_list(partition).first() == Some(&self.id)
     }
 
     /// Whether a placement change is under way.
@@ -98,19 +108,16 @@ impl Node {
         self.ring().document().placement.next.is_some()
     }
 
-    /// A record as a candidate; none if it lives, is too young, can't be read, or has other homes than its partition.
-    fn candidate(&self, row: Bytes) -> Option<LeafEntry> {
+    /// A record as a candidate; none if it lives, is too young, or can't be read.
+    fn candidate(&self, row: Bytes) -> Option<(TreeId, LeafEntry)> {
         let Record { name, object, .. } = Record::decode(row).ok()?;
         let since_us = dead_since_us(&object, expires_at_us)?;
         let wall_us = self.environment.wall_us();
         if !is_past_grace(since_us, self.grace_us(), wall_us) {
             return None;
         }
-        let partition = self.ring().partition_of(name.position());
-        if self.homes(&name) != self.homes_of_partition(partition) {
-            return None;
-        }
         let digest = self.object_digest(&name, &object)?;
-        Some(LeafEntry { name, digest })
+        let tree = Self::tree_of(&self.ring(), &name);
+        Some((tree, LeafEntry { name, digest }))
     }
 }

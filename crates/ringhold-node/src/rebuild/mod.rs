@@ -1,9 +1,9 @@
 //! A store that may lack what it once had, and fills itself from the others (T18).
 //!
 //! Why a store is in doubt, and when a partition is known again, is decided in `ringhold_core::rebuild`. Here is the rest. As
-//! long as a partition is in doubt, this node answers questions about its keys with "don't know", takes writes like any other
+//! long as a tree is in doubt (the keys of a partition that have the same homes), this node answers questions about them with "don't know", takes writes like any other
 //! home, and serves exchanges, so two nodes with empty disks can fill each other. Meanwhile one task compares each of its
-//! partitions with each other home and takes over whatever it lacks: hash trees say which leaves differ, their
+//! trees with each other home and takes over whatever it lacks: hash trees say which leaves differ, their
 //! objects come in [pages](crate::pages), and enter by merge, so that nothing that was written here meanwhile is
 //! overwritten (T10). What is known again is only written down at the very end; a restart in between compares anew, which costs a
 //! few hashes for what is there already.
@@ -13,7 +13,7 @@
 //! created, another lineage, an old copy → in doubt ─ exchanges ───→ whole
 //! ```
 //!
-//! Keys of which this node is no home are known again when all its partitions are: what it may have kept for others as a
+//! Keys of which this node is no home are known again when all its trees are: what it may have kept for others as a
 //! fallback nobody can tell.
 //!
 //! Homes that can't be reached are waited for; [`Node::rebuild_without`] does without one that will not come back.
@@ -31,7 +31,7 @@ pub(crate) use pull::Pull;
 use ringhold_core::boot::Inquiry;
 use ringhold_core::id::NodeId;
 use ringhold_core::rebuild::{Newness, Outstanding, newness};
-use ringhold_core::ring::{Partition, Ring};
+use ringhold_core::ring::{Classes, Partition, Ring, TreeId};
 use ringhold_storage::{ReadError, Store};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::Refusal;
@@ -63,8 +63,8 @@ pub struct RebuildProgress {
 /// What this node knows of the completeness of its own store.
 pub(crate) struct Rebuild {
     in_doubt: AtomicBool,
-    /// Of each partition of the ring, whether its keys are known although the store is in doubt.
-    known: Vec<AtomicBool>,
+    /// The keys that are known although the store is in doubt.
+    known: Mutex<Known>,
     begun: Notify,
     /// Homes that are not waited for.
     without: Mutex<BTreeSet<NodeId>>,
@@ -75,16 +75,22 @@ pub(crate) struct Rebuild {
     since_us: AtomicU64,
 }
 
+/// Trees whose keys are known, as long as buckets have as many replicas as when that was found.
+#[derive(Default)]
+struct Known {
+    classes: Option<Classes>,
+    trees: BTreeSet<TreeId>,
+}
+
 impl Rebuild {
     /// As an opened store says of itself.
-    pub(crate) fn of(store: &Store, ring: &Ring, me: NodeId) -> Result<Self, ReadError> {
+    pub(crate) fn of(store: &Store, me: NodeId) -> Result<Self, ReadError> {
         let in_doubt = !row::is_whole(store, me)?;
         #[cfg(feature = "known-bad")]
         let in_doubt = in_doubt && !known_bad::is(Variant::EmptyStoreIsWhole);
-        let count = ring.partition_count().count();
         Ok(Self {
             in_doubt: AtomicBool::new(in_doubt),
-            known: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            known: Mutex::default(),
             begun: Notify::new(),
             without: Mutex::default(),
             partitions: AtomicUsize::new(0),
@@ -99,15 +105,23 @@ impl Rebuild {
         self.in_doubt.load(Ordering::Acquire)
     }
 
-    fn is_known(&self, partition: Partition) -> bool {
-        let at = usize::try_from(partition.0).ok();
-        let known = at.and_then(|at| self.known.get(at));
-        known.is_some_and(|known| known.load(Ordering::Acquire))
+    fn is_known(&self, ring: &Ring, tree: TreeId) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.classes.as_ref() == Some(ring.classes()) && known.trees.contains(&tree)
     }
 
-    fn set_known(&self, partition: Partition, is_known: bool) {
-        let at = usize::try_from(partition.0).expect("partitions are fewer than bytes");
-        self.known[at].store(is_known, Ordering::Release);
+    fn set_known(&self, ring: &Ring, trees: Vec<TreeId>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.classes.as_ref() != Some(ring.classes()) {
+            known.trees.clear();
+            known.classes = Some(ring.classes().clone());
+        }
+        known.trees.extend(trees);
+    }
+
+    fn forget_known(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known::default();
     }
 
     fn without(&self) -> BTreeSet<NodeId> {
@@ -122,8 +136,8 @@ impl Node {
         if !self.rebuild.in_doubt() {
             return true;
         }
-        let partition = self.ring().partition_count().partition_of(name.position());
-        self.vouches_for_partition(partition)
+        let ring = self.ring();
+        self.rebuild.is_known(&ring, Self::tree_of(&ring, name))
     }
 
     /// Whether anything may be entrusted to this store: not to a new one of which too few know.
@@ -140,9 +154,9 @@ impl Node {
         self.vouches_for(name)
     }
 
-    /// The same for all keys of a partition.
-    pub(crate) fn vouches_for_partition(&self, partition: Partition) -> bool {
-        !self.rebuild.in_doubt() || self.rebuild.is_known(partition)
+    /// The same for all keys of a tree.
+    pub(crate) fn vouches_for_tree(&self, tree: TreeId) -> bool {
+        !self.rebuild.in_doubt() || self.rebuild.is_known(&self.ring(), tree)
     }
 
     /// Draws the conclusions from what the other members have said of this start.
@@ -168,9 +182,7 @@ impl Node {
             tracing::warn!(
                 "this store is older than the others remember: it is compared with theirs before it counts"
             );
-            for known in &rebuild.known {
-                known.store(false, Ordering::Release);
-            }
+            rebuild.forget_known();
             rebuild.in_doubt.store(true, Ordering::Release);
             self.withdraw_receipts().await?;
             self.replica.keep_row(row::in_doubt(self.id)).await?;
@@ -205,8 +217,9 @@ impl Node {
     fn waited_for(&self) -> Vec<NodeId> {
         let without = self.rebuild.without();
         let mut waited_for = BTreeSet::new();
-        for (partition, others) in self.other_homes() {
-            if !self.rebuild.is_known(partition) {
+        let ring = self.ring();
+        for (tree, others) in self.other_homes(&ring) {
+            if !self.rebuild.is_known(&ring, tree) {
                 waited_for.extend(others);
             }
         }
@@ -229,18 +242,14 @@ impl Node {
         self.rebuild.without().contains(&home)
     }
 
-    /// The partitions of which this node is a home, each with its other homes.
-    fn other_homes(&self) -> Vec<(Partition, BTreeSet<NodeId>)> {
-        let count = self.ring().partition_count().count();
-        let homes = (0..count).map(Partition).filter_map(|partition| {
-            let homes = self.homes_of_partition(partition);
-            homes
-                .contains(&self.id)
-                .then(|| (partition, homes.into_iter().filter(|home| *home != self.id)))
+    /// The trees of whose keys this node is a home, each with its other homes.
+    fn other_homes(&self, ring: &Ring) -> Vec<(TreeId, BTreeSet<NodeId>)> {
+        let own = ring.trees().filter_map(|tree| {
+            let homes = ring.homes_of(tree);
+            let others = homes.iter().copied().filter(|home| *home != self.id);
+            homes.contains(&self.id).then(|| (tree, others.collect()))
         });
-        homes
-            .map(|(partition, others)| (partition, others.collect()))
-            .collect()
+        own.collect()
     }
 }
 
@@ -304,8 +313,11 @@ async fn fill(node: &Arc<Node>) -> Result<(), Refusal> {
 /// The same by one ring; false if another one took its place meanwhile.
 async fn fill_by(node: &Arc<Node>, ring: &Ring) -> bool {
     let rebuild = &node.rebuild;
-    let homes = node.other_homes();
-    rebuild.partitions.store(homes.len(), Ordering::Relaxed);
+    let homes = node.other_homes(ring);
+    let partitions: BTreeSet<Partition> = homes.iter().map(|(tree, _)| tree.partition).collect();
+    rebuild
+        .partitions
+        .store(partitions.len(), Ordering::Relaxed);
     #[cfg(feature = "known-bad")]
     let homes = known_bad::one_each(homes);
     let mut outstanding = Outstanding::new(homes);
@@ -314,19 +326,17 @@ async fn fill_by(node: &Arc<Node>, ring: &Ring) -> bool {
             .without()
             .into_iter()
             .for_each(|home| outstanding.without(home));
-        for partition in outstanding.take_settled() {
-            rebuild.set_known(partition, true);
-        }
+        rebuild.set_known(ring, outstanding.take_settled());
         rebuild
             .in_doubt_partitions
             .store(outstanding.partitions(), Ordering::Relaxed);
         if node.ring().placement_number() != ring.placement_number() {
             return false;
         }
-        if outstanding.partitions() == 0 || !rebuild.in_doubt() {
+        if outstanding.trees() == 0 || !rebuild.in_doubt() {
             return true;
         }
-        if !round(node, &mut outstanding).await {
+        if !round(node, ring, &mut outstanding).await {
             pause(node).await;
         }
     }
@@ -338,27 +348,24 @@ async fn pause(node: &Node) {
 }
 
 /// One attempt at each exchange that is left, a few at a time. Whether any was done.
-async fn round(node: &Arc<Node>, outstanding: &mut Outstanding) -> bool {
+async fn round(node: &Arc<Node>, ring: &Ring, outstanding: &mut Outstanding) -> bool {
     let pairs = outstanding.pairs().into_iter();
     let mut left = pairs.filter(|(_, home)| node.is_reachable(*home));
     let never = Deadline { at_us: u64::MAX };
     let mut exchanges = Gather::until(Arc::clone(&node.environment), never);
     let mut ask = |exchanges: &mut Gather<_, bool>| {
-        if let Some((partition, home)) = left.next() {
-            let pull = Pull::new(node, partition, home);
-            exchanges.ask((partition, home), Box::pin(pull.run()));
+        if let Some((tree, home)) = left.next() {
+            let pull = Pull::new(node, tree, home);
+            exchanges.ask((tree, home), Box::pin(pull.run()));
         }
     };
     (0..EXCHANGES_MAX).for_each(|_| ask(&mut exchanges));
     let mut progressed = false;
-    while let Some(((partition, home), is_done)) = exchanges.next().await {
+    while let Some(((tree, home), is_done)) = exchanges.next().await {
         if is_done {
             progressed = true;
-            outstanding.done(partition, home);
-            let settled = outstanding.take_settled();
-            settled
-                .into_iter()
-                .for_each(|partition| node.rebuild.set_known(partition, true));
+            outstanding.done(tree, home);
+            node.rebuild.set_known(ring, outstanding.take_settled());
             let left = outstanding.partitions();
             node.rebuild
                 .in_doubt_partitions

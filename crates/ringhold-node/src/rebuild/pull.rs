@@ -1,11 +1,11 @@
-//! One exchange of a rebuilding store: everything that another home has of a partition and this one lacks.
+//! One exchange of a rebuilding store: everything that another home has of a tree's keys and this one lacks.
 
 use crate::anti_entropy::Exchange;
 use crate::env::Deadline;
 use crate::node::Node;
 use ringhold_core::health::admission::Work;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::Partition;
+use ringhold_core::ring::TreeId;
 use ringhold_core::tree::Leaf;
 use ringhold_core::version::Object;
 use ringhold_wire::message::peer::{PageRequest, Reply, Request};
@@ -19,18 +19,18 @@ const PATIENCE_US: u64 = 30_000_000;
 /// See the module.
 pub(crate) struct Pull {
     node: Arc<Node>,
-    partition: Partition,
+    tree: TreeId,
     home: NodeId,
     exchange: Exchange,
 }
 
 impl Pull {
-    pub(crate) fn new(node: &Arc<Node>, partition: Partition, home: NodeId) -> Self {
+    pub(crate) fn new(node: &Arc<Node>, tree: TreeId, home: NodeId) -> Self {
         Self {
             node: Arc::clone(node),
-            partition,
+            tree,
             home,
-            exchange: Exchange::new(node, partition, home),
+            exchange: Exchange::new(node, tree, home),
         }
     }
 
@@ -52,7 +52,8 @@ impl Pull {
         let mut cursor = bytes::Bytes::new();
         loop {
             let request = Request::Objects(PageRequest {
-                partition: self.partition.0,
+                partition: self.tree.partition.0,
+                class: self.tree.class,
                 first_leaf,
                 last_leaf,
                 cursor,

@@ -17,6 +17,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use ringhold_core::quorum::Count;
+use ringhold_node::ChangeFailed;
 use ringhold_node::properties::{
     CHASH_KEYFUN, LINKFUN, Overrides, Properties, PropertiesError, Refusal, Value, Word,
 };
@@ -94,6 +95,10 @@ fn problem_of(error: &PropertiesError, bucket_type: &[u8]) -> Problem {
         PropertiesError::UnknownBucketType => Problem::unknown_bucket_type(bucket_type),
         PropertiesError::Refused(_) => Problem::bad_request(format!("{error}\n")),
         PropertiesError::ClockOff => unavailable().not_started(),
+        PropertiesError::Replicas(ChangeFailed::Refused(_)) => {
+            Problem::new(StatusCode::CONFLICT, format!("{error}\n"))
+        }
+        PropertiesError::Replicas(_) => unavailable().unknown_outcome(),
         PropertiesError::StoreFailed | PropertiesError::Unconfirmed { .. } => {
             unavailable().unknown_outcome()
         }

@@ -29,7 +29,7 @@ impl Client {
         draft: &Draft,
     ) -> (usize, ClientPut) {
         let (options, flushed) = self.put_options();
-        let n = options.n_val.unwrap_or(self.plan().replicas);
+        let n = options.n_val.unwrap_or(self.plan().replicas_at_least());
         let condition = self.condition(draft);
         let operation = self.cluster.around().books.lock().operations.len();
         let own = u64::try_from(operation).expect("counts fit");
@@ -57,6 +57,7 @@ impl Client {
             w: resolved.acknowledgements_required(),
             dw: if flushed { resolved.dw } else { 0 },
             n,
+            names_n: options.n_val.is_some(),
             held_by: BTreeSet::new(),
             condition: condition.clone(),
             ending,
@@ -212,7 +213,7 @@ impl Client {
         if write.condition.is_some() {
             around.rare.hit(Rare::ConditionHeld);
         }
-        if write.n < self.plan().replicas {
+        if write.names_n && write.n < self.plan().replicas {
             around.rare.hit(Rare::FewerReplicas);
         }
     }
@@ -266,7 +267,7 @@ impl Client {
 
     /// Some of the replicas of a request.
     fn some_replicas(&mut self, n_val: Option<u32>) -> u32 {
-        let n = u64::from(n_val.unwrap_or(self.plan().replicas));
+        let n = u64::from(n_val.unwrap_or(self.plan().replicas_at_least()));
         u32::try_from(self.random.between(1, n)).expect("a handful")
     }
 }

@@ -1,11 +1,11 @@
 //! One life of a process, from opening its store to its end.
 
-use super::{Cluster, SECRET, Surroundings, read_record};
+use super::{Cluster, SECRET, Surroundings, read_record, tree_of};
 use crate::books::Books;
 use crate::clock::NodeEnvironment;
 use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
-use crate::invariants::t16_moves::{self, UnderWay};
+use crate::invariants::t16_moves::{self, Taking, UnderWay};
 use crate::invariants::{
     Violation, i09_hints, i16_bounded, i19_isolation, i20_recovery, t11_reaping, t12_leaf_sums,
 };
@@ -15,7 +15,7 @@ use crate::process::Trips;
 use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::health::admission::{Settings, Target};
-use ringhold_core::id::BootId;
+use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, PartitionCount, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
@@ -249,8 +249,7 @@ impl Cluster {
         books.now_us = now_us;
         let noted = i19_isolation::check_served(node, self.0.document.cluster_id, ring.document());
         let noted = noted.and_then(|()| books.rings.note(node, ring.document()));
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
-        let finished = books.rings.see(ring, n, now_us);
+        let finished = books.rings.see(ring, now_us);
         let checked = noted.and_then(|()| match finished {
             Some(change) => self.check_moves(&books, &change, now_us),
             None => Ok(()),
@@ -267,23 +266,30 @@ impl Cluster {
         } else {
             change.since_us.saturating_sub(2 * WATCH_US)
         };
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
-        let moves = change.ring.moves(n);
+        let moves = change.ring.moves();
         for (key, name) in books.names.iter().enumerate() {
-            let partition = change.ring.partition_of(name.position());
-            for a_move in moves.iter().filter(|a_move| a_move.partition == partition) {
-                let comer = self.number_of(a_move.comer);
-                let goer = a_move.goer.and_then(|goer| self.number_of(goer));
-                let homes = self.primaries_by(&change.ring, name);
-                let sources = match goer {
-                    // It could be asked all the time.
-                    Some(goer) if self.0.plan.loses_nothing() => vec![goer],
-                    _ => homes,
+            let tree = tree_of(&change.ring, name);
+            for a_move in moves.iter().filter(|a_move| a_move.tree == tree) {
+                let Some(taker) = self.number_of(a_move.taker) else {
+                    continue;
                 };
-                if let Some(comer) = comer {
-                    let replicas = self.0.plan.replicas;
-                    t16_moves::check_copied(books, key, &sources, comer, before_us, replicas)?;
-                }
+                let is_dead = |id: &NodeId| {
+                    let state = change.ring.member(*id).map(|member| member.state);
+                    state == Some(MemberState::Down)
+                };
+                let number = |id: &NodeId| self.number_of(*id);
+                let homes = change.ring.homes_of(tree).iter().filter(|id| !is_dead(id));
+                let homes: Vec<usize> = homes.filter_map(number).collect();
+                let goers: Vec<usize> = a_move.goers.iter().filter_map(number).collect();
+                let taking = Taking {
+                    key,
+                    taker,
+                    homes: &homes,
+                    goers: &goers,
+                    one_was_away: !self.0.plan.loses_nothing(),
+                    n: self.0.plan.replicas_at_least(),
+                };
+                t16_moves::check_taken(books, &taking, before_us)?;
             }
         }
         Ok(())

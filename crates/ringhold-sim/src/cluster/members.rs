@@ -1,6 +1,6 @@
 //! Who is a member, by the latest ring that anybody serves by, and which machines should have a process.
 
-use super::Cluster;
+use super::{Cluster, tree_of};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::Ring;
 use ringhold_wire::handshake::ProtocolRange;
@@ -37,8 +37,7 @@ impl Cluster {
     /// The nodes that are primaries of a key, by some ring.
     #[must_use]
     pub fn primaries_by(&self, ring: &Ring, name: &ObjectName) -> Vec<usize> {
-        let n = usize::try_from(self.0.plan.replicas).expect("a handful");
-        let homes = ring.homes(ring.partition_of(name.position()), n).iter();
+        let homes = ring.homes_of(tree_of(ring, name)).iter();
         homes.filter_map(|id| self.number_of(*id)).collect()
     }
 

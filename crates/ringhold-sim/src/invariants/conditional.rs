@@ -131,6 +131,7 @@ mod tests {
             w: 1,
             dw: 1,
             n: 3,
+            names_n: false,
             held_by: BTreeSet::new(),
             condition,
             ending: None,

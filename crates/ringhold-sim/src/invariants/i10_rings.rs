@@ -47,8 +47,8 @@ impl RingWitness {
         }
     }
 
-    /// A document was seen in use, where keys have `n` replicas. The placement change that it finishes, if it does.
-    pub fn see(&mut self, ring: &Arc<Ring>, n: usize, now_us: u64) -> Option<UnderWay> {
+    /// A document was seen in use. The placement change that it finishes, if it does.
+    pub fn see(&mut self, ring: &Arc<Ring>, now_us: u64) -> Option<UnderWay> {
         let recent = self.recent.iter();
         let known = recent.map(|recent| recent.placement_number()).max();
         // Somebody who is behind shows what is over.
@@ -64,8 +64,7 @@ impl RingWitness {
                 });
             }
         }
-        self.under_way
-            .take_if(|change| change.is_finished_by(ring, n))
+        self.under_way.take_if(|change| change.is_finished_by(ring))
     }
 
     /// The latest rings that were in use.

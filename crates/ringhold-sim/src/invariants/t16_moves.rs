@@ -7,6 +7,7 @@
 use super::Violation;
 use crate::books::{Books, Write};
 use ringhold_core::ring::Ring;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const NAME: &str = "T16";
@@ -19,58 +20,69 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Whether a ring is the one that this change leads to: each key has the `n` homes that it was to have.
+    /// Whether a ring is the one that this change leads to: each key has the homes that it was to have.
     #[must_use]
-    pub fn is_finished_by(&self, ring: &Ring, n: usize) -> bool {
-        let mut partitions = ring.partition_count().partitions();
+    pub fn is_finished_by(&self, ring: &Ring) -> bool {
+        let next = self.ring.document().placement.next.as_ref();
+        let replication = next.map(|next| &next.replication);
+        let mut trees = self.ring.trees();
         ring.placement_number() == self.ring.placement_number() + 1
-            && partitions.all(|partition| {
-                self.ring.next_homes(partition, n) == Some(ring.homes(partition, n))
+            && replication == Some(&ring.document().placement.replication)
+            && trees.all(|tree| {
+                let homes = self.ring.next_homes_of(tree);
+                homes == ring.homes(tree.partition, homes.len())
             })
     }
 }
 
+/// Who has to take over what.
+pub struct Taking<'a> {
+    pub key: usize,
+    pub taker: usize,
+    /// The homes of before, without those who are dead for good.
+    pub homes: &'a [usize],
+    /// Those whose copies the taker takes over; none for all.
+    pub goers: &'a [usize],
+    /// One of the goers may have been away all the time: then what another home has too has to be taken from there.
+    pub one_was_away: bool,
+    /// A write that was for fewer replicas was not for all of these homes.
+    pub n: u32,
+}
+
 /// # Errors
-/// If a new home of a key lacks what all of those from whom it may have copied it had before `before_us`.
-pub fn check_copied(
-    books: &Books,
-    key: usize,
-    sources: &[usize],
-    comer: usize,
-    before_us: u64,
-    n: u32,
-) -> Result<(), Violation> {
-    if books.has_lost(comer, key, 0) {
+/// If who will be a home of a key lacks what those from whom it had to take over had before `before_us`.
+pub fn check_taken(books: &Books, taking: &Taking<'_>, before_us: u64) -> Result<(), Violation> {
+    let Taking { key, taker, .. } = *taking;
+    if books.has_lost(taker, key, 0) {
         return Ok(());
     }
     // Who lost it knows that, and nobody takes its word.
-    let sources = sources.iter().copied();
-    let sources: Vec<usize> = sources
-        .filter(|node| !books.has_lost(*node, key, 0))
-        .collect();
-    let Some((first, others)) = sources.split_first() else {
-        return Ok(());
-    };
-    for operation in books.durable_before(*first, key, before_us) {
-        let is_there = |node: &usize| {
-            let mut there = books.durable_before(*node, key, before_us);
-            there.any(|other| other == operation)
+    let homes = taking.homes.iter().copied();
+    let mut holders: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for home in homes.filter(|home| !books.has_lost(*home, key, 0)) {
+        for operation in books.durable_before(home, key, before_us) {
+            holders.entry(operation).or_default().push(home);
+        }
+    }
+    for (operation, holders) in holders {
+        let is_goer = |home: &usize| taking.goers.is_empty() || taking.goers.contains(home);
+        let least = if taking.one_was_away && !taking.goers.is_empty() {
+            2
+        } else {
+            1
         };
-        if !others.iter().all(is_there) {
+        if holders.len() < least || !holders.iter().any(is_goer) {
             continue;
         }
-        // One that was for fewer replicas was not for all of these homes.
-        let is_for_all = |write: &&Write| !write.dots.is_empty() && write.n >= n;
+        let is_for_all = |write: &&Write| !write.dots.is_empty() && write.n >= taking.n;
         let Some(write) = books.write(operation).filter(is_for_all) else {
             continue;
         };
-        let holds = write
-            .dots
-            .iter()
-            .any(|dot| books.holds_durably(comer, *dot));
+        let mut dots = write.dots.iter();
+        let holds = dots.any(|dot| books.holds_durably(taker, *dot));
         if !holds && !books.may_be_gone(operation, books.latest_us()) {
             let text = format!(
-                "n{comer} has become a home of key {key}, and lacks operation {operation} of it, which n{first} had before {} s",
+                "n{taker} counts as a home of key {key} by a new placement, and lacks operation {operation} of it, which {holders:?} had before {} s",
                 before_us / 1_000_000
             );
             return Err(Violation::new(NAME, text));

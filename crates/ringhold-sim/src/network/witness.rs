@@ -5,6 +5,7 @@
 
 use super::Network;
 use crate::books::Books;
+use crate::cluster::tree_of;
 use crate::invariants::{i13_honest_acknowledgement, properties, t16_moves};
 use crate::rare::Rare;
 use crate::settings::number_of;
@@ -93,14 +94,18 @@ impl Network {
     /// The nodes that are homes of an operation's key, or were a moment ago, by any ring that is about.
     fn homes_of_late(&self, books: &Books, operation: usize) -> BTreeSet<usize> {
         let key = books.operations[operation].key;
-        let n = books.write(operation).map_or(0, |write| write.n);
-        let n = usize::try_from(n).expect("a handful");
+        let write = books.write(operation);
+        let named = write.filter(|write| write.names_n).map(|write| write.n);
+        let named = named.map(|n| usize::try_from(n).expect("a handful"));
         let serving = self.lock().serving.clone();
         let in_use = serving.iter().flatten().map(|serving| serving.node.ring());
         let rings = books.rings.recent().cloned().chain(in_use);
         let homes = rings.flat_map(|ring| {
-            let partition = ring.partition_of(books.names[key].position());
-            ring.homes(partition, n).to_vec()
+            let tree = tree_of(&ring, &books.names[key]);
+            match named {
+                Some(n) => ring.homes(tree.partition, n).to_vec(),
+                None => ring.homes_of(tree).to_vec(),
+            }
         });
         let number = |id| self.0.ids.iter().position(|known| *known == id);
         homes.filter_map(number).collect()

@@ -11,4 +11,5 @@ mod limits;
 mod membership;
 mod neighbours;
 mod reaping;
+mod replicas;
 mod scenario;

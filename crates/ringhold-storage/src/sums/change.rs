@@ -8,12 +8,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ringhold_core::tree::LeafSum;
+use ringhold_core::ring::Class;
+use ringhold_core::tree::{Digest, LeafSum};
 
+use super::SUMMED;
 use super::kept::Keeping;
-use super::{SUMMED, Shape, Summarize};
+use super::sorting::Sorting;
 use crate::key::{Change, KeyRange, StorageKey, Write};
 use crate::writer::GroupWriter;
 
@@ -23,22 +26,26 @@ const KEYS_AT_ONCE: usize = 64;
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SumChange {
-    /// The leaf's sum grows by this.
-    Add { leaf: u64, difference: LeafSum },
+    /// The sum of a leaf's class grows by this.
+    Add {
+        leaf: u64,
+        class: Class,
+        difference: LeafSum,
+    },
     /// These leaves have no keys any more.
     Clear { leaves: Range<u64> },
     /// Nobody knows what was replaced in this leaf.
     Doubt { leaf: u64 },
 }
 
-/// The steps of a batch, in order.
-pub(crate) type SumChanges = Vec<SumChange>;
+/// The steps of a batch, in order, each with the sorting by which its writer knew the class.
+pub(crate) type SumChanges = Vec<(Arc<Sorting>, SumChange)>;
 
 /// The step for one key, if there is any: it had one value and has another. `before` is none where that
 /// could not be read.
 pub(crate) fn of_key(
-    summarize: &dyn Summarize,
-    shape: Shape,
+    Keeping { summarize, shape }: &Keeping,
+    sorting: &Sorting,
     key: &StorageKey,
     before: Option<Option<&Bytes>>,
     after: Option<&Bytes>,
@@ -50,10 +57,20 @@ pub(crate) fn of_key(
     if before == after {
         return None;
     }
-    let digest = |value: Option<&Bytes>| value.and_then(|value| summarize.digest(key, value));
+    let sorted = |value: Option<&Bytes>| value.and_then(|v| summarize.sorted(key, v, sorting));
+    let (before, after) = (sorted(before), sorted(after));
+    let class = before.or(after).map(|(class, _)| class)?;
+    if after.is_some_and(|(other, _)| other != class) {
+        return Some(SumChange::Doubt { leaf });
+    }
+    let digest = |sorted: Option<(Class, Digest)>| sorted.map(|(_, digest)| digest);
     let mut difference = LeafSum::ZERO;
     difference.change(digest(before), digest(after));
-    (!difference.is_zero()).then_some(SumChange::Add { leaf, difference })
+    (!difference.is_zero()).then_some(SumChange::Add {
+        leaf,
+        class,
+        difference,
+    })
 }
 
 /// The steps for a write that is about to be staged. `before` is what it replaces, where the caller knows.
@@ -70,22 +87,35 @@ pub(crate) fn of_staging(
     if write.keyspace != SUMMED {
         return SumChanges::new();
     }
-    let staging = Staging { writer, keeping };
+    let sorting = writer.store().buffers.sums().sorting();
+    let staging = Staging {
+        writer,
+        keeping,
+        sorting: &sorting,
+    };
     let (key, after) = match &write.change {
         Change::Put { key, value } => (key, Some(value)),
         Change::Remove { key } => (key, None),
-        Change::RemoveRange { range } => return staging.range(range),
+        Change::RemoveRange { range } => return dated(&sorting, staging.range(range)),
     };
     let change = match before {
-        Some(before) => of_key(&*keeping.summarize, keeping.shape, key, Some(before), after),
+        Some(before) => of_key(keeping, &sorting, key, Some(before), after),
         None => staging.key(key, after),
     };
-    change.into_iter().collect()
+    dated(&sorting, change)
+}
+
+fn dated(sorting: &Arc<Sorting>, changes: impl IntoIterator<Item = SumChange>) -> SumChanges {
+    let changes = changes.into_iter();
+    changes
+        .map(|change| (Arc::clone(sorting), change))
+        .collect()
 }
 
 struct Staging<'a> {
     writer: &'a GroupWriter,
     keeping: &'a Keeping,
+    sorting: &'a Sorting,
 }
 
 impl Staging<'_> {
@@ -93,14 +123,13 @@ impl Staging<'_> {
     fn key(&self, key: &StorageKey, after: Option<&Bytes>) -> Option<SumChange> {
         let before = self.writer.read(SUMMED, key).ok();
         let before = before.as_ref().map(Option::as_ref);
-        let Keeping { summarize, shape } = self.keeping;
-        of_key(&**summarize, *shape, key, before, after)
+        of_key(self.keeping, self.sorting, key, before, after)
     }
 
     /// The steps for a range that is emptied.
-    fn range(&self, range: &KeyRange) -> SumChanges {
+    fn range(&self, range: &KeyRange) -> Vec<SumChange> {
         if range.is_empty() {
-            return SumChanges::new();
+            return Vec::new();
         }
         let shape = self.keeping.shape;
         let leaves = shape.within(range);
@@ -119,7 +148,7 @@ impl Staging<'_> {
     }
 
     /// The steps for the keys of a range, one by one.
-    fn keys(&self, range: &KeyRange) -> SumChanges {
+    fn keys(&self, range: &KeyRange) -> Vec<SumChange> {
         let mut keys: BTreeSet<StorageKey> =
             self.writer.own_keys(SUMMED, range).into_iter().collect();
         let mut rest = *range;
@@ -141,7 +170,7 @@ impl Staging<'_> {
         keys.iter().filter_map(|key| self.key(key, None)).collect()
     }
 
-    fn doubts(&self, range: &KeyRange) -> SumChanges {
+    fn doubts(&self, range: &KeyRange) -> Vec<SumChange> {
         let shape = self.keeping.shape;
         let last = range.last().unwrap_or(range.start);
         let leaves = shape.leaf_of(&range.start)..=shape.leaf_of(&last);

@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ringhold_core::ring::Class;
 use ringhold_core::tree::LeafSum;
 
-use super::{SUMMED, Shape, Summarize};
+use super::SUMMED;
+use super::kept::Keeping;
+use super::sorting::Sorting;
 use crate::buffer::Layers;
 use crate::engine::{Engine, EngineError};
 use crate::key::{KeyRange, StorageKey};
@@ -44,11 +47,43 @@ impl Buffered {
     }
 }
 
+/// The sums of one leaf, of each class that has keys there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassSums(BTreeMap<Class, LeafSum>);
+
+impl ClassSums {
+    /// The sum of a class.
+    #[must_use]
+    pub fn of(&self, class: Class) -> LeafSum {
+        self.0.get(&class).copied().unwrap_or(LeafSum::ZERO)
+    }
+
+    /// The sum of all classes.
+    #[must_use]
+    pub fn total(&self) -> LeafSum {
+        let mut total = LeafSum::ZERO;
+        self.0.values().for_each(|sum| total += *sum);
+        total
+    }
+
+    pub(crate) fn add(&mut self, class: Class, sum: LeafSum) {
+        let kept = self.0.entry(class).or_default();
+        *kept += sum;
+        if kept.is_zero() {
+            self.0.remove(&class);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Class, LeafSum)> {
+        self.0.iter().map(|(class, sum)| (*class, *sum))
+    }
+}
+
 /// What was counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
-    /// Of the leaves that have keys.
-    pub(crate) sums: BTreeMap<u64, LeafSum>,
+    /// Of the leaves that have keys, and of the classes that have some there.
+    pub(crate) sums: BTreeMap<u64, ClassSums>,
     /// Objects that were read.
     pub(crate) rows: u64,
     /// Objects that could not be.
@@ -56,19 +91,19 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    pub(crate) fn sum(&self, leaf: u64) -> LeafSum {
-        self.sums.get(&leaf).copied().unwrap_or(LeafSum::ZERO)
+    pub(crate) fn sum(&self, leaf: u64) -> ClassSums {
+        self.sums.get(&leaf).cloned().unwrap_or_default()
     }
 
-    fn add(&mut self, summarize: &dyn Summarize, shape: Shape, key: &StorageKey, sealed: &Bytes) {
+    fn add(&mut self, by: &Keeping, sorting: &Sorting, key: &StorageKey, sealed: &Bytes) {
         let Some(value) = unseal(SUMMED, key, sealed) else {
             self.unreadable.push(*key);
             return;
         };
         self.rows += 1;
-        let sum = LeafSum::of(summarize.digest(key, &value));
-        if !sum.is_zero() {
-            *self.sums.entry(shape.leaf_of(key)).or_default() += sum;
+        if let Some((class, digest)) = by.summarize.sorted(key, &value, sorting) {
+            let leaf = self.sums.entry(by.shape.leaf_of(key)).or_default();
+            leaf.add(class, LeafSum::of(Some(digest)));
         }
     }
 }
@@ -76,15 +111,15 @@ impl Counted {
 /// Counts the objects of an arc. `buffered` may know more than the arc, and must know all of it.
 pub(crate) fn count(
     engine: &dyn Engine,
-    summarize: &dyn Summarize,
-    shape: Shape,
+    by: &Keeping,
+    sorting: &Sorting,
     arc: &KeyRange,
     buffered: &Buffered,
 ) -> Result<Counted, EngineError> {
     let mut counted = Counted::default();
     for_each_row(engine, arc, |key, sealed| {
         if buffered.leaves_open(&key) {
-            counted.add(summarize, shape, &key, &sealed);
+            counted.add(by, sorting, &key, &sealed);
         }
     })?;
     for (key, sealed) in buffered.entries.range(arc.start..) {
@@ -92,7 +127,7 @@ pub(crate) fn count(
             break;
         }
         if let Some(sealed) = sealed {
-            counted.add(summarize, shape, key, sealed);
+            counted.add(by, sorting, key, sealed);
         }
     }
     Ok(counted)

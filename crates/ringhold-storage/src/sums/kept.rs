@@ -5,18 +5,22 @@
 //! nobody from reading objects.
 //!
 //! A freeze sets aside the pages that changed since the one before. Pages are shared until they change again,
-//! so a freeze copies pointers, whatever its size.
+//! so a freeze copies pointers, whatever its size. Sorting anew and freezing take turns, so a checkpoint has pages of one
+//! sorting, and that one in its head.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
+use ringhold_core::ring::Class;
 use ringhold_core::tree::LeafSum;
 
 use super::change::{SumChange, SumChanges};
-use super::page::{HEAD_PLACE, Page, encode_head, key_of, place_of};
-use super::{PAGE_LEAVES, Shape, Summarize};
+use super::count::ClassSums;
+use super::page::{HEAD_PLACE, Page, PageId, encode_head, key_of, place_of};
+use super::sorting::Sorting;
+use super::{PAGE_LEAVES, Shape, Summarize, leaves_of_page};
 use crate::engine::Batch;
 use crate::key::{Grouping, KeyRange, Keyspace, StorageKey};
 use crate::seal::seal;
@@ -27,6 +31,10 @@ pub(crate) struct Sums {
     keeping: Option<Keeping>,
     groups: Vec<Mutex<GroupSums>>,
     whole: Mutex<Whole>,
+    /// The classes by which writers sort what they stage.
+    sorting: RwLock<Arc<Sorting>>,
+    /// Held while the sums are sorted anew, and while they are frozen.
+    turn: Mutex<()>,
 }
 
 /// How sums are made.
@@ -38,12 +46,14 @@ pub(crate) struct Keeping {
 
 #[derive(Default)]
 struct GroupSums {
-    pages: BTreeMap<u64, Arc<Page>>,
+    pages: BTreeMap<PageId, Arc<Page>>,
+    /// How they are sorted.
+    sorting: Arc<Sorting>,
     /// Pages that changed since the last freeze.
-    touched: BTreeSet<u64>,
+    touched: BTreeSet<PageId>,
     /// As of the freeze, on their way into the engine.
-    frozen: Vec<(u64, Arc<Page>)>,
-    /// Counts what is more than adding a difference: clearing, doubting, settling a doubt. A difference that
+    frozen: Vec<(PageId, Arc<Page>)>,
+    /// Counts what is more than adding a difference: clearing, doubting, settling a doubt, sorting. A difference that
     /// was found before one of these may not be put right after it.
     revision: u64,
 }
@@ -54,6 +64,8 @@ pub(super) enum Rows {
     /// They say what they should, but for the pages that were touched.
     #[default]
     Kept,
+    /// As before, but for the classes in the head.
+    Resorted,
     /// They are worth nothing: all of them go, and those of all pages are written.
     Rewritten,
     /// Nobody keeps sums any more: the head goes, so that nobody takes the rest for current.
@@ -64,6 +76,8 @@ pub(super) enum Rows {
 struct Whole {
     pending: Rows,
     frozen: Rows,
+    /// By which the frozen pages are sorted.
+    frozen_sorting: Arc<Sorting>,
 }
 
 impl Sums {
@@ -72,11 +86,21 @@ impl Sums {
             shape: Shape::new(summarize.leaf_bits(), grouping.partition_bits),
             summarize,
         });
+        // One and the same, as long as nobody says otherwise.
+        let sorting = Arc::new(Sorting::default());
+        let group = |_| {
+            Mutex::new(GroupSums {
+                sorting: Arc::clone(&sorting),
+                ..GroupSums::default()
+            })
+        };
         Self {
             grouping,
             keeping,
-            groups: (0..grouping.groups).map(|_| Mutex::default()).collect(),
+            groups: (0..grouping.groups).map(group).collect(),
             whole: Mutex::default(),
+            sorting: RwLock::new(sorting),
+            turn: Mutex::default(),
         }
     }
 
@@ -107,86 +131,193 @@ impl Sums {
             return;
         }
         let mut sums = self.group(group);
-        for change in changes {
+        for (sorting, change) in changes {
+            let is_current = Arc::ptr_eq(&sorting, &sums.sorting);
             match change {
-                SumChange::Add { leaf, difference } => sums.add(leaf, difference),
+                SumChange::Add {
+                    leaf,
+                    class,
+                    difference,
+                } if is_current => sums.add(leaf, class, difference),
+                // Its class may be another one by now.
+                SumChange::Add {
+                    leaf, difference, ..
+                } => {
+                    sums.add(leaf, Class::DEFAULT, difference);
+                    sums.unsort(leaf);
+                }
                 SumChange::Clear { leaves } => sums.clear(&leaves),
                 SumChange::Doubt { leaf } => sums.doubt(leaf),
             }
         }
     }
 
-    /// The sums of some leaves.
+    /// How sums are sorted from now on.
+    pub(crate) fn sorting(&self) -> Arc<Sorting> {
+        let sorting = self.sorting.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&sorting)
+    }
+
+    /// How the pages that are about to be taken are sorted.
+    pub(super) fn begin_with(&self, sorting: Sorting) {
+        self.use_sorting(&Arc::new(sorting), |_| {});
+    }
+
+    /// Sorts the sums anew.
+    pub(crate) fn sort(&self, next: Sorting) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.sorting();
+        if *before == next {
+            return;
+        }
+        let next = Arc::new(next);
+        self.use_sorting(&next, |group| group.sort(&before, &next));
+        let mut whole = self.whole();
+        if whole.pending == Rows::Kept {
+            whole.pending = Rows::Resorted;
+        }
+    }
+
+    fn use_sorting(&self, next: &Arc<Sorting>, resort: impl Fn(&mut GroupSums)) {
+        for group in 0..self.groups.len() {
+            let mut group = self.group(group);
+            resort(&mut group);
+            group.sorting = Arc::clone(next);
+        }
+        let mut sorting = self.sorting.write().unwrap_or_else(PoisonError::into_inner);
+        *sorting = Arc::clone(next);
+    }
+
+    /// Until this is dropped nothing is sorted anew.
+    pub(crate) fn stays_sorted(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sums of some leaves, all classes together.
     pub(crate) fn read(&self, leaves: Range<u64>) -> Vec<LeafSum> {
+        self.read_pages(leaves, |group, page| {
+            let pages = group.pages_of(page..=page);
+            let pages: Vec<Arc<Page>> = pages.map(|(_, page)| Arc::clone(page)).collect();
+            Some(pages)
+        })
+        .unwrap_or_default()
+    }
+
+    /// The sums of a class in some leaves; none if the class is not told apart there in this way.
+    pub(crate) fn read_class(
+        &self,
+        leaves: Range<u64>,
+        class: Class,
+        sorting: &Sorting,
+    ) -> Option<Vec<LeafSum>> {
+        let wanted = leaves.clone();
+        self.read_pages(leaves, |group, number| {
+            let of_all = group.pages.get(&PageId::of_all(number));
+            let mut own = leaves_of_page(number).filter(|leaf| wanted.contains(leaf));
+            let is_unsorted =
+                of_all.is_some_and(|page| own.any(|leaf| page.is_unsorted(place_of(leaf).1)));
+            if is_unsorted || *group.sorting != *sorting {
+                return None;
+            }
+            let page = group.pages.get(&PageId { number, class });
+            Some(page.cloned().into_iter().collect())
+        })
+    }
+
+    /// Leaf by leaf the sum of what is picked of each page; none if something can't be.
+    fn read_pages(
+        &self,
+        leaves: Range<u64>,
+        pick: impl Fn(&GroupSums, u64) -> Option<Vec<Arc<Page>>>,
+    ) -> Option<Vec<LeafSum>> {
         let mut sums = Vec::new();
         let mut leaf = leaves.start;
         while leaf < leaves.end {
-            let (page, _) = place_of(leaf);
-            let end = ((page + 1) * PAGE_LEAVES).min(leaves.end);
-            let found = self.group(self.group_of(leaf)).pages.get(&page).cloned();
+            let (number, _) = place_of(leaf);
+            let end = ((number + 1) * PAGE_LEAVES).min(leaves.end);
+            let picked = pick(&self.group(self.group_of(leaf)), number)?;
             sums.extend((leaf..end).map(|leaf| {
-                found
-                    .as_ref()
-                    .map_or(LeafSum::ZERO, |found| found.sum(place_of(leaf).1))
+                let mut sum = LeafSum::ZERO;
+                picked
+                    .iter()
+                    .for_each(|page| sum += page.sum(place_of(leaf).1));
+                sum
             }));
             leaf = end;
         }
-        sums
+        Some(sums)
     }
 
     /// The leaves whose sum is in doubt.
     pub(crate) fn doubtful(&self) -> Vec<u64> {
-        let mut doubtful = Vec::new();
-        for group in 0..self.groups.len() {
-            for (number, page) in &self.group(group).pages {
-                let leaves = super::leaves_of_page(*number);
-                doubtful.extend(leaves.filter(|leaf| page.is_doubtful(place_of(*leaf).1)));
-            }
-        }
-        doubtful.sort_unstable();
-        doubtful
+        self.leaves_where(Page::is_doubtful)
     }
 
-    /// The sum of a leaf and what to compare before it is put right.
+    /// The leaves whose classes are not told apart.
+    pub(crate) fn unsorted(&self) -> Vec<u64> {
+        self.leaves_where(Page::is_unsorted)
+    }
+
+    fn leaves_where(&self, is_so: fn(&Page, usize) -> bool) -> Vec<u64> {
+        let mut found = Vec::new();
+        for group in 0..self.groups.len() {
+            for (id, page) in &self.group(group).pages {
+                let leaves = leaves_of_page(id.number);
+                found.extend(leaves.filter(|leaf| is_so(page, place_of(*leaf).1)));
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// The sums of a leaf and what to compare before they are put right.
     pub(super) fn look(&self, leaf: u64) -> Look {
         let group = self.group(self.group_of(leaf));
-        let (page, place) = place_of(leaf);
-        let page = group.pages.get(&page);
+        let (number, place) = place_of(leaf);
+        let page = group.pages.get(&PageId::of_all(number));
         Look {
-            sum: page.map_or(LeafSum::ZERO, |page| page.sum(place)),
+            sums: group.sums(leaf),
             doubtful: page.is_some_and(|page| page.is_doubtful(place)),
+            unsorted: page.is_some_and(|page| page.is_unsorted(place)),
+            sorting: Arc::clone(&group.sorting),
             revision: group.revision,
         }
     }
 
-    /// Puts a sum right that was found to be `looked` where `counted` was there. False if something happened
+    /// Puts sums right that were found to be `looked` where `counted` was there. False if something happened
     /// since then that makes the difference worth nothing.
-    pub(super) fn put_right(&self, leaf: u64, looked: Look, counted: LeafSum) -> bool {
+    pub(super) fn put_right(&self, leaf: u64, looked: &Look, counted: &ClassSums) -> bool {
         let mut group = self.group(self.group_of(leaf));
         if group.revision != looked.revision {
             return false;
         }
-        let mut difference = counted;
-        difference -= looked.sum;
-        group.add(leaf, difference);
-        group.set_doubtful(leaf, false);
-        group.revision += 1;
+        let mut differences = counted.clone();
+        for (class, sum) in looked.sums.iter() {
+            let mut taken = LeafSum::ZERO;
+            taken -= sum;
+            differences.add(class, taken);
+        }
+        for (class, difference) in differences.iter() {
+            group.add(leaf, class, difference);
+        }
+        group.settle(leaf);
         true
     }
 
     /// Takes a page as the engine has it.
-    pub(super) fn take_page(&self, page: u64, content: Page) {
-        let group = self.group_of(page * PAGE_LEAVES);
-        self.group(group).pages.insert(page, Arc::new(content));
+    pub(super) fn take_page(&self, id: PageId, content: Page) {
+        let group = self.group_of(id.number * PAGE_LEAVES);
+        self.group(group).pages.insert(id, Arc::new(content));
     }
 
-    /// Sets a sum to what was counted at opening.
-    pub(super) fn set(&self, leaf: u64, sum: LeafSum) {
+    /// Sets the sums of a leaf to what was counted at opening.
+    pub(super) fn set(&self, leaf: u64, sums: &ClassSums) {
         let mut group = self.group(self.group_of(leaf));
-        let (_, place) = place_of(leaf);
-        let page = group.page(leaf);
-        page.set(place, sum);
-        page.set_doubtful(place, false);
+        group.clear(&(leaf..leaf + 1));
+        for (class, sum) in sums.iter() {
+            group.add(leaf, class, sum);
+        }
+        group.settle(leaf);
     }
 
     /// What is to happen to the rows at the next checkpoint.
@@ -212,15 +343,19 @@ impl Sums {
     pub(crate) fn frozen_all(&self) {
         let mut whole = self.whole();
         whole.frozen = std::mem::take(&mut whole.pending);
+        whole.frozen_sorting = self.sorting();
     }
 
     /// What goes into the engine with the frozen buffers.
     pub(crate) fn frozen(&self) -> FrozenSums {
         let pages = (0..self.groups.len()).flat_map(|group| self.group(group).frozen.clone());
+        let pages = pages.collect();
+        let whole = self.whole();
         FrozenSums {
             keeping: self.keeping.clone(),
-            rows: self.whole().frozen,
-            pages: pages.collect(),
+            rows: whole.frozen,
+            sorting: Arc::clone(&whole.frozen_sorting),
+            pages,
         }
     }
 
@@ -234,25 +369,47 @@ impl Sums {
     }
 }
 
-/// What a leaf's sum was at one moment.
-#[derive(Clone, Copy, Debug)]
+/// What a leaf's sums were at one moment.
+#[derive(Clone, Debug)]
 pub(super) struct Look {
-    pub(super) sum: LeafSum,
+    pub(super) sums: ClassSums,
     pub(super) doubtful: bool,
+    pub(super) unsorted: bool,
+    pub(super) sorting: Arc<Sorting>,
     revision: u64,
 }
 
 impl GroupSums {
-    /// The page of a leaf, to be changed.
-    fn page(&mut self, leaf: u64) -> &mut Page {
-        let (page, _) = place_of(leaf);
-        self.touched.insert(page);
-        Arc::make_mut(self.pages.entry(page).or_default())
+    /// The pages of some numbers, of all classes.
+    fn pages_of(
+        &self,
+        numbers: std::ops::RangeInclusive<u64>,
+    ) -> impl Iterator<Item = (&PageId, &Arc<Page>)> {
+        let last = PageId {
+            number: *numbers.end(),
+            class: Class(u16::MAX),
+        };
+        self.pages.range(PageId::of_all(*numbers.start())..=last)
     }
 
-    fn add(&mut self, leaf: u64, difference: LeafSum) {
-        let (_, place) = place_of(leaf);
-        let page = self.page(leaf);
+    /// A page, to be changed.
+    fn page(&mut self, id: PageId) -> &mut Page {
+        self.touched.insert(id);
+        Arc::make_mut(self.pages.entry(id).or_default())
+    }
+
+    fn sums(&self, leaf: u64) -> ClassSums {
+        let (number, place) = place_of(leaf);
+        let mut sums = ClassSums::default();
+        for (id, page) in self.pages_of(number..=number) {
+            sums.add(id.class, page.sum(place));
+        }
+        sums
+    }
+
+    fn add(&mut self, leaf: u64, class: Class, difference: LeafSum) {
+        let (number, place) = place_of(leaf);
+        let page = self.page(PageId { number, class });
         let mut sum = page.sum(place);
         sum += difference;
         page.set(place, sum);
@@ -263,32 +420,71 @@ impl GroupSums {
             return;
         }
         self.revision += 1;
-        let pages = leaves.start / PAGE_LEAVES..=(leaves.end - 1) / PAGE_LEAVES;
-        let pages: Vec<u64> = self.pages.range(pages).map(|(page, _)| *page).collect();
-        for page in pages {
-            let all = super::leaves_of_page(page);
+        let numbers = leaves.start / PAGE_LEAVES..=(leaves.end - 1) / PAGE_LEAVES;
+        let ids: Vec<PageId> = self.pages_of(numbers).map(|(id, _)| *id).collect();
+        for id in ids {
+            let all = leaves_of_page(id.number);
             for leaf in all.start.max(leaves.start)..all.end.min(leaves.end) {
                 let (_, place) = place_of(leaf);
-                self.page(leaf).set(place, LeafSum::ZERO);
-                self.page(leaf).set_doubtful(place, false);
+                let page = self.page(id);
+                page.set(place, LeafSum::ZERO);
+                page.set_doubtful(place, false);
+                page.set_unsorted(place, false);
             }
         }
     }
 
     fn doubt(&mut self, leaf: u64) {
         self.revision += 1;
-        self.set_doubtful(leaf, true);
+        let (number, place) = place_of(leaf);
+        self.page(PageId::of_all(number)).set_doubtful(place, true);
     }
 
-    fn set_doubtful(&mut self, leaf: u64, doubtful: bool) {
-        let (_, place) = place_of(leaf);
-        self.page(leaf).set_doubtful(place, doubtful);
+    fn unsort(&mut self, leaf: u64) {
+        self.revision += 1;
+        let (number, place) = place_of(leaf);
+        self.page(PageId::of_all(number)).set_unsorted(place, true);
+    }
+
+    /// The sums of a leaf are those of its objects, by its sorting.
+    fn settle(&mut self, leaf: u64) {
+        self.revision += 1;
+        let (number, place) = place_of(leaf);
+        let page = self.page(PageId::of_all(number));
+        page.set_doubtful(place, false);
+        page.set_unsorted(place, false);
+    }
+
+    /// Moves what goes to another class as a whole, and marks the leaves of what falls apart.
+    fn sort(&mut self, before: &Sorting, next: &Sorting) {
+        self.revision += 1;
+        let pages: Vec<(PageId, Arc<Page>)> = self.pages.clone().into_iter().collect();
+        for (id, page) in pages {
+            let fate = before.fate(id.class, next);
+            if fate == Some(id.class) {
+                continue;
+            }
+            for leaf in leaves_of_page(id.number) {
+                let (_, place) = place_of(leaf);
+                let sum = page.sum(place);
+                match fate {
+                    _ if sum.is_zero() => {}
+                    None => self.unsort(leaf),
+                    Some(class) => {
+                        let mut taken = LeafSum::ZERO;
+                        taken -= sum;
+                        self.add(leaf, id.class, taken);
+                        self.add(leaf, class, sum);
+                    }
+                }
+            }
+        }
     }
 
     fn freeze(&mut self, all: bool) {
         assert!(self.frozen.is_empty(), "one checkpoint at a time");
         let touched = std::mem::take(&mut self.touched);
-        let kept = |(page, content): (&u64, &Arc<Page>)| (*page, Arc::clone(content));
+        let kept = |(page, content): (&PageId, &Arc<Page>)| (*page, Arc::clone(content));
         self.frozen = if all {
             self.pages.iter().map(kept).collect()
         } else {
@@ -313,7 +509,8 @@ impl GroupSums {
 pub(crate) struct FrozenSums {
     keeping: Option<Keeping>,
     rows: Rows,
-    pages: Vec<(u64, Arc<Page>)>,
+    sorting: Arc<Sorting>,
+    pages: Vec<(PageId, Arc<Page>)>,
 }
 
 impl FrozenSums {
@@ -332,10 +529,13 @@ impl FrozenSums {
         let (tag, shape) = (keeping.summarize.tag(), keeping.shape);
         if self.rows == Rows::Rewritten {
             batch.removed.push((Keyspace::Trees, KeyRange::ALL));
-            batch.changes.push(put(HEAD_PLACE, encode_head(tag, shape)));
         }
-        for (number, page) in &self.pages {
-            let place = (Keyspace::Trees, key_of(*number, shape));
+        if matches!(self.rows, Rows::Rewritten | Rows::Resorted) {
+            let head = encode_head(tag, shape, &self.sorting);
+            batch.changes.push(put(HEAD_PLACE, head));
+        }
+        for (id, page) in &self.pages {
+            let place = (Keyspace::Trees, key_of(*id, shape));
             if page.is_blank() {
                 batch.changes.push((place.0, place.1, None::<Bytes>));
             } else {

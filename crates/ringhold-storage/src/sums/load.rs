@@ -16,7 +16,8 @@ use bytes::Bytes;
 use super::change::{SumChange, of_key};
 use super::count::{Buffered, count, for_each_row};
 use super::kept::{Keeping, Rows, Sums};
-use super::page::{HEAD_PLACE, Page, encode_head, page_at, place_of};
+use super::page::{HEAD_PLACE, Page, decode_head, page_at, place_of};
+use super::sorting::Sorting;
 use super::{SUMMED, leaves_of_page};
 use crate::buffer::Buffers;
 use crate::engine::{Engine, EngineError};
@@ -75,12 +76,14 @@ pub(crate) fn load(
             sums.note_rows(Rows::Rewritten);
             Ok(Recounted::Nothing)
         }
-        Trust::Engine if loading.head_holds()? => loading.go_on(),
-        Trust::Engine | Trust::Objects => {
-            loading.recount_all()?;
-            sums.note_rows(Rows::Rewritten);
-            Ok(Recounted::Everything)
-        }
+        Trust::Engine => match loading.sorting_of_head()? {
+            Some(sorting) => {
+                sums.begin_with(sorting);
+                loading.go_on()
+            }
+            None => loading.recount_all(),
+        },
+        Trust::Objects => loading.recount_all(),
     }
 }
 
@@ -92,27 +95,28 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Whether the engine has sums that were made as they are made now.
-    fn head_holds(&self) -> Result<bool, EngineError> {
+    /// How the engine's sums are sorted, if it has some that were made as they are made now.
+    fn sorting_of_head(&self) -> Result<Option<Sorting>, EngineError> {
         let (keyspace, key) = HEAD_PLACE;
         let sealed = self.engine.get(keyspace, &key)?;
         let head = sealed.and_then(|sealed| unseal(keyspace, &key, &sealed));
-        let wanted = encode_head(self.keeping.summarize.tag(), self.keeping.shape);
-        Ok(head.is_some_and(|head| head == wanted))
+        let (tag, shape) = (self.keeping.summarize.tag(), self.keeping.shape);
+        Ok(head.and_then(|head| decode_head(&head, tag, shape)))
     }
 
-    fn recount_all(&self) -> Result<(), EngineError> {
+    fn recount_all(&self) -> Result<Recounted, EngineError> {
         let counted = count(
             self.engine,
-            &*self.keeping.summarize,
-            self.keeping.shape,
+            self.keeping,
+            &self.sums.sorting(),
             &KeyRange::ALL,
             &self.buffered,
         )?;
-        for (leaf, sum) in counted.sums {
-            self.sums.set(leaf, sum);
+        for (leaf, sums) in counted.sums {
+            self.sums.set(leaf, &sums);
         }
-        Ok(())
+        self.sums.note_rows(Rows::Rewritten);
+        Ok(Recounted::Everything)
     }
 
     /// The engine's sums, and the changes on top of them.
@@ -148,17 +152,17 @@ impl Loading<'_> {
                 .and_then(|last| last.successor())
                 .map(KeyRange::from_start);
             for (key, sealed) in rows {
-                let Some(number) = page_at(&key, shape) else {
+                let Some(id) = page_at(&key, shape) else {
                     continue;
                 };
                 let page = unseal(Keyspace::Trees, &key, &sealed)
                     .and_then(|bytes| Page::decode(&bytes, tag));
-                let leaves = leaves_of_page(number);
+                let leaves = leaves_of_page(id.number);
                 match page {
                     None => unknown.extend(leaves),
                     Some(page) => {
                         unknown.extend(leaves.filter(|leaf| page.is_doubtful(place_of(*leaf).1)));
-                        self.sums.take_page(number, page);
+                        self.sums.take_page(id, page);
                     }
                 }
             }
@@ -209,8 +213,8 @@ impl Loading<'_> {
             return Some(SumChange::Doubt { leaf });
         };
         of_key(
-            &*self.keeping.summarize,
-            self.keeping.shape,
+            self.keeping,
+            &self.sums.sorting(),
             key,
             before.as_ref().map(Option::as_ref),
             after.as_ref(),
@@ -222,18 +226,18 @@ impl Loading<'_> {
             unreachable!("single keys add or doubt")
         };
         let group = self.sums.group_of(*leaf);
-        self.sums.apply(group, vec![change]);
+        self.sums.apply(group, vec![(self.sums.sorting(), change)]);
     }
 
     fn recount_leaf(&self, leaf: u64) -> Result<(), EngineError> {
         let counted = count(
             self.engine,
-            &*self.keeping.summarize,
-            self.keeping.shape,
+            self.keeping,
+            &self.sums.sorting(),
             &self.keeping.shape.arc(&(leaf..leaf + 1)),
             &self.buffered,
         )?;
-        self.sums.set(leaf, counted.sum(leaf));
+        self.sums.set(leaf, &counted.sum(leaf));
         Ok(())
     }
 }

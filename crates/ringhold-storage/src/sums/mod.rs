@@ -26,8 +26,12 @@
 //! An object that cannot be read any more is replaced by another without anybody knowing what its digest was.
 //! Its leaf is *doubtful* from then on, which is written down with the sum; a recount settles it.
 //!
+//! Of each leaf there is a sum for every class of keys that are compared together ([`sorting`]). A store of which nobody says otherwise
+//! has one class.
+//!
 //! | module | what |
 //! | --- | --- |
+//! | `sorting` | which keys are summed up together |
 //! | `page` | 32 sums and their row in the engine |
 //! | `kept` | the sums in memory: changed, frozen, read |
 //! | `change` | what a writer's batch changes |
@@ -41,13 +45,16 @@ pub(crate) mod kept;
 pub(crate) mod load;
 mod page;
 pub(crate) mod recount;
+pub(crate) mod sorting;
 
 use std::ops::Range;
 
 use bytes::Bytes;
+use ringhold_core::ring::Class;
 use ringhold_core::tree::{Digest, TreeTag};
 
 use crate::key::{KeyRange, Keyspace, StorageKey};
+use sorting::Sorting;
 
 /// The keyspace whose values are summed up.
 pub(crate) const SUMMED: Keyspace = Keyspace::Objects;
@@ -71,6 +78,17 @@ pub trait Summarize: Send + Sync {
     /// What a value of [`Keyspace::Objects`] adds to the sum of its leaf; none if it counts for nothing.
     /// Depends on nothing but its arguments, as it is asked again when the value is replaced.
     fn digest(&self, key: &StorageKey, value: &Bytes) -> Option<Digest>;
+
+    /// The same, with the class of the value's bucket. Depends on nothing but its arguments, and all values of a key are of
+    /// one bucket.
+    fn sorted(
+        &self,
+        key: &StorageKey,
+        value: &Bytes,
+        _sorting: &Sorting,
+    ) -> Option<(Class, Digest)> {
+        Some((Class::DEFAULT, self.digest(key, value)?))
+    }
 }
 
 /// How leaves and pages lie on the ring.

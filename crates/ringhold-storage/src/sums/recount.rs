@@ -11,10 +11,12 @@
 
 use std::ops::Range;
 
+use ringhold_core::ring::Class;
 use ringhold_core::tree::LeafSum;
 
-use super::count::{Buffered, Counted, count};
+use super::count::{Buffered, ClassSums, Counted, count};
 use super::kept::{Keeping, Look};
+use super::sorting::Sorting;
 use crate::engine::EngineError;
 use crate::key::StorageKey;
 use crate::store::Store;
@@ -51,8 +53,8 @@ pub struct Recount {
     pub rows: u64,
     /// Objects that are damaged. They count for nothing: others have to bring them back.
     pub unreadable: Vec<StorageKey>,
-    /// The sum of what is there, of each leaf in turn.
-    pub counted: Vec<LeafSum>,
+    /// The sums of what is there, of each leaf in turn.
+    pub counted: Vec<ClassSums>,
     /// Leaves in ascending order.
     pub differences: Vec<LeafDifference>,
 }
@@ -70,6 +72,38 @@ impl Store {
             Some(_) => self.buffers.sums().read(leaves),
             None => leaves.map(|_| LeafSum::ZERO).collect(),
         }
+    }
+
+    /// The sums of one class of keys in some leaves, sorted in this way. None if they are not known at present: they are sorted
+    /// otherwise, or not all of them yet.
+    ///
+    /// # Panics
+    ///
+    /// If there are no such leaves.
+    #[must_use]
+    pub fn class_sums(
+        &self,
+        leaves: Range<u64>,
+        class: Class,
+        sorting: &Sorting,
+    ) -> Option<Vec<LeafSum>> {
+        match self.buffers.sums().keeping() {
+            Some(_) => self.buffers.sums().read_class(leaves, class, sorting),
+            None => Some(leaves.map(|_| LeafSum::ZERO).collect()),
+        }
+    }
+
+    /// From now on sums are sorted in this way. Leaves whose classes fall apart are unsorted until they are recounted.
+    pub fn sort(&self, sorting: Sorting) {
+        if self.buffers.sums().keeping().is_some() {
+            self.buffers.sums().sort(sorting);
+        }
+    }
+
+    /// The leaves whose classes are not told apart yet. To be recounted with [`OnDifference::Repair`].
+    #[must_use]
+    pub fn unsorted_leaves(&self) -> Vec<u64> {
+        self.buffers.sums().unsorted()
     }
 
     /// The leaves whose sum is in doubt, because an object that could not be read was replaced. To be recounted
@@ -119,19 +153,23 @@ impl Store {
             tries += 1;
             let (looked, counted) = self.look_and_count(keeping, leaf)?;
             let sum = counted.sum(leaf);
-            if looked.sum == sum && !looked.doubtful {
+            let is_right = looked.sums == sum && !looked.doubtful;
+            if is_right && !looked.unsorted {
                 return Ok((counted, None));
             }
+            let (kept, total) = (looked.sums.total(), sum.total());
+            // That its shares were not told apart yet is no fault of the store's.
+            let is_fault = looked.doubtful || kept != total || (!looked.unsorted && !is_right);
             let repaired = on_difference == OnDifference::Repair
-                && self.buffers.sums().put_right(leaf, looked, sum);
+                && self.buffers.sums().put_right(leaf, &looked, &sum);
             if repaired || on_difference == OnDifference::Report || tries == TRIES_MAX {
                 let difference = LeafDifference {
                     leaf,
-                    kept: looked.sum,
-                    counted: sum,
+                    kept,
+                    counted: total,
                     repaired,
                 };
-                return Ok((counted, Some(difference)));
+                return Ok((counted, is_fault.then_some(difference)));
             }
         }
     }
@@ -147,8 +185,7 @@ impl Store {
             let pin = self.checkpoints.pin();
             (sums.look(leaf), Buffered::of([&*layers], &arc), pin)
         };
-        let summarize = &*keeping.summarize;
-        let counted = count(&*self.engine, summarize, keeping.shape, &arc, &buffered)?;
+        let counted = count(&*self.engine, keeping, &looked.sorting, &arc, &buffered)?;
         Ok((looked, counted))
     }
 }

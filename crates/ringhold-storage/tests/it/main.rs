@@ -6,6 +6,7 @@ mod engines;
 mod formats;
 mod life;
 mod os_files;
+mod sorting;
 mod store;
 mod sums;
 mod support;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use ringhold_core::ring::Class;
 use ringhold_core::tree::{Digest, LeafSum, TreeTag};
 use ringhold_storage::testing::{MemoryFiles, Steps, block_on};
 use ringhold_storage::{
-    BoxFuture, Change, Engine, Files, KeyRange, Keyspace, MemoryEngine, OpenError, Opened,
-    StorageKey, Store, StoreOptions, Summarize, Write,
+    BoxFuture, BucketTag, Change, Engine, Files, KeyRange, Keyspace, MemoryEngine, OpenError,
+    Opened, Sorting, StorageKey, Store, StoreOptions, Summarize, Write,
 };
 
 /// Small and seeded; good enough to choose with.
@@ -168,6 +169,18 @@ impl Summarize for Summing {
             (digest ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
         });
         Some(Digest(digest))
+    }
+
+    /// The bucket is the last two bits of the position.
+    fn sorted(
+        &self,
+        key: &StorageKey,
+        value: &Bytes,
+        sorting: &Sorting,
+    ) -> Option<(Class, Digest)> {
+        let bucket = u64::try_from(key.position() & 3).expect("two bits");
+        let class = sorting.of(BucketTag(bucket));
+        Some((class, self.digest(key, value)?))
     }
 }
 

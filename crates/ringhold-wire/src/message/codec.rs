@@ -28,6 +28,7 @@ use super::{NAME_BYTES_MAX, ObjectName};
 use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
 use membership::{read_document, write_document};
+use trees::{read_compared, write_compared};
 
 /// A type that is part of a message.
 pub(crate) trait Part: Sized {
@@ -96,16 +97,16 @@ impl Part for Request {
             Self::Put(put) => kind(writer, 8, put),
             Self::Testify(boot) => kind(writer, 9, boot),
             Self::Branches { basis, partition } => {
-                kind(writer, 10, basis);
-                writer.u32(*partition);
+                writer.u8(10);
+                write_compared(writer, *basis, *partition);
             }
             Self::Leaves {
                 basis,
                 partition,
                 branches,
             } => {
-                kind(writer, 11, basis);
-                writer.u32(*partition);
+                writer.u8(11);
+                write_compared(writer, *basis, *partition);
                 writer.u32(*branches);
             }
             Self::LeafKeys(request) => kind(writer, 12, request),
@@ -143,15 +144,19 @@ impl Part for Request {
             7 => Self::Get(Part::read(reader)?),
             8 => Self::Put(Part::read(reader)?),
             9 => Self::Testify(Part::read(reader)?),
-            10 => Self::Branches {
-                basis: Part::read(reader)?,
-                partition: reader.u32("partition")?,
-            },
-            11 => Self::Leaves {
-                basis: Part::read(reader)?,
-                partition: reader.u32("partition")?,
-                branches: reader.u32("branches")?,
-            },
+            10 => {
+                let (basis, partition) = read_compared(reader)?;
+                Self::Branches { basis, partition }
+            }
+            11 => {
+                let (basis, partition) = read_compared(reader)?;
+                let branches = reader.u32("branches")?;
+                Self::Leaves {
+                    basis,
+                    partition,
+                    branches,
+                }
+            }
             12 => Self::LeafKeys(Part::read(reader)?),
             14 => Self::FetchMany(Part::read(reader)?),
             15 => Self::MergeMany(Part::read(reader)?),

@@ -10,7 +10,7 @@ use ringhold_core::id::NodeId;
 use ringhold_core::membership::gossip::{Deltas, Digest};
 use ringhold_core::membership::recovery::PledgeReply;
 use ringhold_core::membership::register::{AcceptReply, PrepareReply};
-use ringhold_core::ring::Epoch;
+use ringhold_core::ring::{Class, Epoch};
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis};
 use ringhold_core::version::{Context, Dot, Object};
 
@@ -254,6 +254,8 @@ pub const CURSOR_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     pub partition: u32,
+    /// Which keys of the partition.
+    pub class: Class,
     /// The first leaf of the run, and the last.
     pub first_leaf: u16,
     pub last_leaf: u16,
@@ -351,6 +353,8 @@ pub enum Refusal {
     NotAMember,
     /// Its hash trees are made with something else, or for other nodes (T13).
     OtherBasis,
+    /// It is still telling apart which of its keys belong to which hash tree.
+    Sorting,
     /// It speaks an older protocol, which does not have this request. It was not even sent.
     OlderProtocol,
 }

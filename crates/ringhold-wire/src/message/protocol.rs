@@ -12,7 +12,7 @@
 //! | protocol | new |
 //! | --- | --- |
 //! | 1 | everything else |
-//! | 2 | recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`) |
+//! | 2 | recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N |
 
 use super::peer::{Refusal, Reply, Request};
 
@@ -35,7 +35,7 @@ impl Reply {
             Self::Here { .. }
             | Self::Pledged(_)
             | Self::RecoveryAccepted(_)
-            | Self::Refused(Refusal::OlderProtocol) => 2,
+            | Self::Refused(Refusal::OlderProtocol | Refusal::Sorting) => 2,
             _ => 1,
         }
     }

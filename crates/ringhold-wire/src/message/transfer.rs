@@ -1,11 +1,14 @@
 //! What members tell each other of partitions that change hands.
 
-/// The word of a node that it has what the homes of a partition have. It is on its disk, and says nothing beyond the
+use ringhold_core::ring::Class;
+
+/// The word of a node that it has what the homes of some keys of a partition have. It is on its disk, and says nothing beyond the
 /// placement change for which it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub partition: u32,
-    /// The hash of the partition's tree when it was equal to that of the home it was copied from.
+    pub class: Class,
+    /// The hash of the tree over these keys when it was equal to that of the homes they were copied from.
     pub root: u128,
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ringhold_server::Join;
 use ringhold_server::config::{Config, Layers, Origin};
-use ringhold_server::founding::{DraftMember, Founding};
+use ringhold_server::founding::{Draft, DraftMember, Founding};
 use rustix::process::{Signal, getpid, kill_process};
 use tracing_subscriber::EnvFilter;
 
@@ -155,7 +155,12 @@ fn bootstrap(layers: &mut Layers) -> Result<(), Failure> {
             native: Some(config.listen.native.to_string()),
             ..DraftMember::default()
         };
-        Founding::draw(vec![member], &mut random::fill)?.write(&path)?;
+        let draft = Draft {
+            n_val: Some(config.default_bucket.n_val),
+            members: vec![member],
+            ..Draft::default()
+        };
+        draft.draw(&mut random::fill)?.write(&path)?;
     }
     layers.suggest("founding", &path.to_string_lossy(), Origin::Flag)?;
     Ok(())

@@ -17,5 +17,6 @@ mod reaping;
 mod rebuild;
 mod recover;
 mod repair;
+mod replicas;
 mod siblings;
 mod verify;

@@ -124,7 +124,7 @@ fn refused_values_change_nothing() {
             "{\"allow_mult\":\"not_boolean\"}",
         ),
         (r#"{"props":{"r":"abc"}}"#, "{\"r\":\"not_valid_quorum\"}"),
-        (r#"{"props":{"n_val":2}}"#, "n_val can't be changed yet"),
+        (r#"{"props":{"n_val":17}}"#, "at most 16 replicas"),
         (
             r#"{"props":{"durability":"never"}}"#,
             "not_valid_durability",

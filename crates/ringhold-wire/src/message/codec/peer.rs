@@ -180,5 +180,6 @@ codes!("refusal", Refusal {
     DiskFull = 10,
     PlacementUnknown = 11,
     NotAMember = 12,
+    Sorting = 13,
     OlderProtocol = 15,
 });

@@ -2,6 +2,7 @@
 
 use super::super::transfer::{Receipt, Receipts};
 use super::Part;
+use super::trees::{read_tree, write_tree};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use crate::ring::read_text;
 
@@ -11,13 +12,15 @@ const WAIT_BYTES_MAX: usize = 200;
 
 impl Part for Receipt {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u32(self.partition);
+        write_tree(writer, self.partition, self.class);
         writer.u128(self.root);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (partition, class) = read_tree(reader)?;
         Ok(Self {
-            partition: reader.u32("partition")?,
+            partition,
+            class,
             root: reader.u128("root")?,
         })
     }

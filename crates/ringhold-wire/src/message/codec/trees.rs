@@ -6,6 +6,7 @@ use super::super::peer::{
 };
 use super::{ObjectName, Part};
 use crate::bytes_io::{DecodeError, Reader, Writer};
+use ringhold_core::ring::Class;
 use ringhold_core::tree::{FANOUT, LeafSum, NodeHash, TreeBasis, TreeTag};
 use ringhold_core::version::Object;
 
@@ -90,15 +91,15 @@ impl Part for LeafKeys {
 
 impl Part for LeavesRequest {
     fn write(&self, writer: &mut Writer<'_>) {
-        self.basis.write(writer);
-        writer.u32(self.partition);
+        write_compared(writer, self.basis, self.partition);
         self.leaves.write(writer);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (basis, partition) = read_compared(reader)?;
         Ok(Self {
-            basis: Part::read(reader)?,
-            partition: reader.u32("partition")?,
+            basis,
+            partition,
             leaves: Part::read(reader)?,
         })
     }
@@ -234,15 +235,17 @@ const OBJECT_BYTES_MIN: usize = 3 * 4 + 1 + 4 + 4;
 
 impl Part for PageRequest {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.u32(self.partition);
+        write_tree(writer, self.partition, self.class);
         writer.u16(self.first_leaf);
         writer.u16(self.last_leaf);
         writer.bytes_within("cursor", &self.cursor, CURSOR_BYTES_MAX);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (partition, class) = read_tree(reader)?;
         Ok(Self {
-            partition: reader.u32("partition")?,
+            partition,
+            class,
             first_leaf: reader.u16("leaf")?,
             last_leaf: reader.u16("leaf")?,
             cursor: reader.bytes("cursor", CURSOR_BYTES_MAX)?,
@@ -264,6 +267,32 @@ impl Part for Page {
     }
 }
 
+/// A partition and a class in one number: no ring has more than 2^16 partitions, and of a release that knows one class only the
+/// upper half is 0.
+pub(super) fn write_tree(writer: &mut Writer<'_>, partition: u32, class: Class) {
+    let partition = partition & u32::from(u16::MAX);
+    writer.u32(u32::from(class.0) << 16 | partition);
+}
+
+pub(super) fn read_tree(reader: &mut Reader) -> Result<(u32, Class), DecodeError> {
+    let tree = reader.u32("partition")?;
+    let class = u16::try_from(tree >> 16).expect("sixteen bits are left");
+    Ok((tree & u32::from(u16::MAX), Class(class)))
+}
+
+/// What is compared: a basis and a partition, with the class beside the partition.
+pub(super) fn write_compared(writer: &mut Writer<'_>, basis: TreeBasis, partition: u32) {
+    basis.write(writer);
+    write_tree(writer, partition, basis.class);
+}
+
+pub(super) fn read_compared(reader: &mut Reader) -> Result<(TreeBasis, u32), DecodeError> {
+    let basis = TreeBasis::read(reader)?;
+    let (partition, class) = read_tree(reader)?;
+    Ok((TreeBasis { class, ..basis }, partition))
+}
+
+/// Without its class, which stands beside the partition.
 impl Part for TreeBasis {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.u64(self.tag.0);
@@ -273,6 +302,7 @@ impl Part for TreeBasis {
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             tag: TreeTag(reader.u64("tree tag")?),
+            class: Class::DEFAULT,
             homes: reader.u64("homes")?,
         })
     }
@@ -291,16 +321,16 @@ impl Part for Vec<u16> {
 
 impl Part for CountRequest {
     fn write(&self, writer: &mut Writer<'_>) {
-        self.basis.write(writer);
-        self.partition.write(writer);
+        write_compared(writer, self.basis, self.partition);
         self.leaves.write(writer);
         writer.flag(self.set_right);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (basis, partition) = read_compared(reader)?;
         Ok(Self {
-            basis: Part::read(reader)?,
-            partition: Part::read(reader)?,
+            basis,
+            partition,
             leaves: Part::read(reader)?,
             set_right: reader.flag("set right")?,
         })

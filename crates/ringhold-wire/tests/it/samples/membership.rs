@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ringhold_core::id::NodeId;
 use ringhold_core::membership::recovery::{Pledge, PledgeRefused};
 use ringhold_core::membership::register::{Accepted, Ballot, Denial, Promise, Receipt};
-use ringhold_core::ring::{Epoch, RingHash, SectionHash};
+use ringhold_core::ring::{Class, Epoch, RingHash, SectionHash};
 use ringhold_wire::message::membership::{
     AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest,
 };
@@ -120,6 +120,7 @@ pub(crate) fn replies() -> [(&'static str, Reply); 14] {
 fn receipts() -> Receipts {
     let receipt = |partition| transfer::Receipt {
         partition,
+        class: Class(0x305),
         root: 0x400f + u128::from(partition),
     };
     Receipts {
@@ -157,8 +158,12 @@ fn any_section() -> impl Strategy<Value = SectionHash> {
 }
 
 fn any_receipts() -> impl Strategy<Value = Receipts> {
-    let receipt = any::<(u32, u128)>();
-    let receipt = receipt.prop_map(|(partition, root)| transfer::Receipt { partition, root });
+    let receipt = any::<(u16, u16, u128)>();
+    let receipt = receipt.prop_map(|(partition, class, root)| transfer::Receipt {
+        partition: partition.into(),
+        class: Class(class),
+        root,
+    });
     let heading = any::<(u64, bool)>();
     let parts = (heading, vec(receipt, 0..5), vec(".{0,20}", 0..3));
     parts.prop_map(|((placement_number, in_doubt), receipts, waits)| Receipts {

@@ -13,6 +13,7 @@ use ringhold_core::id::{BootId, NodeId, OperationId};
 use ringhold_core::quorum::{
     Count, GetSpec, PutCounts, PutSpec, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
+use ringhold_core::ring::Class;
 use ringhold_core::tree::{LeafSum, NodeHash, TreeBasis, TreeTag};
 use ringhold_core::version::{ContextToken, Dot, Timestamp};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
@@ -183,6 +184,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             "objects",
             Request::Objects(PageRequest {
                 partition: 255,
+                class: Class(0x305),
                 first_leaf: 3,
                 last_leaf: 1_023,
                 cursor: "here".into(),
@@ -214,6 +216,7 @@ fn some_leaves() -> LeavesRequest {
 
 const BASIS: TreeBasis = TreeBasis {
     tag: TreeTag(0x7a6),
+    class: Class(0x505),
     homes: 0x403e5,
 };
 
@@ -267,7 +270,7 @@ pub(crate) fn get_errors() -> Vec<GetError> {
     ]
 }
 
-const REFUSALS: [Refusal; 10] = [
+const REFUSALS: [Refusal; 11] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::StoreFailed,
@@ -276,6 +279,7 @@ const REFUSALS: [Refusal; 10] = [
     Refusal::Malformed,
     Refusal::PlacementBehind,
     Refusal::OtherBasis,
+    Refusal::Sorting,
     Refusal::OlderProtocol,
     Refusal::Starting,
 ];

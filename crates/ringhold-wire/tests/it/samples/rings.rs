@@ -1,13 +1,15 @@
 //! Ring documents.
 
 use super::text;
+use bytes::Bytes;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use ringhold_core::id::{ClusterId, NodeId};
 use ringhold_core::ring::{
-    Addresses, Change, Epoch, FurtherSection, Member, MemberState, Next, PartitionCount, Placement,
-    RingDocument, RingHash,
+    Addresses, BucketName, Change, Epoch, FurtherSection, Member, MemberState, Next,
+    PartitionCount, Placement, Replication, RingDocument, RingHash,
 };
+use std::collections::BTreeMap;
 
 fn member(number: u128, state: MemberState) -> Member {
     let address = |port: u32| format!("10.0.0.{number}:{port}");
@@ -25,6 +27,21 @@ fn member(number: u128, state: MemberState) -> Member {
         rack: format!("r{number}"),
         weight: 100,
         state,
+    }
+}
+
+fn bucket(name: &'static str) -> BucketName {
+    BucketName {
+        bucket_type: "default".into(),
+        bucket: name.into(),
+    }
+}
+
+fn replication<const BUCKETS: usize>(buckets: [(&'static str, u8); BUCKETS]) -> Replication {
+    let buckets = buckets.into_iter();
+    Replication {
+        default: 3,
+        buckets: buckets.map(|(name, n)| (bucket(name), n)).collect(),
     }
 }
 
@@ -51,9 +68,11 @@ pub(crate) fn document() -> RingDocument {
                 Change::Leave { node: NodeId(2) },
                 Change::Join { node: NodeId(3) },
             ],
+            replication: replication([("carts", 5)]),
         }),
         placement_number: 12,
         target_n: 2,
+        replication: replication([("carts", 4), ("logs", 2)]),
     };
     let further = vec![FurtherSection {
         name: "weather".to_owned(),
@@ -76,6 +95,10 @@ pub(crate) fn document() -> RingDocument {
                 node: NodeId(1),
                 zone: "south".to_owned(),
                 rack: "r9".to_owned(),
+            },
+            Change::Replicate {
+                bucket: bucket("logs"),
+                n: 5,
             },
             Change::Remove { node: NodeId(2) },
             Change::Replace {
@@ -142,21 +165,50 @@ fn any_change() -> impl Strategy<Value = Change> {
             zone,
             rack
         }),
+        (any_bucket(), any::<u8>()).prop_map(|(bucket, n)| Change::Replicate { bucket, n }),
     ]
+}
+
+fn any_bucket() -> impl Strategy<Value = BucketName> {
+    let name = || vec(any::<u8>(), 0..9).prop_map(Bytes::from);
+    (name(), name()).prop_map(|(bucket_type, bucket)| BucketName {
+        bucket_type,
+        bucket,
+    })
+}
+
+fn any_replication() -> impl Strategy<Value = Replication> {
+    let buckets = vec((any_bucket(), any::<u8>()), 0..4);
+    (any::<u8>(), buckets).prop_map(|(default, buckets)| {
+        let mut replication = Replication {
+            default,
+            buckets: BTreeMap::new(),
+        };
+        for (bucket, n) in &buckets {
+            replication.set(bucket, *n);
+        }
+        replication
+    })
 }
 
 fn any_placement() -> impl Strategy<Value = Placement> {
     let table = || vec(any::<u128>().prop_map(NodeId), 0..9);
-    let next = (table(), vec(any_change(), 0..4));
-    let next = next.prop_map(|(owners, changes)| Next { owners, changes });
+    let next = (table(), vec(any_change(), 0..4), any_replication());
+    let next = next.prop_map(|(owners, changes, replication)| Next {
+        owners,
+        changes,
+        replication,
+    });
     let next = proptest::option::of(next);
-    (3..=16u32, table(), next, any::<u64>(), any::<u8>()).prop_map(
-        |(bits, owners, next, placement_number, target_n)| Placement {
+    let numbers = any::<(u64, u8)>();
+    (3..=16u32, table(), next, numbers, any_replication()).prop_map(
+        |(bits, owners, next, (placement_number, target_n), replication)| Placement {
             partition_count: PartitionCount::new(1 << bits).expect("a possible count"),
             owners,
             next,
             placement_number,
             target_n,
+            replication,
         },
     )
 }
