@@ -187,12 +187,7 @@ impl fmt::Display for RingFault {
             }
             Self::ReplicasOutOfRange { n } => write_out_of_range(f, *n),
             Self::TooManyBuckets { buckets } => write_too_many(f, *buckets),
-            Self::SectionName { name } => {
-                write!(
-                    f,
-                    "a section may not be named {name:?}: the name is empty, reserved or taken"
-                )
-            }
+            Self::SectionName { name } => write_section_name(f, name),
             Self::Generation { epoch, recoveries } => write!(
                 f,
                 "epoch {epoch} does not belong to a document that names {recoveries} recoveries"
@@ -210,6 +205,13 @@ impl fmt::Display for RingFault {
 
 fn write_out_of_range(f: &mut fmt::Formatter<'_>, n: u8) -> fmt::Result {
     write!(f, "keys can't have {n} replicas: between 1 and {N_MAX}")
+}
+
+fn write_section_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    write!(
+        f,
+        "a section may not be named {name:?}: the name is empty, reserved or taken"
+    )
 }
 
 fn write_too_many(f: &mut fmt::Formatter<'_>, buckets: usize) -> fmt::Result {
