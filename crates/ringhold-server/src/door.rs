@@ -1,6 +1,6 @@
 //! The node as its HTTP edge sees it.
 
-use crate::http::door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder};
+use crate::edge::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder};
 use crate::peers::Authority;
 use crate::{jobs, metrics_text, recovery_orders, ring_orders, status};
 use bytes::Bytes;

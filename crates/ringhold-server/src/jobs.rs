@@ -2,7 +2,7 @@
 //!
 //! A job runs in a task of its own and ends soon after nobody reads its lines any more.
 
-use crate::http::door::{Job, JobRefused};
+use crate::edge::{Job, JobRefused};
 use crate::status::node_name;
 use bytes::Bytes;
 use ringhold_core::ring::{Partition, TreeId};

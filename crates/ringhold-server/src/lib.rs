@@ -1,12 +1,13 @@
 //! A node as a process: sockets, clocks, files and signals around [`ringhold_node`].
 //!
 //! No protocol decisions here. What a node decides is decided below; this crate gives it time and
-//! connections ([`environment`], [`peers`]), opens its doors ([`http`], [`pb`], the native listener), and knows
+//! connections ([`environment`], [`peers`]), opens its doors ([`http`], [`pb`], which share [`edge`], and the native listener), and knows
 //! how to start and stop.
 
 pub mod config;
 mod data_dir;
 mod door;
+pub mod edge;
 mod environment;
 pub mod founding;
 pub mod http;

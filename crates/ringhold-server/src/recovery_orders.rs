@@ -6,7 +6,7 @@
 //!
 //! Not here: how the survivors agree (`ringhold_node`), and what a recovery is (`ringhold_core::ring::generation`).
 
-use crate::http::door::{OrderFailed, Recovery};
+use crate::edge::{OrderFailed, Recovery};
 use crate::ring_orders::{changes_of, member_called};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{Member, Partition, RecoveryPlan};

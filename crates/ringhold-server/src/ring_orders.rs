@@ -7,7 +7,7 @@
 //!
 //! Not here: what an order does to the ring document (`ringhold_node`), and what a plan is (`ringhold_core::ring::plan`).
 
-use crate::http::door::{OrderFailed, RingOrder, Wish};
+use crate::edge::{OrderFailed, RingOrder, Wish};
 use crate::status::{node_name, state_name};
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::plan::in_words;

@@ -7,6 +7,7 @@
 use crate::config::{Config, ConfigError, Engine as EngineKind};
 use crate::data_dir::{self, DataDirError, Membership};
 use crate::door::NodeDoor;
+use crate::edge::{Capacity, Limits};
 use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
@@ -486,8 +487,8 @@ fn open_doors(
         stopping.clone(),
     ));
     let door = NodeDoor::new(Arc::clone(node), secret);
-    let limits = http::Limits::of(config);
-    let capacity = http::Capacity::of(&limits);
+    let limits = Limits::of(config);
+    let capacity = Capacity::of(&limits);
     let pb = listeners.pb.map(|listener| {
         let edge = pb::Edge::within(door.clone(), limits, capacity.clone());
         let (connections, stopping) = (Arc::clone(connections), stopping.clone());

@@ -5,32 +5,22 @@
 //! answered "overloaded" instead of filling the memory. A client that sends too slowly is cut off:
 //! it gets a fixed time and what its body takes at a modest rate.
 
-use super::door::Door;
 use super::problem::Problem;
+use crate::edge::{Door, Room, UNIT_BYTES};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-
-/// Room is counted in units of this many bytes.
-const UNIT_BYTES: usize = 1024;
 
 /// Every body gets this time,
 const TIME_MS: u64 = 10_000;
 /// and one millisecond more for this many bytes (about 64 KiB/s).
 const BYTES_PER_MS: u64 = 64;
-
-/// Memory for bodies that are being read or worked on.
-#[derive(Clone, Debug)]
-pub(crate) struct Room {
-    units: Arc<Semaphore>,
-}
 
 /// A body, and the room that it takes until this is dropped.
 #[derive(Debug)]
@@ -40,19 +30,6 @@ pub(super) struct Received {
 }
 
 impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
-        let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        Self {
-            units: Arc::new(Semaphore::new(units)),
-        }
-    }
-
-    /// Room for so many bytes, if there is any at the moment.
-    pub(crate) fn claim(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok()?;
-        Arc::clone(&self.units).try_acquire_many_owned(units).ok()
-    }
-
     /// Takes a body of at most `limit` bytes.
     pub(super) async fn receive<B>(&self, body: B, limit: usize) -> Result<Received, BodyError>
     where
@@ -154,7 +131,7 @@ mod tests {
     }
 
     fn left(room: &Room) -> usize {
-        room.units.available_permits()
+        room.units_left()
     }
 
     #[tokio::test]

@@ -8,13 +8,15 @@
 //! blind write, and to believe it could swallow writes that nobody has made yet (T3).
 
 use super::Answer;
-use super::door::Door;
 use super::explain::describe;
 use super::options::{self, Options};
 use super::problem::Problem;
 use super::render::{VCLOCK, View};
 use super::route::BucketName;
-use super::text::{header_value, random_name};
+use super::text::header_value;
+use crate::edge::Door;
+use crate::edge::names::random_name;
+use crate::edge::{shown, token_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -181,7 +183,7 @@ impl<'a, D: Door> Call<'a, D> {
         let sealed = self.door.token_key().seal(self.scope(), &token_of(object));
         View::of(
             object,
-            self.properties.shows_last_write(),
+            shown(object, &self.properties),
             &self.bucket,
             &STANDARD.encode(sealed),
         )
@@ -205,14 +207,6 @@ impl<'a, D: Door> Call<'a, D> {
                 .insert(EXPLAIN, header_value(text.as_bytes()));
         }
         answer
-    }
-}
-
-/// What somebody has seen who has seen this object.
-pub(super) fn token_of(object: &Object) -> ContextToken {
-    ContextToken {
-        context: object.context().clone(),
-        timestamp: object.greatest_timestamp(),
     }
 }
 

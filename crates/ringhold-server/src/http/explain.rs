@@ -3,7 +3,7 @@
 //! Nodes by their names, times in microseconds after the coordinator began, dots as `X-Ringhold-Dot` writes
 //! them: what a person needs to see which replica said what, and when the quorum was met.
 
-use super::door::Door;
+use crate::edge::Door;
 use ringhold_core::quorum::ReplicaKind;
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use serde_json::{Value, json};

@@ -7,10 +7,10 @@
 //! Few jobs run at once: each may read or write all that the cluster has.
 
 use super::Answer;
-use super::door::{Door, Job, JobRefused};
 use super::options;
-use super::patience::Working;
 use super::problem::Problem;
+use crate::edge::patience::Working;
+use crate::edge::{Door, Job, JobRefused};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};

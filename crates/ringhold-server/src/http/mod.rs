@@ -22,18 +22,16 @@
 //! (an object that was stored compressed is served so).
 
 mod accept;
-pub(crate) mod body;
+mod body;
 mod call;
 mod condition;
-pub mod door;
 mod explain;
 mod guard;
 mod job;
 mod metadata;
 mod multipart;
 mod object;
-pub(crate) mod options;
-pub(crate) mod patience;
+mod options;
 mod problem;
 mod props;
 mod render;
@@ -42,11 +40,10 @@ mod ring_order;
 mod route;
 mod service;
 mod store;
-pub(crate) mod text;
-pub(crate) mod vtag;
+mod text;
 
-use crate::config::Config;
-use body::Room;
+use crate::edge::patience::{Patience, Patient, Phase};
+use crate::edge::{Capacity, Door, Limits};
 use bytes::Bytes;
 use call::Call;
 use guard::Turned;
@@ -59,7 +56,6 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use job::AnswerBody;
-use patience::{Patience, Patient, Phase};
 use problem::Problem;
 use ringhold_node::Errand;
 use route::{BucketName, Route};
@@ -73,9 +69,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-pub use door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
-pub use route::NameLimits;
-
 type Answer = Response<Full<Bytes>>;
 
 /// The most that the head of a request may have, in fields and bytes.
@@ -84,69 +77,6 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// A client that takes nothing of its answer for this long is left.
 const STALL_MS: u64 = 30_000;
-
-/// What one node's HTTP takes on, over all connections where it says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub names: NameLimits,
-    /// The largest value, without its metadata.
-    pub value_bytes: usize,
-    /// Bodies being read or worked on, all connections together.
-    pub bytes_in_flight: usize,
-    /// Requests being worked on, all connections together.
-    pub requests_in_flight: usize,
-    /// The time of a request that asks for none.
-    pub request_ms: u64,
-    /// From the first byte of a head to its last.
-    pub head_ms: u64,
-    /// Between requests.
-    pub idle_ms: u64,
-}
-
-impl Limits {
-    /// As the operator has set them.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let (limits, timeouts) = (&config.limits, &config.timeouts);
-        Self {
-            names: NameLimits {
-                key_bytes: size(limits.key_bytes),
-                name_bytes: size(limits.name_bytes),
-            },
-            value_bytes: size(limits.value_bytes),
-            bytes_in_flight: size(limits.bytes_in_flight),
-            requests_in_flight: size(limits.requests_in_flight.into()),
-            request_ms: timeouts.request_ms,
-            head_ms: timeouts.header_ms,
-            idle_ms: timeouts.idle_ms,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::of(&Config::default())
-    }
-}
-
-/// What all connections of all edges share: room for bodies, and a count of requests.
-#[derive(Clone, Debug)]
-pub struct Capacity {
-    pub(crate) room: Room,
-    pub(crate) requests: Arc<Semaphore>,
-}
-
-impl Capacity {
-    #[must_use]
-    pub fn of(limits: &Limits) -> Self {
-        let requests = limits.requests_in_flight.clamp(1, Semaphore::MAX_PERMITS);
-        Self {
-            room: Room::new(limits.bytes_in_flight.max(limits.value_bytes)),
-            requests: Arc::new(Semaphore::new(requests)),
-        }
-    }
-}
 
 /// A node's HTTP: a door, and what all connections share.
 pub struct Edge<D> {

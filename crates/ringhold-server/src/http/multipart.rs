@@ -7,7 +7,7 @@
 use super::metadata::{content_encoding_of, content_type_of, expiry_of, links_of, named_headers};
 use super::render::{http_date, metadata_of, value_of};
 use super::route::BucketName;
-use super::vtag::vtag;
+use crate::edge::names::vtag;
 use bytes::Bytes;
 use ringhold_core::version::Version;
 

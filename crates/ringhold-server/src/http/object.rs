@@ -5,12 +5,13 @@
 //! and the tombstone survives beside it, as it would beside any other write.
 
 use super::Answer;
-use super::call::{Call, Clock, token_of};
+use super::call::{Call, Clock};
 use super::condition::{Conditions, Verdict};
-use super::door::Door;
 use super::problem::Problem;
 use super::store::{DOT, guarded};
 use super::text::header_value;
+use crate::edge::Door;
+use crate::edge::token_of;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use ringhold_core::version::{Content, ContextToken};

@@ -10,6 +10,7 @@
 //! `deletedvclock` are read and mean nothing here.
 
 use super::text::unescape;
+use crate::edge::delete_put;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use ringhold_node::Insisting;
 use std::fmt;
@@ -143,16 +144,6 @@ impl Options {
     /// What a delete asks of its write.
     pub(super) fn delete_put(&self) -> PutSpec {
         delete_put(self.put, self.rw)
-    }
-}
-
-/// What a delete asks of its write: `rw` where it names nothing else.
-pub(crate) fn delete_put(put: PutSpec, rw: Count) -> PutSpec {
-    let PutSpec { w, dw, pw, .. } = put;
-    let names_none = [w, dw, pw].iter().all(|count| *count == Count::Default);
-    PutSpec {
-        w: if names_none { rw } else { w },
-        ..put
     }
 }
 

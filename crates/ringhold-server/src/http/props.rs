@@ -6,10 +6,10 @@
 //! names every refused value.
 
 use super::Answer;
-use super::body::Room;
-use super::door::Door;
 use super::problem::Problem;
 use super::route::BucketName;
+use crate::edge::Door;
+use crate::edge::Room;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;

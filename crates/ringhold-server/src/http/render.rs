@@ -16,7 +16,7 @@ use super::multipart;
 use super::problem::Problem;
 use super::route::BucketName;
 use super::text::header_value;
-use super::vtag::{siblings_tag, vtag};
+use crate::edge::names::{siblings_tag, vtag};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
@@ -57,15 +57,10 @@ impl<'a> View<'a> {
     /// `vclock` is the sealed context of the object, in base 64.
     pub(super) fn of(
         object: &'a Object,
-        last_write_only: bool,
+        shown: Vec<&'a Version>,
         bucket: &'a BucketName,
         vclock: &str,
     ) -> Self {
-        let shown = if last_write_only {
-            object.last_write().into_iter().collect()
-        } else {
-            object.siblings()
-        };
         Self {
             object,
             bucket,

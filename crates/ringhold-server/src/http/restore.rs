@@ -5,11 +5,11 @@
 //! asking first, because this writes.
 
 use super::Answer;
-use super::body::Room;
-use super::door::Door;
 use super::options;
 use super::problem::Problem;
 use super::service;
+use crate::edge::Door;
+use crate::edge::Room;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;

@@ -19,10 +19,10 @@
 //! Not here: which changes fit (`ringhold_core::ring::change`).
 
 use super::Answer;
-use super::body::Room;
-use super::door::{Door, OrderFailed, Recovery, RingOrder, Wish};
 use super::problem::Problem;
 use super::service;
+use crate::edge::Room;
+use crate::edge::{Door, OrderFailed, Recovery, RingOrder, Wish};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;

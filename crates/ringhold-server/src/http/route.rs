@@ -16,18 +16,11 @@
 use super::job::JobName;
 use super::ring_order::RingRequest;
 use super::text::{escape, unescape};
+use crate::edge::NameLimits;
 use bytes::Bytes;
 use hyper::Method;
 use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, ObjectName};
 use std::fmt;
-
-/// The longest names that are accepted, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NameLimits {
-    pub key_bytes: usize,
-    /// Of a bucket, and of a bucket type.
-    pub name_bytes: usize,
-}
 
 /// The generation of an address; answers speak the one that was asked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 
 use super::Answer;
 use super::accept;
-use super::door::Door;
 use super::problem::Problem;
+use crate::edge::Door;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK, VARY};

@@ -11,14 +11,15 @@
 
 use super::Answer;
 use super::accept;
-use super::body::Room;
-use super::call::{Call, Clock, token_of};
+use super::call::{Call, Clock};
 use super::condition::{Conditions, Verdict};
-use super::door::Door;
 use super::metadata::{self, content_type_of};
 use super::problem::Problem;
 use super::render::View;
 use super::text::header_value;
+use crate::edge::Door;
+use crate::edge::Room;
+use crate::edge::token_of;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;

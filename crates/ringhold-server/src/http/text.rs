@@ -75,31 +75,6 @@ pub(super) fn header_name(prefix: &str, bytes: &[u8]) -> Option<HeaderName> {
     HeaderName::from_bytes(name.as_bytes()).ok()
 }
 
-const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-/// A number in base 62.
-pub(super) fn base62(number: u128) -> String {
-    let mut digits = Vec::new();
-    let mut rest = number;
-    loop {
-        let digit = usize::try_from(rest % 62).expect("below 62");
-        digits.push(char::from(DIGITS[digit]));
-        rest /= 62;
-        if rest == 0 {
-            return digits.iter().rev().collect();
-        }
-    }
-}
-
-/// 27 characters out of 256 random bits: what Riak calls a key when nobody else does.
-pub(crate) fn random_name(bits: [u128; 2]) -> String {
-    let tail = |number: u128, length: usize| {
-        let text = format!("{:0>22}", base62(number));
-        text[text.len() - length..].to_owned()
-    };
-    tail(bits[0], 14) + &tail(bits[1], 13)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,25 +116,5 @@ mod tests {
         }
         let name = header_name("x-riak-meta-", b"Na me:\r\n").map(|name| name.to_string());
         assert_eq!(name.as_deref(), Some("x-riak-meta-na%20me%3a%0d%0a"));
-    }
-
-    #[test]
-    fn base_62() {
-        for (number, text) in [
-            (0, "0"),
-            (61, "z"),
-            (62, "10"),
-            (u128::MAX, "7n42DGM5Tflk9n8mt7Fhc7"),
-        ] {
-            assert_eq!(base62(number), text);
-        }
-    }
-
-    #[test]
-    fn random_names_have_one_length() {
-        for bits in [[0, 0], [u128::MAX, 1], [u128::MAX, u128::MAX]] {
-            assert_eq!(random_name(bits).len(), 27);
-        }
-        assert_ne!(random_name([1, 2]), random_name([1, 3]));
     }
 }

@@ -6,7 +6,7 @@
 use super::quorum::{count, field};
 use super::refusal::Refusal;
 use super::{Edge, bucket_type};
-use crate::http::Door;
+use crate::edge::Door;
 use bytes::Bytes;
 use ringhold_core::quorum::Count;
 use ringhold_node::properties::{

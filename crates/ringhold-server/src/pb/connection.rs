@@ -9,8 +9,8 @@
 
 use super::refusal::Refusal;
 use super::{BESIDE_VALUE_BYTES, Edge, Session};
-use crate::http::patience::{Patience, Patient, Phase};
-use crate::http::{Capacity, Door};
+use crate::edge::patience::{Patience, Patient, Phase};
+use crate::edge::{Capacity, Door};
 use bytes::{Bytes, BytesMut};
 use ringhold_wire::riak::{HEADER_BYTES, Header, Request, Response};
 use std::future::Future;

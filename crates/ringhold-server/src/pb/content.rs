@@ -3,7 +3,8 @@
 //! A user's metadata are handed back exactly as they were given, and so are names that the HTTP edge took from
 //! headers, without the prefix that they have there.
 
-use crate::http::vtag::vtag;
+use crate::edge::names::vtag;
+use crate::edge::shown;
 use bytes::Bytes;
 use ringhold_core::version::{Content, Object, Version};
 use ringhold_node::properties::Properties;
@@ -13,16 +14,15 @@ use ringhold_wire::riak;
 const US_PER_S: u64 = 1_000_000;
 
 /// What a client of this bucket is shown of an object; nothing where there are only tombstones.
-pub(super) fn shown<'a>(object: &'a Object, properties: &Properties) -> Vec<&'a Version> {
-    let shown: Vec<&Version> = if properties.shows_last_write() {
-        object.last_write().into_iter().collect()
-    } else {
-        object.siblings()
-    };
-    if shown.iter().all(|version| version.content.is_tombstone()) {
-        return Vec::new();
+pub(super) fn values_of<'a>(object: &'a Object, properties: &Properties) -> Vec<&'a Version> {
+    let mut versions = shown(object, properties);
+    if versions
+        .iter()
+        .all(|version| version.content.is_tombstone())
+    {
+        versions.clear();
     }
-    shown
+    versions
 }
 
 /// A version as a content; without its value if only the head is asked for.

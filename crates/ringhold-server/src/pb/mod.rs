@@ -24,7 +24,7 @@ mod quorum;
 mod refusal;
 mod service;
 
-use crate::http::{Capacity, Door, Limits};
+use crate::edge::{Capacity, Door, Limits};
 use bytes::Bytes;
 use refusal::Refusal;
 use ringhold_wire::message::DEFAULT_BUCKET_TYPE;

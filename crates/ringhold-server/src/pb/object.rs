@@ -4,13 +4,13 @@
 //! without one means "what is there now"; a conditional put is judged by a look and then guarded by the coordinating
 //! replica, so it is as atomic as a quorum can be (in Riak it is only advisory).
 
-use super::content::{content_of, metadata_of, shown};
+use super::content::{content_of, metadata_of, values_of};
 use super::quorum::count;
 use super::refusal::{Condition, Refusal};
 use super::{Edge, bucket_type};
-use crate::http::Door;
-use crate::http::options::delete_put;
-use crate::http::text::random_name;
+use crate::edge::Door;
+use crate::edge::names::random_name;
+use crate::edge::{delete_put, token_of};
 use bytes::Bytes;
 use ringhold_core::id::OperationId;
 use ringhold_core::quorum::{GetSpec, PutSpec};
@@ -132,13 +132,6 @@ struct Write {
     return_object: bool,
 }
 
-fn token_of(object: &Object) -> ContextToken {
-    ContextToken {
-        context: object.context().clone(),
-        timestamp: object.greatest_timestamp(),
-    }
-}
-
 pub(super) async fn get<D: Door>(edge: &Edge<D>, message: GetReq) -> Result<Response, Refusal> {
     let admitted = edge.door.admit(Errand::Read);
     let admitted = admitted.ok_or_else(Refusal::overloaded)?;
@@ -161,7 +154,7 @@ pub(super) async fn get<D: Door>(edge: &Edge<D>, message: GetReq) -> Result<Resp
         primaries_only: message.sloppy_quorum == Some(false),
     };
     let object = call.fetch(options).await?;
-    let versions = shown(&object, &call.properties);
+    let versions = values_of(&object, &call.properties);
     edge.door.note_siblings_returned(versions.len());
     let shows_context = !versions.is_empty()
         || (message.deletedvclock == Some(true) && !object.versions().is_empty());
@@ -227,7 +220,7 @@ pub(super) async fn put<D: Door>(edge: &Edge<D>, message: PutReq) -> Result<Resp
         ..PutResp::default()
     };
     if let Some(object) = object {
-        let versions = shown(&object, &call.properties);
+        let versions = values_of(&object, &call.properties);
         let contents = versions
             .iter()
             .map(|version| content_of(version, head_only));
@@ -269,7 +262,7 @@ async fn guarded<D: Door>(
         ..GetOptions::default()
     };
     let object = call.fetch(options).await?;
-    let is_there = !shown(&object, &call.properties).is_empty();
+    let is_there = !values_of(&object, &call.properties).is_empty();
     let is_as_seen = seen.is_some_and(|seen| seen.context == *object.context());
     match condition {
         Condition::NoneMatch if is_there => return Err(Refusal::text("match_found")),
@@ -308,7 +301,7 @@ pub(super) async fn delete<D: Door>(edge: &Edge<D>, message: DelReq) -> Result<R
             primaries_only,
         };
         let object = call.fetch(options).await?;
-        if shown(&object, &call.properties).is_empty() {
+        if values_of(&object, &call.properties).is_empty() {
             admitted.served();
             return Ok(Response::Deleted);
         }

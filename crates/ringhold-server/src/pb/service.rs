@@ -1,7 +1,7 @@
 //! What clients ask when they connect.
 
 use super::Session;
-use crate::http::Door;
+use crate::edge::Door;
 use bytes::Bytes;
 use ringhold_wire::riak::{ClientId, Response, ServerInfoResp};
 

@@ -10,7 +10,8 @@
 use crate::http_door::{FakeDoor, write_past_http};
 use bytes::Bytes;
 use ringhold_core::version::{Content, MetadataField};
-use ringhold_server::http::{Edge, Limits, NameLimits};
+use ringhold_server::edge::{Limits, NameLimits};
+use ringhold_server::http::Edge;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::metadata::{Link, Metadata, NamedValue};
 use std::collections::BTreeMap;

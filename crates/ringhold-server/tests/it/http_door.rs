@@ -13,7 +13,7 @@ use ringhold_core::version::{
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
 use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused};
-use ringhold_server::http::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
+use ringhold_server::edge::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{

@@ -5,7 +5,7 @@ use crate::http_door::{Failure, FakeDoor};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use ringhold_core::quorum::{Requirement, Shortfall};
-use ringhold_server::http::{Capacity, Limits};
+use ringhold_server::edge::{Capacity, Limits};
 use ringhold_server::pb::Edge;
 use ringhold_wire::message::{GetError, PutError, Rejection};
 use ringhold_wire::riak::{

@@ -9,7 +9,7 @@
 //!
 //! Which of the first two runs depends on whether a request is being worked on, which the service says
 //! through [`Phase`]. While one is, only writing is watched: the body has a clock of its own, see
-//! [`super::body`]. When a clock runs out, the stream fails and the connection ends.
+//! [`crate::http`]. When a clock runs out, the stream fails and the connection ends.
 
 use std::future::Future;
 use std::io;

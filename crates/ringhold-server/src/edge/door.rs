@@ -1,4 +1,4 @@
-//! What HTTP needs of a node, and nothing more.
+//! What the edges need of a node, and nothing more.
 //!
 //! The edge turns texts into requests and answers into texts; what is between is behind this trait. The
 //! node implements it, and the tests put a map of objects behind it, so that every answer of the
@@ -136,7 +136,7 @@ impl fmt::Display for OrderFailed {
 
 impl std::error::Error for OrderFailed {}
 
-/// A node as its HTTP edge sees it. Cheap to clone: a handle.
+/// A node as its edges see it. Cheap to clone: a handle.
 pub trait Door: Clone + Send + Sync + 'static {
     /// The object, or why not; in either case within `timeout_ms`.
     fn get(

@@ -1,0 +1,48 @@
+//! What the edges share: Riak's two APIs are two ways to say the same.
+//!
+//! An edge turns a client's bytes into requests to a node, and its answers into bytes. Behind both is one [`Door`]; both stay
+//! within one [`Capacity`], wait for clients with the same [`patience`], and call versions by the same
+//! [`names`]. Rules of Riak's that do not depend on how a request is spelled are here too.
+//!
+//! Not here: HTTP ([`crate::http`]) and Protocol Buffers ([`crate::pb`]) themselves.
+
+mod capacity;
+pub mod door;
+pub(crate) mod names;
+pub(crate) mod patience;
+
+pub use capacity::{Capacity, Limits, NameLimits};
+pub(crate) use capacity::{Room, UNIT_BYTES};
+pub use door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
+
+use ringhold_core::quorum::{Count, PutSpec};
+use ringhold_core::version::token::ContextToken;
+use ringhold_core::version::{Object, Version};
+use ringhold_node::properties::Properties;
+
+/// What somebody has seen who has seen this object.
+pub(crate) fn token_of(object: &Object) -> ContextToken {
+    ContextToken {
+        context: object.context().clone(),
+        timestamp: object.greatest_timestamp(),
+    }
+}
+
+/// What a client of a bucket is shown of an object: all siblings, or the last write. Tombstones are among them.
+pub(crate) fn shown<'a>(object: &'a Object, properties: &Properties) -> Vec<&'a Version> {
+    if properties.shows_last_write() {
+        object.last_write().into_iter().collect()
+    } else {
+        object.siblings()
+    }
+}
+
+/// What a delete asks of its write: `rw` where it names nothing else.
+pub(crate) fn delete_put(put: PutSpec, rw: Count) -> PutSpec {
+    let PutSpec { w, dw, pw, .. } = put;
+    let names_none = [w, dw, pw].iter().all(|count| *count == Count::Default);
+    PutSpec {
+        w: if names_none { rw } else { w },
+        ..put
+    }
+}
