@@ -159,6 +159,7 @@ impl Cluster {
             rare,
         } = self.around();
         let (mut kept, mut own) = (Kept::new(), Own::new());
+        let mut looked_us = executor.now_us();
         let mut turns = Turns::default();
         let mut was_leaving = false;
         loop {
@@ -181,8 +182,10 @@ impl Cluster {
             was_leaving = state == Some(MemberState::Leaving);
             self.check_hints(node, store, &ring, &mut kept);
             if self.0.plan.reaping {
-                self.check_reaping(node, store, &mut own);
+                self.check_reaping(node, store, &mut own, looked_us);
             }
+            // A node that is paused is not looked at meanwhile.
+            looked_us = executor.now_us();
             let figures = store.figures();
             let bounded = i16_bounded::check_process(
                 node,
@@ -338,7 +341,7 @@ impl Cluster {
     }
 
     /// Looks for what has disappeared from a home since the last look, and asks whether it might.
-    fn check_reaping(&self, node: usize, store: &Store, own: &mut Own) {
+    fn check_reaping(&self, node: usize, store: &Store, own: &mut Own, looked_us: u64) {
         let now_us = self.around().executor.now_us();
         let mut books = self.around().books.lock();
         books.now_us = now_us;
@@ -365,7 +368,7 @@ impl Cluster {
                 }
                 continue;
             }
-            let lost = books.has_lost(node, key, now_us.saturating_sub(2 * WATCH_US));
+            let lost = books.has_lost(node, key, looked_us.saturating_sub(WATCH_US));
             let clocks = homes.iter().map(|home| self.clock(*home).shows_us(now_us));
             let earliest_us = clocks.min().unwrap_or(0);
             let verdict = t11_reaping::check_removed(&books, node, key, &removed, earliest_us);
