@@ -130,10 +130,9 @@ fn weigh(at: SocketAddr, name: &str, weight: u32) -> [Result<String, String>; 2]
 fn tell(at: SocketAddr, name: &str, weight: u32, heard: &[Result<String, String>; 2]) {
     for (order, heard) in ["stages", "commits"].iter().zip(heard) {
         let (Ok(said) | Err(said)) = heard;
-        // Without the lines that tell what to do next.
-        let lines = said.lines().filter(|line| !line.contains('`'));
-        let said = lines.map(str::trim).collect::<Vec<_>>().join(" ");
-        println!("  {at} {order} {name} with a weight of {weight}: {said}");
+        // Without the lines after it, which tell what to do next.
+        let first = said.lines().next().unwrap_or_default();
+        println!("  {at} {order} {name} with a weight of {weight}: {first}");
         if heard.is_err() {
             let is_clear = REFUSALS.iter().any(|reason| said.contains(reason));
             assert!(is_clear, "this helps nobody: {said}");
