@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const REFUSALS: [&str; 4] = [
     "no majority of the members answers, so the ring can't be changed now",
     "other changes of the ring were faster each time",
-    "partitions are being moved for an earlier change",
+    "another change of the placement is under way: wait for its end",
     "nothing is staged",
 ];
 
