@@ -14,9 +14,15 @@ seconds=${2:-10}
 [ $# -le 2 ] && set -- "$protocol" "$seconds" 2 5
 shift 2
 nodes=3
+client=
+# The servers on one core and the client on another: a client that is slowed down by them shows its own limits.
+if [ "$(nproc)" -gt 1 ] && command -v taskset >/dev/null; then
+    taskset -cp 0 $$ >/dev/null
+    client="taskset -c 1"
+fi
 . "$(dirname "$0")/cluster.sh"
 put() {
-    "$ringhold" bench --cluster "$dir/cluster.json" --protocol "$protocol" --workload put --with-context false \
+    $client "$ringhold" bench --cluster "$dir/cluster.json" --protocol "$protocol" --workload put --with-context false \
         --keys 1000000 --duration "${seconds}s" --output json "$@" >"$dir/bench.json"
 }
 # A number of the last run.
