@@ -24,7 +24,7 @@
 //! - of one kind, whoever asked first goes first;
 //! - a turn is a permission and no lock: steps overlap where they take longer than their pause.
 
-use crate::env::Environment;
+use crate::env::{Environment, alive_after};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::{BackgroundMetrics, Metrics};
@@ -183,13 +183,7 @@ impl Drop for Waiting<'_> {
 
 /// Takes out what was counted, once a second, for as long as the node lives.
 pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(TICK_US))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, TICK_US).await {
         let (_, bytes) = node.hints_kept();
         node.background.tick((bytes, node.tuning.hint_bytes_max));
     }

@@ -10,6 +10,7 @@ use ringhold_core::ring::Member;
 use ringhold_wire::message::peer::{Reply, Request};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -40,6 +41,17 @@ pub trait Environment: Send + Sync {
     fn disk_space(&self) -> BoxFuture<'static, Option<DiskSpace>> {
         Box::pin(async { None })
     }
+}
+
+/// Sleeps, and then hands out what is behind `weak` if it is still there: a turn of a loop that lasts for as long as that lives.
+pub(crate) async fn alive_after<T>(
+    weak: &Weak<T>,
+    environment: &dyn Environment,
+    pause_us: u64,
+) -> Option<Arc<T>> {
+    let until_us = environment.now_us().saturating_add(pause_us);
+    environment.sleep_until(until_us).await;
+    weak.upgrade()
 }
 
 /// The other nodes, over whatever connects them.

@@ -22,7 +22,7 @@
 //!
 //! Not here: the rules themselves (`ringhold_core::health`), and who is a member.
 
-use crate::env::{BoxFuture, CallError, Deadline, Environment};
+use crate::env::{BoxFuture, CallError, Deadline, Environment, alive_after};
 use crate::gather::until;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
@@ -413,13 +413,7 @@ impl Drop for Watch {
 /// The node's own tick, and with it the heartbeats and probes; until the node is gone.
 pub(crate) async fn beat(node: Weak<Node>, environment: Arc<dyn Environment>) {
     let mut ticks = 0;
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(TICK_US))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, TICK_US).await {
         let now_us = environment.now_us();
         node.health.tick(now_us);
         node.standstill.tick(now_us);

@@ -13,7 +13,7 @@
 //!
 //! Not here: taking over what is missing (`membership::transfers`), and what goes (`membership::strays`).
 
-use crate::env::Environment;
+use crate::env::{Environment, alive_after};
 use crate::membership::{ChangeFailed, NotAgreed};
 use crate::node::Node;
 use bytes::Bytes;
@@ -44,13 +44,7 @@ pub(crate) fn sorting(key: &TreeKey, ring: &Ring) -> Sorting {
 
 /// Tells apart what has to be, for as long as the node lives.
 pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(TICK_US))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, TICK_US).await {
         if node.store().poisoned().is_some() {
             return;
         }

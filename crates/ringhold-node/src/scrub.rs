@@ -6,7 +6,7 @@
 //! then on it differs from the other homes' leaf, and anti-entropy brings back what is missing. Leaves of which the store itself
 //! knows that their sum is in doubt come first.
 
-use crate::env::Environment;
+use crate::env::{Environment, alive_after};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
@@ -26,13 +26,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pau
         return;
     }
     let mut at = 0;
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(pause_us))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, pause_us).await {
         let _turn = node.background.turn(Work::Scrub).await;
         let leaves = u64::from(node.ring().partition_count().count()) * LEAVES as u64;
         let end = at + FANOUT as u64;

@@ -24,7 +24,7 @@ mod look;
 mod repair;
 mod verify;
 
-use crate::env::Environment;
+use crate::env::{Environment, alive_after};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
@@ -75,13 +75,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pac
     }
     let mut turn = 0;
     let under_way = Arc::new(Semaphore::new(EXCHANGES_MAX));
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(pace.pause_us))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, pace.pause_us).await {
         let pairs = pairs(&node);
         if pairs.is_empty() {
             continue;

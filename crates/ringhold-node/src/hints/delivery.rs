@@ -10,7 +10,7 @@
 
 use super::debts::Ledger;
 use super::row::HintRow;
-use crate::env::{CallError, Deadline, Environment};
+use crate::env::{CallError, Deadline, Environment, alive_after};
 use crate::gather::Gather;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
@@ -76,13 +76,7 @@ impl Owed {
 pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>) {
     let mut memory = BTreeMap::new();
     let mut pause_us = PAUSE_US;
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(pause_us))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, pause_us).await {
         if node.store().poisoned().is_some() {
             return;
         }

@@ -125,10 +125,7 @@ impl Node {
         answer.reply.map(|promise| Promise {
             epoch: promise.epoch,
             ballot: promise.ballot,
-            accepted: promise.accepted.map(|accepted| Accepted {
-                ballot: accepted.ballot,
-                value: ring_format::encode(&accepted.value),
-            }),
+            accepted: promise.accepted.as_ref().map(encoded),
         })
     }
 
@@ -185,9 +182,19 @@ impl Node {
         acceptance: &mut Acceptance<Document>,
         next: Acceptance<Document>,
     ) -> bool {
+        self.keep_word_at(row_key(self.id), acceptance, next).await
+    }
+
+    /// The same for the word in any register.
+    pub(super) async fn keep_word_at(
+        &self,
+        key: StorageKey,
+        acceptance: &mut Acceptance<Document>,
+        next: Acceptance<Document>,
+    ) -> bool {
         let row = Row {
             keyspace: Keyspace::Members,
-            key: row_key(self.id),
+            key,
             value: encode(&next),
         };
         let kept = self.replica.keep_row(row).await.is_ok();
@@ -382,6 +389,14 @@ pub(super) fn decoded(reply: PrepareReply<Bytes>) -> Option<PrepareReply<Documen
 /// Beside the rows of the ring and of completeness.
 fn row_key(me: NodeId) -> StorageKey {
     StorageKey::new(me.0, 2)
+}
+
+/// With its document as it travels.
+pub(super) fn encoded(accepted: &Accepted<Document>) -> Accepted<Bytes> {
+    Accepted {
+        ballot: accepted.ballot,
+        value: ring_format::encode(&accepted.value),
+    }
 }
 
 /// `version u8 │ epoch u64 │ promised │ accepted?`, where a ballot is `round u64 │ proposer u128`, and what is accepted a

@@ -53,7 +53,7 @@ pub(crate) use homecomings::{Homecomings, Standstill};
 pub(crate) use view::Views;
 pub use view::{Obstacle, ReapingView};
 
-use crate::env::Environment;
+use crate::env::{Environment, alive_after};
 use crate::node::Node;
 use proof::Pending;
 use ringhold_core::health::admission::Work;
@@ -101,13 +101,7 @@ pub(crate) async fn run(node: Weak<Node>, environment: Arc<dyn Environment>, pau
     }
     let mut walk = Walk::default();
     let mut waiting = VecDeque::new();
-    loop {
-        environment
-            .sleep_until(environment.now_us().saturating_add(pause_us))
-            .await;
-        let Some(node) = node.upgrade() else {
-            return;
-        };
+    while let Some(node) = alive_after(&node, &*environment, pause_us).await {
         if node.store().poisoned().is_some() {
             return;
         }

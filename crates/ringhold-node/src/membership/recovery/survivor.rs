@@ -8,11 +8,10 @@
 
 use crate::membership::agreement::{self, Document};
 use crate::node::Node;
-use crate::replica::writer::Row;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::membership::recovery::{Pledge, PledgeRefused, PledgeReply};
-use ringhold_core::membership::register::{AcceptReply, Acceptance, Accepted, Ballot, Denial};
+use ringhold_core::membership::register::{AcceptReply, Acceptance, Ballot, Denial};
 use ringhold_core::ring::{Descent, Epoch, RingDocument, RingHash, validate};
 use ringhold_storage::{Keyspace, StorageKey, Store};
 use ringhold_wire::message::membership::{AcceptRequest, RecoveryRequest};
@@ -95,8 +94,8 @@ impl Node {
         Ok(Pledge {
             ballot,
             held,
-            accepted: accepted.as_ref().map(encoded),
-            recovery: promise.accepted.as_ref().map(encoded),
+            accepted: accepted.as_ref().map(agreement::encoded),
+            recovery: promise.accepted.as_ref().map(agreement::encoded),
         })
     }
 
@@ -163,16 +162,7 @@ impl Node {
         word: &mut Acceptance<Document>,
         next: Acceptance<Document>,
     ) -> bool {
-        let row = Row {
-            keyspace: Keyspace::Members,
-            key: row_key(self.id),
-            value: agreement::encode(&next),
-        };
-        let kept = self.replica.keep_row(row).await.is_ok();
-        if kept {
-            *word = next;
-        }
-        kept
+        self.keep_word_at(row_key(self.id), word, next).await
     }
 }
 
@@ -183,13 +173,6 @@ fn fresh(held: Epoch) -> Acceptance<Document> {
         epoch,
         promised: Ballot::NONE,
         accepted: None,
-    }
-}
-
-fn encoded(accepted: &Accepted<Document>) -> Accepted<Bytes> {
-    Accepted {
-        ballot: accepted.ballot,
-        value: ring_format::encode(&accepted.value),
     }
 }
 
