@@ -5,12 +5,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A cluster that isn't there after this time never will be.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A change of the placement waits for as long as a put may take: with little patience it is short.
+pub(crate) const IMPATIENT: [(&str, &str); 1] = [("RINGHOLD_TIMEOUTS_PUT_MS", "1000")];
 
 pub(crate) struct Cluster {
     dev: Child,
@@ -253,6 +256,17 @@ impl Member {
     ) -> Option<Answer> {
         http::request(&self.http, method, path, headers, body)
     }
+}
+
+/// `ringhold cluster` with these words, at a member.
+pub(crate) fn cluster(member: &Member, words: &[&str]) -> Output {
+    let at = format!("http://{}", member.http);
+    let command = ringhold()
+        .arg("cluster")
+        .args(words)
+        .args(["--at", &at])
+        .output();
+    command.expect("the binary runs")
 }
 
 pub(crate) fn ringhold() -> Command {

@@ -1,20 +1,17 @@
 //! A cluster that grows and shrinks while clients write.
 
-use crate::cluster::{Cluster, Member, ringhold};
+use crate::cluster::{Cluster, IMPATIENT, Member, cluster};
 use crate::http;
 use crate::joiner::{Serve, joining, peer_address, three_ports, token};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Output};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const KEYS: usize = 60;
-
-/// A change waits for as long as a put may take: with little patience it is short.
-const IMPATIENT: [(&str, &str); 1] = [("RINGHOLD_TIMEOUTS_PUT_MS", "1000")];
 
 /// A node beside `dev`'s, with all that it takes to start it again.
 struct Joiner<'a> {
@@ -64,17 +61,6 @@ impl<'a> Joiner<'a> {
     fn child(&mut self) -> &mut Child {
         &mut self.serve.process
     }
-}
-
-/// `cluster` with these words, at a member.
-fn cluster(member: &Member, words: &[&str]) -> Output {
-    let at = format!("http://{}", member.http);
-    let command = ringhold()
-        .arg("cluster")
-        .args(words)
-        .args(["--at", &at])
-        .output();
-    command.expect("the binary runs")
 }
 
 /// What it prints; it has to succeed.

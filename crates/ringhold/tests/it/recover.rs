@@ -1,24 +1,10 @@
 //! A cluster whose majority is lost for good goes on at an operator's word.
 
-use crate::cluster::{Cluster, Member, ringhold};
+use crate::cluster::{Cluster, IMPATIENT, Member, cluster};
 use crate::http;
 use std::fs;
-use std::process::Output;
 
 const KEYS: usize = 40;
-
-/// A change waits for as long as a put may take: with little patience it is short.
-const IMPATIENT: [(&str, &str); 1] = [("RINGHOLD_TIMEOUTS_PUT_MS", "1000")];
-
-fn cluster(member: &Member, words: &[&str]) -> Output {
-    let at = format!("http://{}", member.http);
-    let command = ringhold()
-        .arg("cluster")
-        .args(words)
-        .args(["--at", &at])
-        .output();
-    command.expect("the binary runs")
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -1,27 +1,13 @@
 //! A bucket that gets more replicas, and then fewer, while clients write.
 
-use crate::cluster::{Cluster, Member, ringhold};
+use crate::cluster::{Cluster, IMPATIENT, Member, cluster};
 use crate::http;
-use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const KEYS: usize = 60;
 const PROPS: &str = "/buckets/replicas/props";
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
-
-/// A change waits for as long as a put may take: with little patience it is short.
-const IMPATIENT: [(&str, &str); 1] = [("RINGHOLD_TIMEOUTS_PUT_MS", "1000")];
-
-fn cluster(member: &Member, words: &[&str]) -> Output {
-    let at = format!("http://{}", member.http);
-    let command = ringhold()
-        .arg("cluster")
-        .args(words)
-        .args(["--at", &at])
-        .output();
-    command.expect("the binary runs")
-}
 
 fn path(key: &str) -> String {
     format!("/buckets/replicas/keys/{key}")
