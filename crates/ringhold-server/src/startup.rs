@@ -12,6 +12,7 @@ use crate::environment::{TokioEnvironment, random_bits};
 use crate::founding::{Founding, FoundingError};
 use crate::http;
 use crate::join::{self, Join, JoinError};
+use crate::listener::{self, Stopped};
 use crate::pb;
 use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
 use ringhold_core::health::Watermarks;
@@ -491,14 +492,21 @@ fn open_doors(
     let capacity = Capacity::of(&limits);
     let pb = listeners.pb.map(|listener| {
         let edge = pb::Edge::within(door.clone(), limits, capacity.clone());
+        let serve = move |stream, stopped: Stopped| {
+            Arc::clone(&edge).serve_connection(stream, stopped.wait())
+        };
         let (connections, stopping) = (Arc::clone(connections), stopping.clone());
-        tokio::spawn(pb::serve(listener, edge, connections, stopping))
+        tokio::spawn(listener::serve(listener, connections, stopping, serve))
     });
-    let http = tokio::spawn(http::serve(
+    let edge = http::Edge::within(door, limits, capacity);
+    let serve =
+        move |stream, stopped: Stopped| Arc::clone(&edge).serve_connection(stream, stopped.wait());
+    let (connections, stopping) = (Arc::clone(connections), stopping.clone());
+    let http = tokio::spawn(listener::serve(
         listeners.http,
-        http::Edge::within(door, limits, capacity),
-        Arc::clone(connections),
-        stopping.clone(),
+        connections,
+        stopping,
+        serve,
     ));
     async move {
         // The doors end by themselves; what a panic in one of them left is logged by the runtime.

@@ -1,4 +1,4 @@
-//! How long the edge waits for a client.
+//! How long an edge waits for a client, and how long a client waits for it.
 //!
 //! A connection is worth a file descriptor and some buffers, so a client may not hold one for nothing
 //! (T28). [`Patient`] wraps the stream and keeps three clocks:
@@ -8,8 +8,10 @@
 //! - while something is to be written to it, it may refuse to take any for the stall time.
 //!
 //! Which of the first two runs depends on whether a request is being worked on, which the service says
-//! through [`Phase`]. While one is, only writing is watched: the body has a clock of its own, see
-//! [`crate::http`]. When a clock runs out, the stream fails and the connection ends.
+//! through [`Phase`]. While one is, only writing is watched: a body has [its own time](sending). When a clock
+//! runs out, the stream fails and the connection ends.
+//!
+//! The other way round, a request has a [`Clock`]: what it asks of the node may take what is left of the time that the client gave it.
 
 use std::future::Future;
 use std::io;
@@ -21,7 +23,50 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// In milliseconds.
+/// A client that takes nothing of its answer for this long is left.
+pub(crate) const STALL_MS: u64 = 30_000;
+
+/// Every body gets this time,
+const TIME_MS: u64 = 10_000;
+/// and one millisecond more for this many bytes (about 64 KiB/s).
+const BYTES_PER_MS: u64 = 64;
+
+/// How long a client may take to send so many bytes.
+pub(crate) fn sending(bytes: usize) -> Duration {
+    let at_rate_ms = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_MS;
+    Duration::from_millis(TIME_MS.saturating_add(at_rate_ms))
+}
+
+/// The time that a request has left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    started: std::time::Instant,
+    timeout_ms: u64,
+}
+
+/// It has none left. Nothing is asked of the node then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeIsUp;
+
+impl Clock {
+    pub(crate) fn start(timeout_ms: u64) -> Self {
+        Self {
+            started: std::time::Instant::now(),
+            timeout_ms,
+        }
+    }
+
+    /// At least 1.
+    pub(crate) fn left_ms(self) -> Result<u64, TimeIsUp> {
+        let passed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.timeout_ms.saturating_sub(passed_ms) {
+            0 => Err(TimeIsUp),
+            left_ms => Ok(left_ms),
+        }
+    }
+}
+
+/// With a client, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) idle_ms: u64,

@@ -6,6 +6,7 @@
 //! it gets a fixed time and what its body takes at a modest rate.
 
 use super::problem::Problem;
+use crate::edge::patience::sending;
 use crate::edge::{Door, Room, UNIT_BYTES};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -13,14 +14,8 @@ use hyper::StatusCode;
 use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderValue};
 use std::error::Error;
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-
-/// Every body gets this time,
-const TIME_MS: u64 = 10_000;
-/// and one millisecond more for this many bytes (about 64 KiB/s).
-const BYTES_PER_MS: u64 = 64;
 
 /// A body, and the room that it takes until this is dropped.
 #[derive(Debug)]
@@ -43,10 +38,8 @@ impl Room {
         }
         let bytes = announced.unwrap_or(limit);
         let mut room = self.claim(bytes).ok_or(BodyError::NoRoom)?;
-        let at_rate_ms = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_MS;
-        let time = Duration::from_millis(TIME_MS.saturating_add(at_rate_ms));
         let reading = Box::pin(Limited::new(body, limit).collect());
-        let bytes = match timeout(time, reading).await {
+        let bytes = match timeout(sending(bytes), reading).await {
             Ok(Ok(collected)) => collected.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(BodyError::TooLarge { limit });

@@ -16,6 +16,7 @@ use super::route::BucketName;
 use super::text::header_value;
 use crate::edge::Door;
 use crate::edge::names::random_name;
+use crate::edge::patience::Clock;
 use crate::edge::{shown, token_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +32,6 @@ use ringhold_node::properties::Properties;
 use ringhold_wire::message::explain::Explanation;
 use ringhold_wire::message::{GetAnswer, GetOptions, GetRequest, ObjectName};
 use std::sync::Arc;
-use std::time::Instant;
 
 pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-ringhold-explain");
 const DEADLINE_MS: HeaderName = HeaderName::from_static("x-ringhold-deadline-ms");
@@ -106,11 +106,9 @@ impl<'a, D: Door> Call<'a, D> {
 
     /// Starts the clock of the request.
     pub(super) fn start(&self) -> Result<Clock, Problem> {
-        let clock = Clock {
-            started: Instant::now(),
-            timeout_ms: self.timeout_ms,
-        };
-        clock.left_ms().map(|_| clock)
+        let clock = Clock::start(self.timeout_ms);
+        clock.left_ms()?;
+        Ok(clock)
     }
 
     /// The context of `X-Riak-Vclock`.
@@ -207,26 +205,6 @@ impl<'a, D: Door> Call<'a, D> {
                 .insert(EXPLAIN, header_value(text.as_bytes()));
         }
         answer
-    }
-}
-
-/// The time that a request has left.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    started: Instant,
-    timeout_ms: u64,
-}
-
-impl Clock {
-    /// At least 1; nothing is asked of the node once it is 0.
-    pub(super) fn left_ms(self) -> Result<u64, Problem> {
-        let passed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let left_ms = self.timeout_ms.saturating_sub(passed_ms);
-        if left_ms == 0 {
-            Err(Problem::timed_out())
-        } else {
-            Ok(left_ms)
-        }
     }
 }
 

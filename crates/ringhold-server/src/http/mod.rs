@@ -11,7 +11,7 @@
 //! 5. [`render`], or [`problem`]: the answer, in Riak's words where it has some.
 //!
 //! Everything that a client can make large is bounded (T28): heads by hyper, names by `route`, bodies
-//! by [`body`], time by [`patience`] and [`body`], requests by a count over all connections. What is over
+//! by [`body`], time by [`patience`](crate::edge::patience), requests by a count over all connections. What is over
 //! a bound is answered at once, not queued. What panics ends its connection and nothing else, because a
 //! connection is a task (T29).
 //!
@@ -42,7 +42,7 @@ mod service;
 mod store;
 mod text;
 
-use crate::edge::patience::{Patience, Patient, Phase};
+use crate::edge::patience::{Patience, Patient, Phase, STALL_MS};
 use crate::edge::{Capacity, Door, Limits};
 use bytes::Bytes;
 use call::Call;
@@ -65,8 +65,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 type Answer = Response<Full<Bytes>>;
@@ -75,28 +74,12 @@ type Answer = Response<Full<Bytes>>;
 const HEAD_FIELDS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// A client that takes nothing of its answer for this long is left.
-const STALL_MS: u64 = 30_000;
-
 /// A node's HTTP: a door, and what all connections share.
 pub struct Edge<D> {
     door: D,
     limits: Limits,
     capacity: Capacity,
     jobs: Arc<Semaphore>,
-}
-
-/// Serves the listener's connections until `stop` holds true, and returns once all have ended.
-pub async fn serve<D: Door>(
-    listener: TcpListener,
-    edge: Arc<Edge<D>>,
-    connections: Arc<Semaphore>,
-    stop: watch::Receiver<bool>,
-) {
-    crate::listener::serve(listener, connections, stop, |stream, stopped| {
-        Arc::clone(&edge).serve_connection(stream, stopped.wait())
-    })
-    .await;
 }
 
 impl<D: Door> Edge<D> {

@@ -5,12 +5,13 @@
 //! and the tombstone survives beside it, as it would beside any other write.
 
 use super::Answer;
-use super::call::{Call, Clock};
+use super::call::Call;
 use super::condition::{Conditions, Verdict};
 use super::problem::Problem;
 use super::store::{DOT, guarded};
 use super::text::header_value;
 use crate::edge::Door;
+use crate::edge::patience::Clock;
 use crate::edge::token_of;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
@@ -60,7 +61,9 @@ pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Proble
         return_object: false,
         explain: call.explain(),
     };
-    let left_ms = clock.left_ms().map_err(Problem::not_started)?;
+    let left_ms = clock
+        .left_ms()
+        .map_err(|up| Problem::from(up).not_started())?;
     let done = call.door.put(request, left_ms).await;
     let done =
         done.map_err(|error| Problem::of_put(&error, &call.name.bucket_type, condition.modified))?;

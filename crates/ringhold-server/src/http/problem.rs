@@ -17,6 +17,7 @@
 use super::Answer;
 use super::options::BadOption;
 use super::route::Unrouted;
+use crate::edge::patience::TimeIsUp;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY};
@@ -209,12 +210,8 @@ impl Problem {
             obtained,
         } = shortfall;
         let name = match requirement {
-            Requirement::R => "R",
-            Requirement::PR => "PR",
-            Requirement::W => "W",
-            Requirement::DW => "DW",
-            Requirement::PW => "PW",
-            Requirement::NodeConfirms => "node_confirms",
+            Requirement::NodeConfirms => requirement.to_string(),
+            counted => counted.to_string().to_uppercase(),
         };
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -251,6 +248,12 @@ impl From<Unrouted> for Problem {
 impl From<BadOption> for Problem {
     fn from(bad: BadOption) -> Self {
         Self::bad_request(bad.to_string())
+    }
+}
+
+impl From<TimeIsUp> for Problem {
+    fn from(_: TimeIsUp) -> Self {
+        Self::timed_out()
     }
 }
 

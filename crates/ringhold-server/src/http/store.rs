@@ -11,7 +11,7 @@
 
 use super::Answer;
 use super::accept;
-use super::call::{Call, Clock};
+use super::call::Call;
 use super::condition::{Conditions, Verdict};
 use super::metadata::{self, content_type_of};
 use super::problem::Problem;
@@ -19,6 +19,7 @@ use super::render::View;
 use super::text::header_value;
 use crate::edge::Door;
 use crate::edge::Room;
+use crate::edge::patience::Clock;
 use crate::edge::token_of;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -70,7 +71,9 @@ pub(super) async fn put<D: Door>(
         return_object: call.options.returnbody,
         explain: call.explain(),
     };
-    let left_ms = clock.left_ms().map_err(Problem::not_started)?;
+    let left_ms = clock
+        .left_ms()
+        .map_err(|up| Problem::from(up).not_started())?;
     let done = call.door.put(request, left_ms).await;
     let done =
         done.map_err(|error| Problem::of_put(&error, &call.name.bucket_type, condition.modified))?;

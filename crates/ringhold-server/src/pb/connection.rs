@@ -9,7 +9,7 @@
 
 use super::refusal::Refusal;
 use super::{BESIDE_VALUE_BYTES, Edge, Session};
-use crate::edge::patience::{Patience, Patient, Phase};
+use crate::edge::patience::{Patience, Patient, Phase, STALL_MS, sending};
 use crate::edge::{Capacity, Door};
 use bytes::{Bytes, BytesMut};
 use ringhold_wire::riak::{HEADER_BYTES, Header, Request, Response};
@@ -17,18 +17,11 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// Between requests.
 const IDLE_MS: u64 = 3_600_000;
-/// A client that takes nothing of its answer for this long is left.
-const STALL_MS: u64 = 30_000;
-/// Every message gets this time,
-const TIME_MS: u64 = 10_000;
-/// and one millisecond more for this many bytes (about 64 KiB/s).
-const BYTES_PER_MS: u64 = 64;
 /// Buffers for answers that have grown beyond this are not kept.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -125,9 +118,7 @@ async fn skip(stream: &mut (impl AsyncRead + Unpin), bytes: usize) -> io::Result
 
 /// What reads so many bytes, at a rate that is not too slow.
 async fn in_time<T>(bytes: usize, reading: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let at_rate_ms = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_MS;
-    let time = Duration::from_millis(TIME_MS.saturating_add(at_rate_ms));
-    timeout(time, reading)
+    timeout(sending(bytes), reading)
         .await
         .map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -30,8 +30,6 @@ use refusal::Refusal;
 use ringhold_wire::message::DEFAULT_BUCKET_TYPE;
 use ringhold_wire::riak::{Request, Response};
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
 
 /// What a message may have beside the largest value: names, metadata, index entries.
 const BESIDE_VALUE_BYTES: usize = 128 * 1024;
@@ -41,19 +39,6 @@ pub struct Edge<D> {
     door: D,
     limits: Limits,
     capacity: Capacity,
-}
-
-/// Serves the listener's connections until `stop` holds true, and returns once all have ended.
-pub async fn serve<D: Door>(
-    listener: TcpListener,
-    edge: Arc<Edge<D>>,
-    connections: Arc<Semaphore>,
-    stop: watch::Receiver<bool>,
-) {
-    crate::listener::serve(listener, connections, stop, |stream, stopped| {
-        Arc::clone(&edge).serve_connection(stream, stopped.wait())
-    })
-    .await;
 }
 
 /// What a connection remembers between requests.

@@ -10,6 +10,7 @@ use super::refusal::{Condition, Refusal};
 use super::{Edge, bucket_type};
 use crate::edge::Door;
 use crate::edge::names::random_name;
+use crate::edge::patience::Clock;
 use crate::edge::{delete_put, token_of};
 use bytes::Bytes;
 use ringhold_core::id::OperationId;
@@ -21,15 +22,13 @@ use ringhold_node::properties::Properties;
 use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
 use ringhold_wire::riak::{DelReq, GetReq, GetResp, PutReq, PutResp, Response};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// One request about one object.
 struct Call<'a, D> {
     edge: &'a Edge<D>,
     name: ObjectName,
     properties: Arc<Properties>,
-    started: Instant,
-    timeout_ms: u64,
+    clock: Clock,
 }
 
 impl<'a, D: Door> Call<'a, D> {
@@ -56,19 +55,8 @@ impl<'a, D: Door> Call<'a, D> {
             edge,
             name,
             properties,
-            started: Instant::now(),
-            timeout_ms: timeout_ms.map_or(edge.limits.request_ms, u64::from),
+            clock: Clock::start(timeout_ms.map_or(edge.limits.request_ms, u64::from)),
         })
-    }
-
-    /// At least 1.
-    fn left_ms(&self) -> Result<u64, Refusal> {
-        let passed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let left_ms = self.timeout_ms.saturating_sub(passed_ms);
-        if left_ms == 0 {
-            return Err(Refusal::text("timeout"));
-        }
-        Ok(left_ms)
     }
 
     fn scope(&self) -> TokenScope<'_> {
@@ -99,7 +87,7 @@ impl<'a, D: Door> Call<'a, D> {
             options,
             explain: false,
         };
-        let fetched = self.edge.door.get(request, self.left_ms()?).await;
+        let fetched = self.edge.door.get(request, self.clock.left_ms()?).await;
         let fetched = fetched.map_err(|error| Refusal::of_get(&error, &self.name.bucket_type))?;
         Ok(fetched.object)
     }
@@ -116,7 +104,7 @@ impl<'a, D: Door> Call<'a, D> {
             return_object: write.return_object,
             explain: false,
         };
-        let done = self.edge.door.put(request, self.left_ms()?).await;
+        let done = self.edge.door.put(request, self.clock.left_ms()?).await;
         let done =
             done.map_err(|error| Refusal::of_put(&error, &self.name.bucket_type, write.condition))?;
         Ok(done.object)
@@ -232,6 +220,7 @@ pub(super) async fn put<D: Door>(edge: &Edge<D>, message: PutReq) -> Result<Resp
 }
 
 /// What a condition that held means for the write.
+#[derive(Default)]
 struct Guard {
     condition: Condition,
     unchanged_since: Option<Context>,
@@ -250,11 +239,7 @@ async fn guarded<D: Door>(
     } else if message.if_not_modified == Some(true) {
         Condition::NotModified
     } else {
-        return Ok(Guard {
-            condition: Condition::None,
-            unchanged_since: None,
-            known: None,
-        });
+        return Ok(Guard::default());
     };
     let options = GetOptions {
         n_val: message.n_val,

@@ -3,6 +3,7 @@
 //! Riak prints Erlang terms as the text of an error, and clients and their test suites look for them; so they
 //! are written here as it writes them. What Riak does not know is said in a sentence. The code of an error is always 0.
 
+use crate::edge::patience::TimeIsUp;
 use bytes::Bytes;
 use ringhold_core::quorum::{QuorumViolation, Requirement, Shortfall};
 use ringhold_wire::message::{GetError, NotStarted, PutError, Rejection, Uncertain};
@@ -14,8 +15,9 @@ use std::borrow::Cow;
 pub(super) struct Refusal(Cow<'static, str>);
 
 /// What the condition of a put was, for what is said when it does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Condition {
+    #[default]
     None,
     /// There is nothing yet.
     NoneMatch,
@@ -118,19 +120,18 @@ impl Refusal {
             required,
             obtained,
         } = shortfall;
-        let name = match requirement {
-            Requirement::R => "r_val_unsatisfied",
-            Requirement::PR => "pr_val_unsatisfied",
-            Requirement::W => "w_val_unsatisfied",
-            Requirement::DW => "dw_val_unsatisfied",
-            Requirement::PW => "pw_val_unsatisfied",
+        Self::text(match requirement {
             Requirement::NodeConfirms => {
-                return Self::text(format!(
-                    "{{insufficient_vnodes,{obtained},need,{required}}}"
-                ));
+                format!("{{insufficient_vnodes,{obtained},need,{required}}}")
             }
-        };
-        Self::text(format!("{{{name},{required},{obtained}}}"))
+            counted => format!("{{{counted}_val_unsatisfied,{required},{obtained}}}"),
+        })
+    }
+}
+
+impl From<TimeIsUp> for Refusal {
+    fn from(_: TimeIsUp) -> Self {
+        Self::text("timeout")
     }
 }
 
