@@ -32,7 +32,7 @@ serve() {
     port=$((base + number * 3))
     [ -f "$dir/node$number.token" ] || "$ringhold" cluster token --at "$at" >"$dir/node$number.token" 2>"$dir/token.log"
     "$ringhold" serve --name "node$number" --data-dir "$dir/node$number" --http "127.0.0.1:$port" --peer "127.0.0.1:$((port + 1))" \
-        --native "127.0.0.1:$((port + 2))" --join "$peer" --token "$(cat "$dir/node$number.token")" "$@" >>"$dir/node$number.log" 2>&1 &
+        --native "127.0.0.1:$((port + 2))" --pb off --join "$peer" --token "$(cat "$dir/node$number.token")" "$@" >>"$dir/node$number.log" 2>&1 &
     pid=$!
     pids="$pids $pid"
 }
