@@ -184,16 +184,11 @@ impl RingDocument {
         Ok(())
     }
 
-    /// Stages again what is under way, leaves included. Who leaves and owns nothing any more goes on leaving: the table was made
-    /// without it.
+    /// Stages again what is under way, leaves included: whoever is left may be needed, also who has handed everything over.
     fn give_up_changes(&mut self) {
         let under_way = self.placement.next.take().map(|next| next.changes);
         let mut staged = under_way.unwrap_or_default();
-        let owners: BTreeSet<NodeId> = self.placement.owners.iter().copied().collect();
         for member in &mut self.members {
-            if !owners.contains(&member.id) {
-                continue;
-            }
             if member.state == MemberState::Leaving {
                 staged.push(Change::Leave { node: member.id });
             }
@@ -446,18 +441,20 @@ mod tests {
     }
 
     #[test]
-    fn who_has_left_all_but_in_name_goes_on_leaving() {
+    fn who_has_left_all_but_in_name_is_needed_again() {
         let leave = Change::Leave { node: NodeId(1) };
         let left = founded(5)
-            .staging(leave)
+            .staging(leave.clone())
             .and_then(|staged| staged.committing())
             .and_then(|moving| moving.finishing())
             .expect("a plain leave");
+        assert!(!left.placement.owners.contains(&NodeId(1)));
         let recovered = recovered(&left, &[3, 4, 5], 1);
-        assert!(recovered.staged.is_empty());
-        let leaver = recovered.member(NodeId(1)).map(|member| member.state);
-        assert_eq!(leaver, Some(MemberState::Leaving));
-        assert!(recovered.finishing().is_ok());
+        assert_eq!(recovered.staged, [leave]);
+        let state = recovered.member(NodeId(1)).map(|member| member.state);
+        assert_eq!(state, Some(MemberState::Up));
+        let moved = recovered.finishing().expect("two nodes share it all");
+        assert!(moved.placement.owners.contains(&NodeId(1)));
     }
 
     #[test]

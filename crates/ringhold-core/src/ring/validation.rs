@@ -10,7 +10,8 @@
 //! owners, each a member that may own; owners that are distinct in each window, as wide as the
 //! members permit; section hashes that are the content's. Members that permit a window are those
 //! up, and any other that the table uses: a leaver that has handed everything over no longer
-//! counts.
+//! counts. Of a table that is about to be replaced only those that it uses count: a recovery may have called back
+//! a leaver that owns nothing any more.
 //!
 //! What is not: zones and shares. They are goals that members may make unreachable; a ring that
 //! misses them is worse, not wrong. Nor whether the document was agreed on, nor whether it follows
@@ -371,9 +372,11 @@ fn check_table(
         }
     }
     let used: BTreeSet<NodeId> = owners.iter().copied().collect();
+    let is_replaced = table == Table::Owners && document.placement.next.is_some();
+    let counts = |state: MemberState| state == MemberState::Up && !is_replaced;
     let permitting = states
         .iter()
-        .filter(|(id, state)| **state == MemberState::Up || used.contains(*id))
+        .filter(|(id, state)| counts(**state) || used.contains(*id))
         .count();
     let window = node_window(permitting, partition_count, document.placement.target_n);
     check_windows(table, owners, window, faults);
