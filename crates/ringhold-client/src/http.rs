@@ -24,13 +24,16 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::error::{ClientError, Doubt};
 
 /// A hundred siblings of five megabytes fit.
 const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// Kept connections past this are closed when their request is done.
+/// Kept connections past this are closed when their request is done, unless a pool was told otherwise.
 const IDLE_CONNECTIONS_MAX: usize = 256;
+/// Connections that are opened at the same time, where many are opened ahead.
+const OPENED_AT_ONCE: usize = 32;
 /// Opening a connection on one network takes milliseconds; this allows for one lost packet.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
@@ -260,6 +263,7 @@ impl HttpConnection {
 pub struct HttpPool {
     base: BaseUrl,
     idle: Mutex<Vec<HttpConnection>>,
+    idle_max: usize,
 }
 
 impl HttpPool {
@@ -268,7 +272,29 @@ impl HttpPool {
         Self {
             base,
             idle: Mutex::new(Vec::new()),
+            idle_max: IDLE_CONNECTIONS_MAX,
         }
+    }
+
+    /// Opens so many connections and keeps them: whoever has many requests at a time does not open and close connections with each.
+    ///
+    /// # Errors
+    /// If one of them could not be opened.
+    pub async fn opened_ahead(mut self, connections: usize) -> Result<Self, ClientError> {
+        self.idle_max = self.idle_max.max(connections);
+        let mut left = connections;
+        while left > 0 {
+            let mut opening = JoinSet::new();
+            for _ in 0..left.min(OPENED_AT_ONCE) {
+                let base = self.base.clone();
+                opening.spawn(async move { HttpConnection::open(&base).await });
+            }
+            left -= opening.len();
+            for connection in opening.join_all().await {
+                self.keep(connection?);
+            }
+        }
+        Ok(self)
     }
 
     /// [`BaseUrl::parse`] and [`HttpPool::new`].
@@ -336,7 +362,7 @@ impl HttpPool {
 
     fn keep(&self, connection: HttpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if connection.is_open() && idle.len() < IDLE_CONNECTIONS_MAX {
+        if connection.is_open() && idle.len() < self.idle_max {
             idle.push(connection);
         }
     }

@@ -5,14 +5,35 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
 /// After a failed accept, mostly for want of file descriptors: time for others to close some.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that the system has opened and nobody has accepted yet. One beyond them is dropped, and its client tries again only after a second:
+/// with the usual 128, a thousand clients that come at once wait for several.
+const BACKLOG: u32 = 4096;
+
+/// Listens at an address.
+///
+/// # Errors
+/// If the address is not this machine's, or taken.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait for the system to forget the connections of before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves the listener's connections until `stop` holds true, and returns once all have ended. A
 /// connection beyond those that `connections` has room for is closed at once.

@@ -285,13 +285,11 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self, ServeError> {
         let bind = async |key, address| {
-            TcpListener::bind(address)
-                .await
-                .map_err(|error| ServeError::Listen {
-                    key,
-                    address,
-                    error,
-                })
+            listener::bind(address).map_err(|error| ServeError::Listen {
+                key,
+                address,
+                error,
+            })
         };
         Ok(Self {
             http: bind("listen.http", config.listen.http).await?,

@@ -38,16 +38,18 @@ pub(crate) trait Driver: Send + Sync {
     fn put<'a>(&'a self, key: &'a str, value: Bytes, context: Option<Bytes>) -> Operation<'a, ()>;
 }
 
-/// One driver a node, at URLs for HTTP and `host:port` for the native frames.
+/// One driver a node, at URLs for HTTP and `host:port` for the native frames. So many connections of HTTP are open when the clock starts: what is
+/// measured is requests, not a rush of connections.
 pub(crate) async fn drivers(
     protocol: Protocol,
     nodes: &[String],
     bucket: &str,
+    connections: usize,
 ) -> Result<Vec<Arc<dyn Driver>>, Failure> {
     let mut drivers = Vec::with_capacity(nodes.len());
     for node in nodes {
         drivers.push(match protocol {
-            Protocol::Http => Http::driver(node, bucket)?,
+            Protocol::Http => Http::driver(node, bucket, connections.div_ceil(nodes.len())).await?,
             Protocol::Native => Native::driver(node, bucket).await?,
         });
     }
@@ -60,9 +62,13 @@ struct Http {
 }
 
 impl Http {
-    fn driver(url: &str, bucket: &str) -> Result<Arc<dyn Driver>, Failure> {
+    async fn driver(
+        url: &str,
+        bucket: &str,
+        connections: usize,
+    ) -> Result<Arc<dyn Driver>, Failure> {
         Ok(Arc::new(Self {
-            pool: HttpPool::at(url)?,
+            pool: HttpPool::at(url)?.opened_ahead(connections).await?,
             bucket: bucket.to_owned(),
         }))
     }

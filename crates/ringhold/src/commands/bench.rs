@@ -10,7 +10,13 @@ use crate::output::{Failure, Format, print, print_json, say};
 pub(super) async fn run(arguments: BenchArgs, format: Format) -> Result<(), Failure> {
     let (nodes, pids) = targets(&arguments)?;
     let load = Load::new(&arguments)?;
-    let drivers = driver::drivers(arguments.protocol, &nodes, &arguments.bucket).await?;
+    let drivers = driver::drivers(
+        arguments.protocol,
+        &nodes,
+        &arguments.bucket,
+        arguments.connections.into(),
+    )
+    .await?;
     if arguments.prefill {
         say(format!("putting {} keys once …", arguments.keys));
         load.prefill(&drivers).await?;
