@@ -5,8 +5,8 @@
 //! that sleeps is twenty times finer and costs next to nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ const RELEASE_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// left then shows that the cluster can't keep the rate; working it off would tell nothing more.
 const BACKLOG_GRACE: Duration = Duration::from_secs(2);
 const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+/// So many books for what is measured: enough for threads not to wait for each other.
+const BOOKS: usize = 8;
 const FAILURE_PAUSE: Duration = Duration::from_millis(20);
 const PREFILL_ATTEMPTS: u32 = 5;
 const PREFILL_PAUSE: Duration = Duration::from_millis(200);
@@ -125,6 +127,7 @@ impl Load {
             next: AtomicU64::new(0),
             permits: Semaphore::new(0),
             over: AtomicBool::new(false),
+            books: (0..BOOKS).map(|_| Mutex::default()).collect(),
         });
         if let Some(schedule) = self.schedule {
             let run = run.clone();
@@ -134,13 +137,14 @@ impl Load {
         for worker in 0..self.connections {
             let driver = drivers[worker % drivers.len()].clone();
             let seed = u64::try_from(worker).expect("workers are few");
-            workers.spawn(work(run.clone(), driver, Draws::new(seed)));
+            workers.spawn(work(run.clone(), driver, worker, Draws::new(seed)));
         }
-        let mut measured = Measured::default();
         while let Some(joined) = workers.join_next().await {
-            measured.merge(&joined.unwrap_or_else(resume));
+            joined.unwrap_or_else(resume);
         }
         run.over.store(true, Ordering::Relaxed);
+        let mut measured = Measured::default();
+        (0..BOOKS).for_each(|book| measured.merge(&run.book(book)));
         measured.never_started = run.permits.available_permits();
         measured.elapsed = run.started.elapsed();
         measured
@@ -160,9 +164,17 @@ struct Run {
     /// Operations that are due and not started; used in an open loop only.
     permits: Semaphore,
     over: AtomicBool,
+    /// What the workers saw, each in one of these: a histogram is half a megabyte, so thousands of workers have no own ones.
+    books: Vec<Mutex<Measured>>,
 }
 
 impl Run {
+    /// Where a worker writes down what it saw. Never held across an await.
+    fn book(&self, worker: usize) -> MutexGuard<'_, Measured> {
+        let book = self.books[worker % BOOKS].lock();
+        book.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets operations start when they are due, until the run is over.
     #[expect(
         clippy::disallowed_methods,
@@ -229,45 +241,37 @@ impl Run {
     }
 }
 
-async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, mut draws: Draws) -> Measured {
-    let mut measured = Measured::default();
-    while let Some(start) = run.next().await {
+async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, worker: usize, mut draws: Draws) {
+    while let Some(due) = run.next().await {
         let key = key(draws.below(run.load.keys));
         let is_get = match run.load.workload {
             Workload::Get => true,
             Workload::Put => false,
             Workload::Mixed => draws.below(2) == 0,
         };
-        if is_get {
-            match measured.get(driver.as_ref(), &key, start).await {
-                Some(_) => measured.succeeded(&run, start),
-                None => run.recover().await,
-            }
-            continue;
-        }
-        let (due, mut start) = (start, start);
-        let mut context = None;
-        if run.load.with_context {
-            let Some(found) = measured.get(driver.as_ref(), &key, start).await else {
+        let (mut start, mut context) = (due, None);
+        if is_get || run.load.with_context {
+            let result = driver.get(&key).await;
+            let found = run.book(worker).got(&result, start);
+            if !found {
                 run.recover().await;
                 continue;
-            };
-            context = found.context;
+            }
+            if is_get {
+                run.book(worker).succeeded(&run, due);
+                continue;
+            }
+            context = result.ok().and_then(|found| found.context);
             start = Instant::now();
         }
         let result = driver.put(&key, run.load.value.clone(), context).await;
-        match result {
-            Ok(()) => {
-                measured.put.record(start.elapsed());
-                measured.succeeded(&run, due);
-            }
-            Err(error) => {
-                measured.failed(&error);
-                run.recover().await;
-            }
+        let is_put = run.book(worker).was_put(&result, start);
+        if is_put {
+            run.book(worker).succeeded(&run, due);
+        } else {
+            run.recover().await;
         }
     }
-    measured
 }
 
 fn key(index: u64) -> String {
@@ -295,18 +299,25 @@ impl Measured {
         self.get.count() + self.put.count()
     }
 
-    async fn get(&mut self, driver: &dyn Driver, key: &str, start: Instant) -> Option<Found> {
-        match driver.get(key).await {
+    /// Whether a get that began at a moment went well.
+    fn got(&mut self, result: &Result<Found, ClientError>, start: Instant) -> bool {
+        match result {
             Ok(found) => {
                 self.get.record(start.elapsed());
                 *self.versions.entry(found.versions).or_default() += 1;
-                Some(found)
             }
-            Err(error) => {
-                self.failed(&error);
-                None
-            }
+            Err(error) => self.failed(error),
         }
+        result.is_ok()
+    }
+
+    /// Whether a put that began at a moment went well.
+    fn was_put(&mut self, result: &Result<(), ClientError>, start: Instant) -> bool {
+        match result {
+            Ok(()) => self.put.record(start.elapsed()),
+            Err(error) => self.failed(error),
+        }
+        result.is_ok()
     }
 
     /// An operation that was due at a moment has succeeded now.
