@@ -29,6 +29,7 @@ mod overrides;
 mod property;
 
 use crate::membership::ChangeFailed;
+use ringhold_core::crdt::{Kind, Precision};
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use std::fmt;
 
@@ -142,6 +143,12 @@ pub struct Properties {
     pub blocking_repair: bool,
     /// How long a value is shown that does not say so itself; none for as long as nobody deletes it.
     pub ttl_seconds: Option<u64>,
+    /// Values merge by themselves, as this data type; none where values are bytes. Only a created type says so.
+    pub datatype: Option<Kind>,
+    /// Of new values of the type `hll`.
+    pub hll_precision: Precision,
+    /// A key is written once: what is there stays.
+    pub write_once: bool,
     pub reported: Reported,
 }
 
@@ -185,6 +192,9 @@ impl Default for Properties {
             durability: Durability::Flushed,
             blocking_repair: false,
             ttl_seconds: None,
+            datatype: None,
+            hll_precision: Precision::DEFAULT,
+            write_once: false,
             reported: Reported::default(),
         }
     }
@@ -254,6 +264,9 @@ impl Properties {
                 Some(0) => None,
                 other => other.or(defaults.ttl_seconds),
             },
+            datatype: defaults.datatype,
+            hll_precision: defaults.hll_precision,
+            write_once: defaults.write_once,
             reported,
         };
         assert!(
