@@ -9,6 +9,7 @@
 //! | [`ring`] | where a key lives and who stands in | §4.2, §4.3, §6.2 |
 //! | [`version`] | which versions survive a write or a meeting of replicas | §4.4 |
 //! | [`crdt`] | what a counter, a set or a map is after updates that knew nothing of each other | |
+//! | [`datatype`] | how such a value lives in the versions of a key | |
 //! | [`membership`] | which ring comes next, and how what nodes say of themselves reaches everybody | §4.8.1 |
 //! | [`boot`] | whether a store may go on under its name | |
 //! | [`fingerprint`] | which record of a store is a key's | |
@@ -21,6 +22,7 @@
 
 pub mod boot;
 pub mod crdt;
+pub mod datatype;
 pub mod fingerprint;
 pub mod health;
 pub mod id;

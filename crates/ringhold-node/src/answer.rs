@@ -6,11 +6,12 @@ use crate::membership::Sender;
 use crate::node::Node;
 use ringhold_core::boot::Boot;
 use ringhold_core::id::NodeId;
-use ringhold_core::version::token::TokenScope;
+use ringhold_core::version::token::{TokenError, TokenScope};
 use ringhold_core::version::{Content, ContextToken, Object};
 use ringhold_wire::message::peer::{ClientGot, ClientPut, ObjectDigest, Refusal, Reply, Request};
 use ringhold_wire::message::{
-    GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection,
+    Change, GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest,
+    Rejection,
 };
 use ringhold_wire::ring as ring_format;
 use std::sync::Arc;
@@ -210,15 +211,29 @@ impl Node {
             mut request,
             context,
         } = put;
-        let opened = match &context[..] {
-            [] => Ok(ContextToken::default()),
-            sealed => self.token_key().open(scope_of(&request.name), sealed),
-        };
         check_size(&request, self.tuning.limits.value_bytes).map_err(PutError::Rejected)?;
-        request.seen = opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
+        let opened = self.open_context(&mut request, &context);
+        opened.map_err(|_| PutError::Rejected(Rejection::ContextRefused))?;
         let answer = self.put(request, deadline).await?;
         admitted.served();
         Ok(answer)
+    }
+}
+
+impl Node {
+    /// Puts what a client has seen into its put, by the token that it was given.
+    fn open_context(&self, request: &mut PutRequest, sealed: &[u8]) -> Result<(), TokenError> {
+        request.seen = ContextToken::default();
+        let scope = scope_of(&request.name);
+        match &mut request.change {
+            Change::Update(update) if sealed.is_empty() => update.context = None,
+            Change::Update(update) => {
+                update.context = Some(self.token_key().open_past(scope, sealed)?);
+            }
+            Change::Content(_) if sealed.is_empty() => {}
+            Change::Content(_) => request.seen = self.token_key().open(scope, sealed)?,
+        }
+        Ok(())
     }
 }
 
@@ -228,7 +243,7 @@ fn said(answers: Result<Vec<bool>, Refusal>) -> Reply {
 
 /// A client's value and metadata may be as large as over HTTP, and no larger.
 fn check_size(request: &PutRequest, limit: usize) -> Result<(), Rejection> {
-    let Content::Value { bytes, metadata } = &request.content else {
+    let Change::Content(Content::Value { bytes, metadata }) = &request.change else {
         return Ok(());
     };
     let size = bytes.len()

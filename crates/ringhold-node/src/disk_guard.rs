@@ -14,7 +14,8 @@ use crate::env::Environment;
 use crate::node::Node;
 use crate::replica::Kept;
 use ringhold_core::health::{DiskLevel, DiskSpace, DiskUse, Watermarks};
-use ringhold_core::version::{Content, Object};
+use ringhold_core::version::Object;
+use ringhold_wire::message::Change;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -88,8 +89,8 @@ fn code(level: DiskLevel) -> u8 {
 }
 
 /// What a put is for the disk.
-pub(crate) fn use_of_put(content: &Content) -> DiskUse {
-    if content.is_tombstone() {
+pub(crate) fn use_of_put(change: &Change) -> DiskUse {
+    if change.is_delete() {
         DiskUse::Delete
     } else {
         DiskUse::Put

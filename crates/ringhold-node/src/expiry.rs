@@ -13,7 +13,7 @@
 
 use crate::node::Node;
 use ringhold_core::version::{Content, MetadataField, Object};
-use ringhold_wire::message::{ObjectName, PutRequest};
+use ringhold_wire::message::{Change, ObjectName, PutRequest};
 use ringhold_wire::metadata::{expires_at_us, tag, time_to_live};
 
 impl Node {
@@ -35,8 +35,8 @@ impl Node {
         let Some(properties) = self.properties.of(&name.bucket_type, &name.bucket) else {
             return;
         };
-        if let (Some(seconds), Content::Value { metadata, .. }) =
-            (properties.ttl_seconds, &mut request.content)
+        if let (Some(seconds), Change::Content(Content::Value { metadata, .. })) =
+            (properties.ttl_seconds, &mut request.change)
         {
             limit(metadata, seconds.saturating_mul(1_000_000));
         }

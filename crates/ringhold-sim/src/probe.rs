@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ringhold_core::quorum::{Count, PutSpec};
 use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::peer::{ClientPut, Reply, Request};
-use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use ringhold_wire::message::{Change, GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
 
 /// Tries of one request, each with a second of time.
 pub const ATTEMPTS_MAX: u32 = 8;
@@ -32,10 +32,10 @@ pub async fn answers(cluster: &Cluster, nodes: &[usize], w: Count) -> Result<(),
             name: name.clone(),
             seen: ContextToken::default(),
             operation: ringhold_core::id::OperationId(random.next_u128()),
-            content: Content::Value {
+            change: Change::Content(Content::Value {
                 bytes: "there".into(),
                 metadata: Vec::new(),
-            },
+            }),
             unchanged_since: None,
             options: PutOptions {
                 quorum: PutSpec {

@@ -14,6 +14,7 @@
 //! | 6 | an index entry | field, value: likewise |
 //! | 7 | expiry | `u64`, microseconds since 1970 |
 //! | 8 | time to live | `u64`, microseconds from the version's timestamp on; without effect beside an expiry |
+//! | 16 | the value is a data type | `u8`, its kind: 1 counter, 2 set, 3 gset, 4 hll, 5 map |
 //!
 //! The fields of one metadata always come in one order, by tag and then as the client gave them:
 //! equal metadata has equal bytes, and with it an equal content hash, at whichever node a retry
@@ -27,11 +28,16 @@
 //! time to live is kept as a span beside the version's timestamp, which never changes either: the moment itself
 //! would differ from one try of a put to the next, and make them two writes (T6). [`expires_at_us`] reads both.
 //!
+//! Only nodes write data types. Who reads the bytes of one as a value sees the content type that Riak gives them, and what is written
+//! back is an ordinary value.
+//!
 //! Not here: the vtag, which follows from a version's dot, and last-modified, which is its
 //! timestamp.
 
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, decode_whole, encode_alone};
+use crate::message::codec::Part;
 use bytes::Bytes;
+use ringhold_core::crdt::Kind;
 use ringhold_core::version::{Content, MetadataField, Version};
 
 /// The tags that this release gives out; see the module.
@@ -44,6 +50,7 @@ pub mod tag {
     pub const INDEX: u16 = 6;
     pub const EXPIRES_AT: u16 = 7;
     pub const TIME_TO_LIVE: u16 = 8;
+    pub const DATA_TYPE: u16 = ringhold_core::datatype::TAG;
 }
 
 /// A named value: what a user attached, or an entry in an index of that name.
@@ -95,6 +102,11 @@ impl Metadata {
         let bytes = field.bytes.clone();
         match field.tag {
             tag::CONTENT_TYPE => return once("content type", &mut self.content_type, bytes),
+            tag::DATA_TYPE => {
+                let kind = decode_whole("data type", bytes, Kind::read)?;
+                let content_type = format!("application/riak_{}", kind.name());
+                return once("content type", &mut self.content_type, content_type.into());
+            }
             tag::CHARSET => return once("charset", &mut self.charset, bytes),
             tag::CONTENT_ENCODING => {
                 return once("content encoding", &mut self.content_encoding, bytes);

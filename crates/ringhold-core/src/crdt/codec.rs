@@ -29,6 +29,7 @@
 //!
 //! [`DEPTH_MAX`]: super::DEPTH_MAX
 
+mod held;
 mod reading;
 mod writing;
 

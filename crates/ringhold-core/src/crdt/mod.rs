@@ -38,6 +38,7 @@ mod counter;
 mod dotted;
 mod flag;
 mod gset;
+mod held;
 mod hll;
 #[cfg(test)]
 mod known_bad;
@@ -55,6 +56,7 @@ mod value;
 
 pub use causal::CausalContext;
 pub use codec::{DecodeError, FORMAT_VERSION};
+pub use held::{Held, OPERATIONS_MAX, Signed};
 pub use hll::{PRECISION_MAX, PRECISION_MIN, Precision};
 pub use map::{Field, FieldKind};
 pub use state::{Delta, KindMismatch, State};

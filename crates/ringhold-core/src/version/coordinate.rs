@@ -65,8 +65,37 @@ pub fn coordinate(
         };
     }
 
+    let seen = (&write.seen, write.seen_timestamp);
+    let named = name(object, live, incarnation, seen, write.wall_us, fresh_epoch);
+    let version = Version {
+        dot: named.coordinated.dot,
+        timestamp: named.timestamp,
+        operation: write.operation,
+        hash,
+        content: write.content,
+    };
+    object.supersede(&write.seen, version);
+    named.coordinated
+}
+
+/// The name of a write that is about to be made.
+pub(crate) struct Named {
+    pub(crate) coordinated: Coordinated,
+    pub(crate) timestamp: Timestamp,
+}
+
+/// Makes the dot and the timestamp of a write. `seen` is what its writer had seen, with the greatest timestamp of that.
+pub(crate) fn name(
+    object: &Object,
+    live: Option<LiveEpoch>,
+    incarnation: Incarnation,
+    seen: (&Context, Timestamp),
+    wall_us: u64,
+    fresh_epoch: impl FnOnce() -> KeyEpoch,
+) -> Named {
+    let (seen, seen_timestamp) = seen;
     let ours = object.context().newest_of(incarnation);
-    let theirs = write.seen.newest_of(incarnation);
+    let theirs = seen.newest_of(incarnation);
     let own_dot_ahead = theirs > ours;
     let extended = live.filter(|live| !own_dot_ahead && may_extend(*live, ours));
     let (epoch, counter) = match extended {
@@ -77,25 +106,15 @@ pub fn coordinate(
         actor: Actor { incarnation, epoch },
         counter,
     };
-    let timestamp = Timestamp::after(
-        write.wall_us,
-        write.seen_timestamp,
-        object.greatest_timestamp(),
-    );
-    let version = Version {
-        dot,
-        timestamp,
-        operation: write.operation,
-        hash,
-        content: write.content,
-    };
-    object.supersede(&write.seen, version);
-    Coordinated {
-        dot,
-        live: Some(LiveEpoch { epoch, counter }),
-        repeated: false,
-        epoch_restarted: extended.is_none() && (ours.is_some() || theirs.is_some()),
-        own_dot_ahead,
+    Named {
+        coordinated: Coordinated {
+            dot,
+            live: Some(LiveEpoch { epoch, counter }),
+            repeated: false,
+            epoch_restarted: extended.is_none() && (ours.is_some() || theirs.is_some()),
+            own_dot_ahead,
+        },
+        timestamp: Timestamp::after(wall_us, seen_timestamp, object.greatest_timestamp()),
     }
 }
 

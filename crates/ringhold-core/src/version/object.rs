@@ -174,7 +174,7 @@ impl Object {
     }
 
     /// Replaces the versions that `seen` covers by a new one, whose dot joins the context.
-    pub(super) fn supersede(&mut self, seen: &Context, version: Version) {
+    pub(crate) fn supersede(&mut self, seen: &Context, version: Version) {
         self.versions.retain(|old| !seen.covers(old.dot));
         self.context.join(seen);
         assert!(!self.context.covers(version.dot), "a dot names one write");

@@ -6,22 +6,32 @@
 //! a secret of the cluster; a forged token, or one of another key, is refused. Two secrets can be valid
 //! at a time, for the day on which an operator can change them.
 //!
+//! A data type has a causal past of its own, with gaps: [`TokenKey::seal_past`] does the same for it, in a token
+//! that can't be taken for one of the first sort.
+//!
 //! Layout, version 1: `1u8, timestamp u64, count u16, count × (incarnation u128, epoch u64, counter
-//! u64), hash 16 bytes`, all big-endian.
+//! u64), hash 16 bytes`, all big-endian. Of a data type: `2u8`, the encoded [`CausalContext`], hash.
 
 use super::actor::{Actor, KeyEpoch};
 use super::context::Context;
 use super::timestamp::Timestamp;
 use super::truncate::CONTEXT_ENTRIES_MAX;
+use crate::crdt::CausalContext;
 use crate::id::Incarnation;
+use bytes::Bytes;
 
 const VERSION: u8 = 1;
+/// Of the past of a data type.
+const PAST_VERSION: u8 = 2;
 const HEADER_BYTES: usize = 1 + 8 + 2;
 const ENTRY_BYTES: usize = 16 + 8 + 8;
 const HASH_BYTES: usize = 16;
 
 /// No token is longer.
 pub const TOKEN_BYTES_MAX: usize = HEADER_BYTES + CONTEXT_ENTRIES_MAX * ENTRY_BYTES + HASH_BYTES;
+
+/// No token of a data type's past is longer.
+pub const PAST_TOKEN_BYTES_MAX: usize = 1 << 20;
 
 /// What a token holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +114,18 @@ impl TokenKey {
             bytes.extend_from_slice(&actor.epoch.0.to_be_bytes());
             bytes.extend_from_slice(&counter.to_be_bytes());
         }
+        self.sign(scope, bytes)
+    }
+
+    /// The token of what a client has seen of a data type.
+    #[must_use]
+    pub fn seal_past(&self, scope: TokenScope<'_>, past: &CausalContext) -> Vec<u8> {
+        let mut bytes = vec![PAST_VERSION];
+        bytes.extend_from_slice(&past.to_bytes());
+        self.sign(scope, bytes)
+    }
+
+    fn sign(&self, scope: TokenScope<'_>, mut bytes: Vec<u8>) -> Vec<u8> {
         let hash = keyed_hash(&self.current, scope, &bytes);
         bytes.extend_from_slice(&hash.as_bytes()[..HASH_BYTES]);
         bytes
@@ -119,13 +141,39 @@ impl TokenKey {
         if sealed[0] != VERSION {
             return Err(TokenError::UnknownVersion(sealed[0]));
         }
+        parse(self.authentic(scope, sealed)?).ok_or(TokenError::Malformed)
+    }
+
+    /// # Errors
+    /// If the token is not one that this cluster gave out for a data type under this key.
+    pub fn open_past(
+        &self,
+        scope: TokenScope<'_>,
+        sealed: &[u8],
+    ) -> Result<CausalContext, TokenError> {
+        if sealed.len() > PAST_TOKEN_BYTES_MAX || sealed.len() <= HASH_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        if sealed[0] != PAST_VERSION {
+            return Err(TokenError::UnknownVersion(sealed[0]));
+        }
+        let past = Bytes::copy_from_slice(&self.authentic(scope, sealed)?[1..]);
+        CausalContext::from_bytes(&past).map_err(|_| TokenError::Malformed)
+    }
+
+    /// The part of a token before its hash, if the hash is right.
+    fn authentic<'a>(
+        &self,
+        scope: TokenScope<'_>,
+        sealed: &'a [u8],
+    ) -> Result<&'a [u8], TokenError> {
         let (body, hash) = sealed.split_at(sealed.len() - HASH_BYTES);
         let genuine =
             |key: &[u8; 32]| same(&keyed_hash(key, scope, body).as_bytes()[..HASH_BYTES], hash);
         if !genuine(&self.current) && !self.previous.as_ref().is_some_and(genuine) {
             return Err(TokenError::NotAuthentic);
         }
-        parse(body).ok_or(TokenError::Malformed)
+        Ok(body)
     }
 }
 

@@ -33,7 +33,9 @@ use ringhold_core::quorum::{
     FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, ReplicaKind, Status, Target,
 };
 use ringhold_wire::message::peer::{MergeRequest, Refusal, Reply, Request};
-use ringhold_wire::message::{NotStarted, PutAnswer, PutError, PutRequest, Rejection, Uncertain};
+use ringhold_wire::message::{
+    Change, NotStarted, PutAnswer, PutError, PutRequest, Rejection, Uncertain,
+};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -116,6 +118,9 @@ impl Node {
         let name = &request.name;
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(Rejection::UnknownBucketType)?;
+        if matches!(request.change, Change::Update(_)) && !properties.allow_mult {
+            return Err(Rejection::SiblingsOff);
+        }
         // A fallback knows too little of the key to judge a condition.
         let primaries_only = request.options.primaries_only || request.unchanged_since.is_some();
         let placement = self.placement(name.clone(), request.options.n_val, primaries_only);

@@ -11,6 +11,7 @@ mod commit_latency;
 mod hint_rows;
 pub(crate) mod operations;
 pub(crate) mod removal;
+mod updates;
 pub(crate) mod writer;
 
 use crate::disk_guard::{DiskGuard, use_of_copy, use_of_put};
@@ -188,7 +189,7 @@ impl Replica {
         job: CoordinateJob,
         deadline: Deadline,
     ) -> Result<Coordinated, CoordinateError> {
-        if !self.disk.takes(use_of_put(&job.request.content)) {
+        if !self.disk.takes(use_of_put(&job.request.change)) {
             return Err(CoordinateError::Refused(Refusal::DiskFull));
         }
         let key = self.key_of(&job.request.name);

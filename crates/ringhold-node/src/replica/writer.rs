@@ -9,6 +9,7 @@
 
 use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
+use super::updates;
 use super::{CoordinateError, CoordinateJob, Coordinated, Kept, Removal, record_of};
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
@@ -16,13 +17,13 @@ use crate::hints::{HintChange, HintGauge};
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
-use ringhold_core::id::OperationId;
+use ringhold_core::datatype;
 use ringhold_core::version::coordinate::live_after_merge;
-use ringhold_core::version::truncate::{CONTEXT_ENTRIES_ALARM, CONTEXT_ENTRIES_MAX};
-use ringhold_core::version::{ContentHash, Context, Dot, KeyEpoch, NewVersion, Object, coordinate};
+use ringhold_core::version::truncate::CONTEXT_ENTRIES_ALARM;
+use ringhold_core::version::{Context, Dot, KeyEpoch, Object};
 use ringhold_storage::{Change, Durability, GroupWriter, Keyspace, StorageKey, Store, Write};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
-use ringhold_wire::message::{ObjectName, Rejection};
+use ringhold_wire::message::{Change as Asked, ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -291,8 +292,8 @@ impl Writer {
             mut object,
         } = record;
         // A retry comes first: whatever has changed since its first try, its answer stands (T6).
-        let (operation, hash) = (job.request.operation, job.request.content.hash());
-        if let Some(dot) = self.dot_of_retry(key, &object, operation, hash) {
+        let (operation, hash) = (job.request.operation, job.request.change.hash());
+        if let Some(dot) = self.dot_of_retry(key, &object, &job.request) {
             self.metrics.operations_repeated.add(1);
             self.stage(
                 key,
@@ -313,11 +314,12 @@ impl Writer {
         #[cfg(feature = "known-bad")]
         let live = known_bad::live(&object, live, incarnation);
         let wall_us = self.environment.wall_us();
-        let write = new_version(job, &object, wall_us).map_err(CoordinateError::Rejected)?;
-        let done = coordinate(&mut object, live, incarnation, write, || {
+        let fresh_epoch = || {
             self.spare_epoch = None;
             KeyEpoch(epoch)
-        });
+        };
+        let done = updates::carry_out(job, &mut object, live, incarnation, wall_us, fresh_epoch);
+        let done = done.map_err(CoordinateError::Rejected)?;
         let record = Record {
             name,
             live: done.live,
@@ -360,25 +362,25 @@ impl Writer {
     }
 
     /// The dot of the first try, if this is a retry: among the living versions, or among the operations of late.
-    fn dot_of_retry(
-        &self,
-        key: StorageKey,
-        object: &Object,
-        operation: OperationId,
-        hash: ContentHash,
-    ) -> Option<Dot> {
+    fn dot_of_retry(&self, key: StorageKey, object: &Object, request: &PutRequest) -> Option<Dot> {
         #[cfg(feature = "known-bad")]
         if known_bad::is(Variant::ForgetsOperations) {
             return None;
         }
+        let (operation, hash) = (request.operation, request.change.hash());
         let mut living = object.versions().iter().rev();
         let living = living.find(|version| version.operation == operation && version.hash == hash);
+        let in_values = || match request.change {
+            Asked::Update(_) => datatype::dot_of(object, operation),
+            Asked::Content(_) => None,
+        };
         let known = || {
             self.operations
                 .dot_of(operation, key, hash)
                 .filter(|dot| object.context().covers(*dot))
         };
-        living.map(|version| version.dot).or_else(known)
+        let living = living.map(|version| version.dot);
+        living.or_else(in_values).or_else(known)
     }
 
     /// Joins what another replica sent into the record and stages the result.
@@ -482,66 +484,6 @@ impl Writer {
             );
         }
     }
-}
-
-/// What a job writes on an object as it is now, or why it may not.
-fn new_version(job: CoordinateJob, object: &Object, wall_us: u64) -> Result<NewVersion, Rejection> {
-    let CoordinateJob {
-        request,
-        hidden_versions,
-        limits,
-        ..
-    } = job;
-    let condition = request.unchanged_since.as_ref();
-    #[cfg(feature = "known-bad")]
-    let condition = condition.filter(|_| !known_bad::is(Variant::ConditionIgnored));
-    if condition.is_some_and(|seen| !seen.includes(object.context())) {
-        return Err(Rejection::Modified);
-    }
-    let seen = request.seen.context;
-    #[cfg(feature = "known-bad")]
-    let seen = known_bad::seen(seen, object);
-    let seen = match hidden_versions {
-        Some(hidden) => object.replaced_by(seen, hidden),
-        None => seen,
-    };
-    check_growth(object, &seen, limits.siblings)?;
-    let seen_timestamp = request.seen.timestamp;
-    #[cfg(feature = "known-bad")]
-    let seen_timestamp = known_bad::seen_timestamp(seen_timestamp);
-    let (operation, content) = (request.operation, request.content);
-    Ok(NewVersion {
-        seen,
-        seen_timestamp,
-        operation,
-        content,
-        wall_us,
-    })
-}
-
-/// Refuses a write that would make an object outgrow its bounds. Checked before a dot exists.
-fn check_growth(object: &Object, seen: &Context, siblings_max: usize) -> Result<(), Rejection> {
-    let entries = object.context().len();
-    if entries >= CONTEXT_ENTRIES_MAX {
-        let (entries, limit) = (small(entries), small(CONTEXT_ENTRIES_MAX));
-        return Err(Rejection::ContextTooLarge { entries, limit });
-    }
-    let kept = object
-        .versions()
-        .iter()
-        .filter(|version| !seen.covers(version.dot))
-        .count();
-    if kept >= siblings_max {
-        return Err(Rejection::TooManySiblings {
-            siblings: small(kept),
-            limit: small(siblings_max),
-        });
-    }
-    Ok(())
-}
-
-fn small(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Whoever asked may have gone; then nobody wants the answer.

@@ -50,7 +50,7 @@ pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Proble
         name: call.name.clone(),
         seen,
         operation,
-        content: Content::Tombstone,
+        change: Content::Tombstone.into(),
         unchanged_since: condition.unchanged_since,
         options: PutOptions {
             quorum: call.options.delete_put(),

@@ -168,8 +168,8 @@ impl Problem {
     }
 
     fn of_rejection(rejection: &Rejection, bucket_type: &[u8]) -> Self {
-        match *rejection {
-            Rejection::Violation(violation) => Self::violation(violation),
+        match rejection {
+            Rejection::Violation(violation) => Self::violation(*violation),
             Rejection::UnknownBucketType => Self::unknown_bucket_type(bucket_type),
             Rejection::ContextRefused => Self::bad_request("Invalid X-Riak-Vclock\n"),
             Rejection::ObjectTooLarge { bytes, limit } => Self::new(
@@ -189,6 +189,14 @@ impl Problem {
                 format!("the object's context has {entries} entries, the limit is {limit}\n"),
             ),
             Rejection::Modified => Self::precondition_failed(),
+            Rejection::Update(refused) => Self::bad_request(format!("{refused}\n")),
+            Rejection::NotADataType => Self::new(
+                StatusCode::CONFLICT,
+                "an ordinary value and a data type do not share a key\n",
+            ),
+            Rejection::SiblingsOff => {
+                Self::new(StatusCode::FORBIDDEN, "Bucket must be allow_mult=true\n")
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
 use hyper::{Response, StatusCode};
 use ringhold_core::id::OperationId;
 use ringhold_core::version::{Content, Context, ContextToken};
-use ringhold_wire::message::{PutAnswer, PutOptions, PutRequest};
+use ringhold_wire::message::{Change, PutAnswer, PutOptions, PutRequest};
 use ringhold_wire::metadata::Metadata;
 
 pub(super) const DOT: HeaderName = HeaderName::from_static("x-ringhold-dot");
@@ -57,10 +57,10 @@ pub(super) async fn put<D: Door>(
         name: call.name.clone(),
         seen: seen.or(condition.known).unwrap_or_default(),
         operation,
-        content: Content::Value {
+        change: Change::Content(Content::Value {
             bytes: received.bytes.clone(),
             metadata: metadata.to_fields(),
-        },
+        }),
         unchanged_since: condition.unchanged_since,
         options: PutOptions {
             quorum: call.options.put,

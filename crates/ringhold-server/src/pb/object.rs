@@ -98,7 +98,7 @@ impl<'a, D: Door> Call<'a, D> {
             name: self.name.clone(),
             seen: write.seen.unwrap_or_default(),
             operation: OperationId(self.edge.door.random()),
-            content: write.content,
+            change: write.content.into(),
             unchanged_since: write.unchanged_since,
             options,
             return_object: write.return_object,

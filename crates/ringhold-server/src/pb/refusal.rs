@@ -83,8 +83,8 @@ impl Refusal {
     }
 
     fn of_rejection(rejection: &Rejection, bucket_type: &[u8], condition: Condition) -> Self {
-        Self::text(match *rejection {
-            Rejection::Violation(violation) => return Self::violation(violation),
+        Self::text(match rejection {
+            Rejection::Violation(violation) => return Self::violation(*violation),
             Rejection::UnknownBucketType => return Self::unknown_bucket_type(bucket_type),
             Rejection::ContextRefused => return Self::bad_vclock(),
             Rejection::ObjectTooLarge { bytes, .. } => {
@@ -102,6 +102,9 @@ impl Refusal {
                 Condition::NoneMatch => "match_found",
                 Condition::NotModified | Condition::None => "modified",
             },
+            Rejection::Update(refused) => return Self::text(refused.to_string()),
+            Rejection::NotADataType => "an ordinary value and a data type do not share a key",
+            Rejection::SiblingsOff => "Bucket must be allow_mult=true",
         })
     }
 

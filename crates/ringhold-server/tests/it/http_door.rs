@@ -3,6 +3,8 @@
 //! Time, chance and the cluster's key are fixed, so that every answer has the same bytes in every run.
 
 use bytes::Bytes;
+use ringhold_core::crdt::Precision;
+use ringhold_core::datatype::{self, NewUpdate, NotUpdated};
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::quorum::{
     Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
@@ -17,8 +19,8 @@ use ringhold_server::edge::{Door, Job, JobRefused, OrderFailed, Recovery, RingOr
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{
-    GetAnswer, GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError, PutRequest,
-    Rejection, Uncertain,
+    Change, GetAnswer, GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError,
+    PutRequest, Rejection, Uncertain,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -214,18 +216,42 @@ impl Door for FakeDoor {
         if unchanged_since.is_some_and(|since| !since.includes(object.context())) {
             return Err(PutError::Rejected(Rejection::Modified));
         }
-        let write = NewVersion {
-            seen: if single {
-                object.context().clone()
-            } else {
-                request.seen.context
-            },
-            seen_timestamp: request.seen.timestamp,
-            operation: request.operation,
-            content: request.content,
-            wall_us: START_US + seconds * 1_000_000,
+        let wall_us = START_US + seconds * 1_000_000;
+        let done = match request.change {
+            Change::Content(content) => {
+                let write = NewVersion {
+                    seen: if single {
+                        object.context().clone()
+                    } else {
+                        request.seen.context
+                    },
+                    seen_timestamp: request.seen.timestamp,
+                    operation: request.operation,
+                    content,
+                    wall_us,
+                };
+                coordinate(object, *live, STORE, write, || KeyEpoch(epoch))
+            }
+            Change::Update(_) if single => {
+                return Err(PutError::Rejected(Rejection::SiblingsOff));
+            }
+            Change::Update(asked) => {
+                let write = NewUpdate {
+                    update: &asked.update,
+                    context: asked.context.as_ref(),
+                    operation: request.operation,
+                    precision: Precision::DEFAULT,
+                    wall_us,
+                };
+                let done = datatype::update(object, *live, STORE, &write, || KeyEpoch(epoch));
+                done.map_err(|why| {
+                    PutError::Rejected(match why {
+                        NotUpdated::Refused(refused) => Rejection::Update(refused),
+                        NotUpdated::NoValue(_) => Rejection::NotADataType,
+                    })
+                })?
+            }
         };
-        let done = coordinate(object, *live, STORE, write, || KeyEpoch(epoch));
         *live = done.live;
         Ok(PutAnswer {
             dot: done.dot,

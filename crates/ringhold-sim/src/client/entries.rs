@@ -71,7 +71,7 @@ impl Client {
             name: self.name(key),
             seen: ContextToken::default(),
             operation: operation_id(operation),
-            content,
+            change: content.into(),
             unchanged_since: condition,
             options,
             return_object: self.random.chance(300_000),

@@ -89,7 +89,7 @@ pub(crate) fn send_write(
         name: name(),
         seen: ContextToken::default(),
         operation: operation_id(operation),
-        content,
+        change: content.into(),
         unchanged_since: None,
         options: PutOptions::default(),
         return_object: false,

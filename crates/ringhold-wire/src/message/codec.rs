@@ -15,6 +15,7 @@
 //! Not here: deadlines, request ids and placement numbers, which the frame's header holds.
 
 mod coordinate;
+mod datatype;
 mod explain;
 mod gossip;
 mod membership;
@@ -23,10 +24,11 @@ mod reaping;
 mod transfer;
 mod trees;
 
-use super::peer::{Reply, Request};
-use super::{NAME_BYTES_MAX, ObjectName};
+use super::peer::{ClientPut, Reply, Request};
+use super::{Change, NAME_BYTES_MAX, ObjectName, PutRequest};
 use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
+pub(super) use datatype::hash_of;
 use membership::{read_document, write_document};
 use trees::{read_compared, write_compared};
 
@@ -88,13 +90,13 @@ impl Part for Request {
     fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Ping => writer.u8(1),
-            Self::Coordinate(put) => kind(writer, 2, put),
+            Self::Coordinate(put) => kind(writer, if is_update(put) { 52 } else { 2 }, put),
             Self::Merge(merge) => kind(writer, 3, merge),
             Self::Fetch(name) => kind(writer, 4, name),
             Self::Digest(name) => kind(writer, 5, name),
             Self::Properties(buckets) => kind(writer, 6, buckets),
             Self::Get(get) => kind(writer, 7, get),
-            Self::Put(put) => kind(writer, 8, put),
+            Self::Put(put) => kind(writer, if is_update(&put.request) { 53 } else { 8 }, put),
             Self::Testify(boot) => kind(writer, 9, boot),
             Self::Branches { basis, partition } => {
                 writer.u8(10);
@@ -136,13 +138,15 @@ impl Part for Request {
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.u8("request")? {
             1 => Self::Ping,
-            2 => Self::Coordinate(Part::read(reader)?),
+            2 => Self::Coordinate(of_sort(reader, false, |put| put)?),
+            52 => Self::Coordinate(of_sort(reader, true, |put| put)?),
             3 => Self::Merge(Part::read(reader)?),
             4 => Self::Fetch(Part::read(reader)?),
             5 => Self::Digest(Part::read(reader)?),
             6 => Self::Properties(Part::read(reader)?),
             7 => Self::Get(Part::read(reader)?),
-            8 => Self::Put(Part::read(reader)?),
+            8 => Self::Put(of_sort(reader, false, |put: &ClientPut| &put.request)?),
+            53 => Self::Put(of_sort(reader, true, |put: &ClientPut| &put.request)?),
             9 => Self::Testify(Part::read(reader)?),
             10 => {
                 let (basis, partition) = read_compared(reader)?;
@@ -261,6 +265,26 @@ impl Part for Reply {
             code => return Err(reader.unknown_code("reply", code)),
         })
     }
+}
+
+/// Updates of data types have kinds of their own: an older release reads neither.
+fn is_update(put: &PutRequest) -> bool {
+    matches!(put.change, Change::Update(_))
+}
+
+/// Reads a put that has to be an update, or must not be one.
+fn of_sort<T: Part>(
+    reader: &mut Reader,
+    updates: bool,
+    put: impl Fn(&T) -> &PutRequest,
+) -> Result<T, DecodeError> {
+    let offset = reader.offset();
+    let read = T::read(reader)?;
+    if is_update(put(&read)) == updates {
+        return Ok(read);
+    }
+    let what = "change";
+    Err(DecodeError::Malformed { what, offset })
 }
 
 fn kind(writer: &mut Writer<'_>, code: u8, part: &impl Part) {

@@ -15,10 +15,11 @@ pub mod transfer;
 
 use bytes::Bytes;
 use explain::Explanation;
+use ringhold_core::crdt::{CausalContext, Refused, Update};
 use ringhold_core::id::OperationId;
 use ringhold_core::quorum::{GetSpec, PutCounts, PutSpec, QuorumViolation, Shortfall};
 use ringhold_core::ring::Position;
-use ringhold_core::version::{Content, Context, ContextToken, Dot, Object};
+use ringhold_core::version::{Content, ContentHash, Context, ContextToken, Dot, Object};
 
 /// No longer bucket type is taken in, in bytes.
 pub const BUCKET_TYPE_BYTES_MAX: usize = 256;
@@ -77,14 +78,59 @@ pub struct GetRequest {
     pub explain: bool,
 }
 
-/// A put, or a delete when the content is a tombstone.
+/// What a put does to its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Writes a value, or deletes with a tombstone.
+    Content(Content),
+    /// Updates a data type.
+    Update(Box<TypeUpdate>),
+}
+
+/// An update of a data type. What its client had read is in here, and not in the put's `seen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeUpdate {
+    pub update: Update,
+    /// What the client had read of the value, for what it removes; none if it gave no context.
+    pub context: Option<CausalContext>,
+}
+
+impl Change {
+    #[must_use]
+    pub fn is_delete(&self) -> bool {
+        matches!(self, Self::Content(Content::Tombstone))
+    }
+
+    /// By which a repeated try is known to be the same.
+    #[must_use]
+    pub fn hash(&self) -> ContentHash {
+        match self {
+            Self::Content(content) => content.hash(),
+            Self::Update(update) => codec::hash_of(update),
+        }
+    }
+}
+
+impl From<Content> for Change {
+    fn from(content: Content) -> Self {
+        Self::Content(content)
+    }
+}
+
+impl From<TypeUpdate> for Change {
+    fn from(update: TypeUpdate) -> Self {
+        Self::Update(Box::new(update))
+    }
+}
+
+/// A put: of a value, a tombstone or an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutRequest {
     pub name: ObjectName,
     /// What the writer had seen, and the greatest timestamp in it; empty for a blind write.
     pub seen: ContextToken,
     pub operation: OperationId,
-    pub content: Content,
+    pub change: Change,
     /// The condition of a conditional put: the coordinating replica refuses if it holds a write
     /// that this context has not seen. `Some` of an empty context means "only if never written".
     pub unchanged_since: Option<Context>,
@@ -187,4 +233,10 @@ pub enum Rejection {
     },
     /// The condition of a conditional put does not hold.
     Modified,
+    /// What the update asks for can't be done to what the key holds.
+    Update(Refused),
+    /// An update of a key that holds an ordinary value, or an ordinary value for a key that holds a data type.
+    NotADataType,
+    /// An update in a bucket that keeps no siblings (`allow_mult` is off): there one of two updates could be lost.
+    SiblingsOff,
 }

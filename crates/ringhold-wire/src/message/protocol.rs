@@ -12,9 +12,10 @@
 //! | protocol | new |
 //! | --- | --- |
 //! | 1 | everything else |
-//! | 2 | recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N |
+//! | 2 | recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N; updates of data types |
 
-use super::peer::{Refusal, Reply, Request};
+use super::Change;
+use super::peer::{ClientPut, Refusal, Reply, Request};
 
 impl Request {
     /// The first protocol that has it.
@@ -22,6 +23,11 @@ impl Request {
     pub fn since(&self) -> u16 {
         match self {
             Self::Recover(_) | Self::RecoveryIs(_) => 2,
+            Self::Coordinate(put) | Self::Put(ClientPut { request: put, .. })
+                if matches!(put.change, Change::Update(_)) =>
+            {
+                2
+            }
             _ => 1,
         }
     }

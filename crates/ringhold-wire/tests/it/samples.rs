@@ -5,6 +5,7 @@ mod membership;
 pub(crate) mod messages;
 mod reaping;
 pub(crate) mod rings;
+mod updates;
 
 use bytes::Bytes;
 use proptest::collection::vec;

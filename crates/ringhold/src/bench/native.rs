@@ -7,7 +7,7 @@ use ringhold_client::{ClientError, NativeClient};
 use ringhold_core::id::OperationId;
 use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::peer::ClientPut;
-use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use ringhold_wire::message::{Change, GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
 use ringhold_wire::metadata::Metadata;
 
 use super::driver::{BUCKET_TYPE, CONTENT_TYPE, Driver, Found, Operation, TIMEOUT};
@@ -90,10 +90,10 @@ impl Driver for Native {
                 name: self.name(key),
                 seen: ContextToken::default(),
                 operation: OperationId(u128::from_be_bytes(operation)),
-                content: Content::Value {
+                change: Change::Content(Content::Value {
                     bytes: value,
                     metadata: metadata.to_fields(),
-                },
+                }),
                 unchanged_since: None,
                 options: PutOptions::default(),
                 return_object: false,

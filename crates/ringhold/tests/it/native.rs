@@ -7,7 +7,7 @@ use ringhold_core::id::OperationId;
 use ringhold_core::version::{Content, Context, ContextToken};
 use ringhold_wire::message::peer::{ClientGot, ClientPut};
 use ringhold_wire::message::{
-    GetOptions, GetRequest, ObjectName, PutError, PutOptions, PutRequest, Rejection,
+    Change, GetOptions, GetRequest, ObjectName, PutError, PutOptions, PutRequest, Rejection,
 };
 use std::time::Duration;
 
@@ -45,10 +45,10 @@ async fn put(
         name: name(key),
         seen: ContextToken::default(),
         operation: OperationId(operation),
-        content: Content::Value {
+        change: Change::Content(Content::Value {
             bytes: value.into(),
             metadata: Vec::new(),
-        },
+        }),
         unchanged_since: None,
         options: PutOptions::default(),
         return_object: false,
@@ -151,7 +151,7 @@ fn a_context_outside_its_seal_is_ignored() {
                 ..ContextToken::default()
             },
             operation: OperationId(2),
-            content: Content::Tombstone,
+            change: Content::Tombstone.into(),
             unchanged_since: None,
             options: PutOptions::default(),
             return_object: false,

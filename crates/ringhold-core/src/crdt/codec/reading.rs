@@ -58,7 +58,7 @@ impl Reading {
         Ok(reading.seen)
     }
 
-    fn new(bytes: Bytes) -> Outcome<Self> {
+    pub(super) fn new(bytes: Bytes) -> Outcome<Self> {
         let mut reading = Self {
             total: bytes.len(),
             rest: bytes,
@@ -79,12 +79,12 @@ impl Reading {
         Err(self.malformed("end"))
     }
 
-    fn malformed(&self, what: &'static str) -> DecodeError {
+    pub(super) fn malformed(&self, what: &'static str) -> DecodeError {
         let offset = self.total - self.rest.len();
         DecodeError::Malformed { what, offset }
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Outcome<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self, what: &'static str) -> Outcome<[u8; N]> {
         let offset = self.total - self.rest.len();
         let array = self.rest.first_chunk::<N>().copied();
         let array = array.ok_or(DecodeError::Truncated { what, offset })?;
@@ -97,7 +97,7 @@ impl Reading {
     }
 
     /// A number of 128 bits: what does not fit is refused, a longer form of what fits when all is written again.
-    fn number(&mut self, what: &'static str) -> Outcome<u128> {
+    pub(super) fn number(&mut self, what: &'static str) -> Outcome<u128> {
         let mut number = 0_u128;
         for shift in (0..128).step_by(7) {
             let byte = self.u8(what)?;
@@ -113,18 +113,18 @@ impl Reading {
         Err(self.malformed(what))
     }
 
-    fn signed(&mut self, what: &'static str) -> Outcome<i128> {
+    pub(super) fn signed(&mut self, what: &'static str) -> Outcome<i128> {
         let code = self.number(what)?;
         Ok((code >> 1).cast_signed() ^ -((code & 1).cast_signed()))
     }
 
-    fn u64(&mut self, what: &'static str) -> Outcome<u64> {
+    pub(super) fn u64(&mut self, what: &'static str) -> Outcome<u64> {
         let number = self.number(what)?;
         u64::try_from(number).map_err(|_| self.malformed(what))
     }
 
     /// A count of things that take at least `bytes_min` bytes each.
-    fn count(&mut self, what: &'static str, bytes_min: usize) -> Outcome<usize> {
+    pub(super) fn count(&mut self, what: &'static str, bytes_min: usize) -> Outcome<usize> {
         let count = usize::try_from(self.number(what)?).ok();
         let fits = count.filter(|count| *count <= self.rest.len() / bytes_min);
         fits.ok_or_else(|| self.malformed(what))
@@ -138,7 +138,7 @@ impl Reading {
         Ok(self.rest.split_to(length))
     }
 
-    fn actors(&mut self) -> Outcome<()> {
+    pub(super) fn actors(&mut self) -> Outcome<()> {
         for _ in 0..self.count("actors", 24)? {
             let incarnation = Incarnation(u128::from_be_bytes(self.array("actor")?));
             let epoch = KeyEpoch(u64::from_be_bytes(self.array("actor")?));
@@ -151,7 +151,7 @@ impl Reading {
         Ok(())
     }
 
-    fn actor(&mut self) -> Outcome<Actor> {
+    pub(super) fn actor(&mut self) -> Outcome<Actor> {
         let place = usize::try_from(self.number("actor")?).ok();
         let actor = place.and_then(|place| self.actors.get(place)).copied();
         actor.ok_or_else(|| self.malformed("actor"))
@@ -192,6 +192,19 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// A dot, whether it was seen or not.
+    pub(super) fn any_dot(&mut self) -> Outcome<Dot> {
+        let (actor, counter) = (self.actor()?, self.u64("counter")?);
+        if counter == 0 {
+            return Err(self.malformed("dot"));
+        }
+        Ok(Dot { actor, counter })
+    }
+
+    pub(super) fn take_rest(&mut self) -> Bytes {
+        std::mem::take(&mut self.rest)
     }
 
     /// A dot that stands was seen.

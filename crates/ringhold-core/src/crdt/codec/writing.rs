@@ -12,7 +12,7 @@ use super::super::set::Elements;
 use super::super::state::{Body, State};
 use super::super::update::Kind;
 use super::FORMAT_VERSION;
-use crate::version::Actor;
+use crate::version::{Actor, Dot};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::BTreeSet;
 
@@ -79,14 +79,14 @@ impl Writing {
         writing.out.freeze()
     }
 
-    fn new(actors: BTreeSet<Actor>) -> Self {
+    pub(super) fn new(actors: BTreeSet<Actor>) -> Self {
         let mut out = BytesMut::new();
         out.put_u8(FORMAT_VERSION);
         let actors = actors.into_iter().collect();
         Self { out, actors }
     }
 
-    fn number(&mut self, mut number: u128) {
+    pub(super) fn number(&mut self, mut number: u128) {
         loop {
             let low = u8::try_from(number & 0x7f).expect("seven bits");
             number >>= 7;
@@ -97,11 +97,11 @@ impl Writing {
         }
     }
 
-    fn signed(&mut self, number: i128) {
+    pub(super) fn signed(&mut self, number: i128) {
         self.number(zigzag(number));
     }
 
-    fn count(&mut self, count: usize) {
+    pub(super) fn count(&mut self, count: usize) {
         self.number(count as u128);
     }
 
@@ -110,7 +110,7 @@ impl Writing {
         self.out.put_slice(bytes);
     }
 
-    fn actors(&mut self) {
+    pub(super) fn actors(&mut self) {
         self.count(self.actors.len());
         for actor in &self.actors {
             self.out.put_u128(actor.incarnation.0);
@@ -118,9 +118,24 @@ impl Writing {
         }
     }
 
-    fn actor(&mut self, actor: Actor) {
+    pub(super) fn actor(&mut self, actor: Actor) {
         let place = self.actors.binary_search(&actor);
         self.count(place.expect("all that stands or is to go was seen or is named"));
+    }
+
+    pub(super) fn dot(&mut self, dot: Dot) {
+        self.actor(dot.actor);
+        self.number(dot.counter.into());
+    }
+
+    pub(super) fn u128(&mut self, number: u128) {
+        self.out.put_u128(number);
+    }
+
+    /// What was written, and then `rest`.
+    pub(super) fn end(mut self, rest: &[u8]) -> Bytes {
+        self.out.put_slice(rest);
+        self.out.freeze()
     }
 
     fn runs<T: Copy + Eq>(&mut self, runs: &Runs<T>, payload: impl Fn(&mut Self, T)) {

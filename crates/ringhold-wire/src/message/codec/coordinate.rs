@@ -42,7 +42,7 @@ impl Part for PutRequest {
         self.name.write(writer);
         self.seen.write(writer);
         writer.u128(self.operation.0);
-        self.content.write(writer);
+        self.change.write(writer);
         self.unchanged_since.write(writer);
         self.options.write(writer);
         writer.flag(self.return_object);
@@ -54,7 +54,7 @@ impl Part for PutRequest {
             name: Part::read(reader)?,
             seen: Part::read(reader)?,
             operation: OperationId(reader.u128("operation id")?),
-            content: Part::read(reader)?,
+            change: Part::read(reader)?,
             unchanged_since: Part::read(reader)?,
             options: Part::read(reader)?,
             return_object: reader.flag("return object")?,
@@ -296,6 +296,9 @@ impl Part for Rejection {
             Self::ContextTooLarge { entries, limit } => pair(writer, 5, entries, limit),
             Self::Modified => writer.u8(6),
             Self::ContextRefused => writer.u8(7),
+            Self::Update(refused) => kind(writer, 25, refused),
+            Self::NotADataType => writer.u8(26),
+            Self::SiblingsOff => writer.u8(27),
         }
     }
 
@@ -317,6 +320,9 @@ impl Part for Rejection {
             },
             6 => Self::Modified,
             7 => Self::ContextRefused,
+            25 => Self::Update(Part::read(reader)?),
+            26 => Self::NotADataType,
+            27 => Self::SiblingsOff,
             code => return Err(reader.unknown_code("rejection", code)),
         })
     }

@@ -9,7 +9,7 @@ use crate::bytes_io::{DecodeError, Reader, Writer};
 use ringhold_core::boot::{Boot, Testimony};
 use ringhold_core::health::{DiskLevel, Reported};
 use ringhold_core::id::BootId;
-use ringhold_core::version::token::TOKEN_BYTES_MAX;
+use ringhold_core::version::token::{PAST_TOKEN_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// Two names, a time, a node's id, the overrides.
 const PROPERTIES_BYTES_MIN: usize = 4 + 4 + 8 + 16 + 4;
@@ -36,13 +36,13 @@ impl Part for MergeRequest {
 impl Part for ClientPut {
     fn write(&self, writer: &mut Writer<'_>) {
         self.request.write(writer);
-        writer.bytes_within("context", &self.context, TOKEN_BYTES_MAX);
+        writer.bytes_within("context", &self.context, PAST_TOKEN_BYTES_MAX);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             request: Part::read(reader)?,
-            context: reader.bytes("context", TOKEN_BYTES_MAX)?,
+            context: reader.bytes("context", PAST_TOKEN_BYTES_MAX)?,
         })
     }
 }

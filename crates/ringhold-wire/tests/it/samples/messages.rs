@@ -2,7 +2,7 @@
 
 use super::{
     actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, gossip, membership,
-    name, object, reaping, text,
+    name, object, reaping, text, updates,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -27,7 +27,7 @@ use ringhold_wire::message::{
     PutRequest, Rejection, Uncertain,
 };
 
-const DOT: Dot = Dot {
+pub(crate) const DOT: Dot = Dot {
     actor: actor(7, 3),
     counter: 2,
 };
@@ -83,7 +83,7 @@ fn put_request() -> PutRequest {
             timestamp,
         },
         operation: OperationId(0x1234),
-        content: object.versions()[0].content.clone(),
+        change: object.versions()[0].content.clone().into(),
         unchanged_since: Some(object.context().clone()),
         options: PutOptions {
             quorum,
@@ -148,6 +148,17 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             "put",
             Request::Put(ClientPut {
                 request: put_request(),
+                context: "token".into(),
+            }),
+        ),
+        (
+            "coordinate-update",
+            Request::Coordinate(updates::of(put_request(), updates::map())),
+        ),
+        (
+            "update",
+            Request::Put(ClientPut {
+                request: updates::of(put_request(), updates::counter()),
                 context: "token".into(),
             }),
         ),
@@ -226,7 +237,7 @@ const BOOT: Boot = Boot {
 };
 
 pub(crate) fn put_errors() -> Vec<PutError> {
-    vec![
+    let mut errors = vec![
         PutError::NotStarted(NotStarted::Overloaded),
         PutError::NotStarted(NotStarted::TimedOut),
         PutError::NotStarted(NotStarted::NoReplica),
@@ -257,7 +268,9 @@ pub(crate) fn put_errors() -> Vec<PutError> {
         }),
         PutError::Rejected(Rejection::Modified),
         PutError::Rejected(Rejection::ContextRefused),
-    ]
+    ];
+    errors.extend(updates::rejections().into_iter().map(PutError::Rejected));
+    errors
 }
 
 pub(crate) fn get_errors() -> Vec<GetError> {
@@ -454,7 +467,7 @@ fn any_put() -> impl Strategy<Value = PutRequest> {
                     timestamp: Timestamp(time),
                 },
                 operation: OperationId(operation),
-                content,
+                change: content.into(),
                 unchanged_since,
                 options: PutOptions {
                     quorum,
@@ -492,6 +505,8 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
         Just(Request::Ping),
         any_put().prop_map(Request::Coordinate),
+        (any_put(), updates::any_update())
+            .prop_map(|(put, update)| Request::Coordinate(updates::of(put, update))),
         (any_name(), any_object(), any::<bool>()).prop_map(|(name, object, flushed)| {
             Request::Merge(MergeRequest {
                 name,
