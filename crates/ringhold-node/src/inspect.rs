@@ -24,7 +24,30 @@ pub struct Inspection {
     pub holdings: Vec<Holding>,
 }
 
+/// Who a request about a key is sent to now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preference {
+    pub partition: u32,
+    /// As many as the bucket has replicas, in ring order; a fallback in the place of each primary that is down.
+    pub targets: Vec<Target>,
+}
+
 impl Node {
+    /// By what this node knows now. `None` for an unknown bucket type.
+    #[must_use]
+    pub fn preference(&self, name: ObjectName) -> Option<Preference> {
+        self.properties(&name.bucket_type, &name.bucket)?;
+        let placement = self.placement(name, None, false);
+        let partition = placement.ring.partition_of(placement.name.position());
+        let list = placement.ring.partition_preference_list(partition);
+        let mut targets = placement.targets;
+        targets.sort_by_key(|target| list.iter().position(|node| *node == target.node));
+        Some(Preference {
+            partition: partition.0,
+            targets,
+        })
+    }
+
     /// Asks every primary of a key, and every other member that can be reached, what it holds; of the others
     /// only those are told that hold something. `None` for an unknown bucket type.
     pub async fn inspect(

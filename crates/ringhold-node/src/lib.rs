@@ -43,7 +43,7 @@ pub use backup::{BackupFailed, Insisting, RestoreRefused, Restored};
 pub use clock_guard::ClockState;
 pub use front_door::{Admitted, Errand};
 pub use hints::Debt;
-pub use inspect::{Holding, Inspection};
+pub use inspect::{Holding, Inspection, Preference};
 pub use membership::gossiping::MemberGossip;
 pub use membership::{
     ChangeFailed, Changed, RecoveryFailed, RingRefused, Sender, Stock, TransferView, given_up,

@@ -1,11 +1,13 @@
 //! The node as its HTTP edge sees it.
 
-use crate::edge::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder};
+use crate::edge::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder};
 use crate::peers::Authority;
+use crate::riak_stats::{self, LastMinute};
 use crate::{jobs, metrics_text, recovery_orders, ring_orders, status};
 use bytes::Bytes;
 use ringhold_core::id::{NodeId, TokenId};
 use ringhold_core::join_token::JoinToken;
+use ringhold_core::quorum::{ReplicaKind, Target};
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
@@ -22,13 +24,15 @@ use tokio::sync::mpsc;
 pub(crate) struct NodeDoor {
     node: Arc<Node>,
     cluster_secret: [u8; 32],
+    minute: Arc<LastMinute>,
 }
 
 impl NodeDoor {
-    pub(crate) fn new(node: Arc<Node>, cluster_secret: [u8; 32]) -> Self {
+    pub(crate) fn new(node: Arc<Node>, cluster_secret: [u8; 32], minute: Arc<LastMinute>) -> Self {
         Self {
             node,
             cluster_secret,
+            minute,
         }
     }
 
@@ -145,6 +149,20 @@ impl Door for NodeDoor {
             &self.node,
             self.node.inspect(name, self.deadline(timeout_ms)).await,
         )
+    }
+
+    fn preference_list(&self, name: ObjectName) -> Option<Vec<Place>> {
+        let preference = self.node.preference(name)?;
+        let place = |target: &Target| Place {
+            partition: preference.partition,
+            node: self.node_name(target.node),
+            is_primary: target.kind == ReplicaKind::Primary,
+        };
+        Some(preference.targets.iter().map(place).collect())
+    }
+
+    fn stats(&self) -> serde_json::Value {
+        riak_stats::stats(&self.node, &self.minute)
     }
 
     fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {

@@ -18,6 +18,7 @@ mod metrics_text;
 pub mod pb;
 mod peers;
 mod recovery_orders;
+mod riak_stats;
 mod ring_orders;
 mod startup;
 mod status;

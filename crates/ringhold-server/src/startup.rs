@@ -15,6 +15,7 @@ use crate::join::{self, Join, JoinError};
 use crate::listener::{self, Stopped};
 use crate::pb;
 use crate::peers::{self, Dialler, Door, Identity, Links, PeerTls, Serving};
+use crate::riak_stats::LastMinute;
 use ringhold_core::health::Watermarks;
 use ringhold_core::health::admission::{Settings as BackgroundSettings, Target};
 use ringhold_core::id::BootId;
@@ -485,7 +486,9 @@ fn open_doors(
         serving(Door::Clients),
         stopping.clone(),
     ));
-    let door = NodeDoor::new(Arc::clone(node), secret);
+    let minute = Arc::new(LastMinute::default());
+    tokio::spawn(Arc::clone(&minute).follow(Arc::downgrade(node)));
+    let door = NodeDoor::new(Arc::clone(node), secret, minute);
     let limits = Limits::of(config);
     let capacity = Capacity::of(&limits);
     let pb = listeners.pb.map(|listener| {

@@ -100,6 +100,16 @@ pub struct Recovery {
     pub carry_out: bool,
 }
 
+/// Where one replica of a key is to be found now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub partition: u32,
+    /// The node's name.
+    pub node: String,
+    /// Otherwise it stands in for one that is down.
+    pub is_primary: bool,
+}
+
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderFailed {
@@ -216,6 +226,12 @@ pub trait Door: Clone + Send + Sync + 'static {
         name: ObjectName,
         timeout_ms: u64,
     ) -> impl Future<Output = serde_json::Value> + Send;
+
+    /// Who a request about this key is sent to now, in ring order; `None` if there is no such bucket type.
+    fn preference_list(&self, name: ObjectName) -> Option<Vec<Place>>;
+
+    /// What this node has counted, by the names that Riak gives it.
+    fn stats(&self) -> serde_json::Value;
 
     /// Starts an operator's job; the lines that it has to tell come out of what is returned. It ends soon after that
     /// is dropped.

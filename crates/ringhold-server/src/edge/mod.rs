@@ -13,12 +13,16 @@ pub(crate) mod patience;
 
 pub use capacity::{Capacity, Limits, NameLimits};
 pub(crate) use capacity::{Room, UNIT_BYTES};
-pub use door::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
+pub use door::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, Wish};
 
 use ringhold_core::quorum::{Count, PutSpec};
 use ringhold_core::version::token::ContextToken;
 use ringhold_core::version::{Object, Version};
 use ringhold_node::properties::Properties;
+
+/// The release of Riak whose API this is. Clients take the three numbers apart, and do without bucket types, data
+/// types and more where they are lower.
+pub(crate) const SERVED_RIAK: &str = "3.2.3";
 
 /// What somebody has seen who has seen this object.
 pub(crate) fn token_of(object: &Object) -> ContextToken {

@@ -32,6 +32,7 @@ mod metadata;
 mod multipart;
 mod object;
 mod options;
+mod preference;
 mod problem;
 mod props;
 mod render;
@@ -212,6 +213,8 @@ impl<D: Door> Edge<D> {
             }
             Route::Restore => restore::serve(door, parts, body, &self.capacity.room).await,
             Route::Root => service::root(parts),
+            Route::Stats => service::stats(door, parts),
+            Route::PreferenceList(name) => preference::list(door, name),
             Route::Ping => Ok(service::ping()),
             Route::Live => Ok(service::live()),
             Route::Ready => Ok(service::ready(door)),

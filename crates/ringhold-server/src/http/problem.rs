@@ -244,6 +244,7 @@ impl From<Unrouted> for Problem {
             Unrouted::NoSuchPath => {
                 Self::new(StatusCode::NOT_FOUND, "there is nothing at this address\n")
             }
+            Unrouted::NoSuchMethod => Self::new(StatusCode::NOT_IMPLEMENTED, "Not Implemented\n"),
             Unrouted::MethodNotAllowed { allow } => {
                 let allow = HeaderValue::from_static(allow);
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").with(ALLOW, allow)

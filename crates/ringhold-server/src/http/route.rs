@@ -66,12 +66,15 @@ impl BucketName {
 pub(super) enum Route {
     Root,
     Ping,
+    Stats,
     Live,
     Ready,
     Metrics,
     Status,
     Ring,
     Explain(ObjectName),
+    /// Who a request about a key is sent to.
+    PreferenceList(ObjectName),
     /// Rebuilding goes on without the member of this name.
     RebuildWithout(String),
     /// A token for a node that is to join.
@@ -98,11 +101,13 @@ impl Route {
             Self::Object { .. } => "get",
             Self::NewObject(_) => "put",
             Self::Properties(_) => "properties",
-            Self::Explain(_) => "explain",
+            Self::Explain(_) | Self::PreferenceList(_) => "explain",
             Self::Status | Self::Ring => "status",
             Self::RebuildWithout(_) | Self::JoinToken | Self::RingRequest(_) => "administration",
             Self::Job(_) | Self::Restore => "job",
-            Self::Root | Self::Ping | Self::Live | Self::Ready | Self::Metrics => "service",
+            Self::Root | Self::Ping | Self::Stats | Self::Live | Self::Ready | Self::Metrics => {
+                "service"
+            }
         }
     }
 
@@ -111,7 +116,7 @@ impl Route {
             Self::Object { bucket, .. } | Self::NewObject(bucket) | Self::Properties(bucket) => {
                 Some(&bucket.bucket_type)
             }
-            Self::Explain(name) => Some(&name.bucket_type),
+            Self::Explain(name) | Self::PreferenceList(name) => Some(&name.bucket_type),
             _ => None,
         }
     }
@@ -121,6 +126,8 @@ impl Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unrouted {
     NoSuchPath,
+    /// A method that nothing here knows.
+    NoSuchMethod,
     /// The path names something, but not for this method; these are the ones.
     MethodNotAllowed {
         allow: &'static str,
@@ -163,12 +170,27 @@ const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
 const NEW_OBJECT: &str = "POST";
 const ACT: &str = "POST";
 
+const METHODS: [Method; 8] = [
+    Method::GET,
+    Method::HEAD,
+    Method::PUT,
+    Method::POST,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
 /// Finds what a request is about.
 pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<Route, Unrouted> {
+    if !METHODS.contains(method) {
+        return Err(Unrouted::NoSuchMethod);
+    }
     let names = Names { limits };
     let (route, allow) = match *segments(path) {
         [""] => (Route::Root, READ),
         ["ping"] => (Route::Ping, READ),
+        ["stats"] => (Route::Stats, READ),
         ["metrics"] => (Route::Metrics, READ),
         ["health", "live"] => (Route::Live, READ),
         ["health", "ready"] => (Route::Ready, READ),
@@ -212,25 +234,9 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             )
         }
         ["riak", b, k] => (names.object(Form::Old, None, b, k)?, OBJECT),
-        ["buckets", b, "props"] => (
-            Route::Properties(names.bucket(Form::Plain, None, b)?),
-            PROPERTIES,
-        ),
-        ["buckets", b, "keys"] | ["buckets", b, "keys", ""] => (
-            Route::NewObject(names.bucket(Form::Plain, None, b)?),
-            NEW_OBJECT,
-        ),
-        ["buckets", b, "keys", k] => (names.object(Form::Plain, None, b, k)?, OBJECT),
-        ["types", t, "buckets", b, "props"] => (
-            Route::Properties(names.bucket(Form::Typed, Some(t), b)?),
-            PROPERTIES,
-        ),
-        ["types", t, "buckets", b, "keys"] | ["types", t, "buckets", b, "keys", ""] => (
-            Route::NewObject(names.bucket(Form::Typed, Some(t), b)?),
-            NEW_OBJECT,
-        ),
-        ["types", t, "buckets", b, "keys", k] => {
-            (names.object(Form::Typed, Some(t), b, k)?, OBJECT)
+        ["buckets", b, ref within @ ..] => names.within(Form::Plain, None, b, within)?,
+        ["types", t, "buckets", b, ref within @ ..] => {
+            names.within(Form::Typed, Some(t), b, within)?
         }
         _ => return Err(Unrouted::NoSuchPath),
     };
@@ -281,6 +287,27 @@ impl Names {
         })
     }
 
+    /// What a bucket has, whatever the generation of the address.
+    fn within(
+        &self,
+        form: Form,
+        bucket_type: Option<&str>,
+        bucket: &str,
+        within: &[&str],
+    ) -> Result<(Route, &'static str), Unrouted> {
+        let named = || self.bucket(form, bucket_type, bucket);
+        Ok(match *within {
+            ["props"] => (Route::Properties(named()?), PROPERTIES),
+            ["keys"] | ["keys", ""] => (Route::NewObject(named()?), NEW_OBJECT),
+            ["keys", k] => (self.object(form, bucket_type, bucket, k)?, OBJECT),
+            ["keys", k, "preflist"] => {
+                let name = self.name(bucket_type, bucket, k)?;
+                (Route::PreferenceList(name), READ)
+            }
+            _ => return Err(Unrouted::NoSuchPath),
+        })
+    }
+
     fn object(
         &self,
         form: Form,
@@ -301,12 +328,17 @@ impl Names {
         bucket: &str,
         key: &str,
     ) -> Result<Route, Unrouted> {
+        self.name(bucket_type, bucket, key).map(Route::Explain)
+    }
+
+    fn name(
+        &self,
+        bucket_type: Option<&str>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<ObjectName, Unrouted> {
         let bucket = self.bucket(Form::Plain, bucket_type, bucket)?;
-        Ok(Route::Explain(bucket.object(name(
-            "Key",
-            key,
-            self.limits.key_bytes,
-        )?)))
+        Ok(bucket.object(name("Key", key, self.limits.key_bytes)?))
     }
 }
 
@@ -389,6 +421,19 @@ mod tests {
             ("GET", "/", Route::Root),
             ("HEAD", "/ping", Route::Ping),
             ("GET", "/metrics", Route::Metrics),
+            ("GET", "/stats", Route::Stats),
+            (
+                "GET",
+                "/types/t/buckets/b/keys/k/preflist",
+                Route::PreferenceList(bucket(Form::Typed, "t", "b").object(Bytes::from("k"))),
+            ),
+            (
+                "HEAD",
+                "/buckets/b/keys/preflist/preflist",
+                Route::PreferenceList(
+                    bucket(Form::Plain, "default", "b").object(Bytes::from("preflist")),
+                ),
+            ),
             ("GET", "/health/live", Route::Live),
             ("GET", "/health/ready", Route::Ready),
             ("GET", "/ringhold/v1/status", Route::Status),
@@ -471,7 +516,6 @@ mod tests {
             ("GET", "/buckets", Unrouted::NoSuchPath),
             ("GET", "/buckets/b", Unrouted::NoSuchPath),
             ("GET", "/buckets/b/keys/a/b", Unrouted::NoSuchPath),
-            ("GET", "/stats", Unrouted::NoSuchPath),
             (
                 "GET",
                 "/buckets/b/keys/%zz",
@@ -497,11 +541,8 @@ mod tests {
                 Unrouted::MethodNotAllowed { allow: ACT },
             ),
             ("POST", "/ping", Unrouted::MethodNotAllowed { allow: READ }),
-            (
-                "PATCH",
-                "/buckets/b/keys/k",
-                Unrouted::MethodNotAllowed { allow: OBJECT },
-            ),
+            ("PATCH", "/buckets/b/keys/k", Unrouted::NoSuchMethod),
+            ("BREW", "/nosuch", Unrouted::NoSuchMethod),
             (
                 "OPTIONS",
                 "/buckets/b/keys/k",

@@ -22,13 +22,16 @@ const TEXT: &str = "text/plain";
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What Riak's clients look for, and where it is.
-const RESOURCES: [(&str, &str); 5] = [
-    ("riak_kv_wm_buckets", "/buckets"),
-    ("riak_kv_wm_bucket_type", "/types"),
-    ("riak_kv_wm_object", "/buckets"),
-    ("riak_kv_wm_ping", "/ping"),
-    ("riak_kv_wm_props", "/buckets"),
+/// What Riak's clients look for, and where it is, by name. Clients take the first place; all generations of addresses are listed for
+/// people and in the header. What is not served is not here: that is how clients know.
+const RESOURCES: [(&str, &[&str]); 7] = [
+    ("riak_kv_wm_bucket_type", &["/types"]),
+    ("riak_kv_wm_buckets", &["/buckets"]),
+    ("riak_kv_wm_object", &["/buckets", "/riak", "/types"]),
+    ("riak_kv_wm_ping", &["/ping"]),
+    ("riak_kv_wm_preflist", &["/buckets", "/types"]),
+    ("riak_kv_wm_props", &["/buckets", "/riak", "/types"]),
+    ("riak_kv_wm_stats", &["/stats"]),
 ];
 
 fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
@@ -75,6 +78,27 @@ pub(super) fn unkept(document: &Value) -> Answer {
     answer
 }
 
+fn places() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_name = |&(name, paths): &(&'static str, &'static [&'static str])| {
+        paths.iter().map(move |path| (name, *path))
+    };
+    RESOURCES.iter().flat_map(of_name)
+}
+
+/// What the node has counted, for programs or for people.
+pub(super) fn stats(door: &impl Door, request: &Parts) -> Result<Answer, Problem> {
+    let accepted = request.headers.get(ACCEPT).map(HeaderValue::as_bytes);
+    let mut answer = match accept::choose(accepted, &[JSON, TEXT]) {
+        Some(JSON) => document(&door.stats()),
+        Some(_) => answer(StatusCode::OK, TEXT, format!("{:#}\n", door.stats())),
+        None => return Err(Problem::not_acceptable()),
+    };
+    answer
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    Ok(answer)
+}
+
 /// What there is, as a list for people or an object for clients.
 pub(super) fn root(request: &Parts) -> Result<Answer, Problem> {
     let accepted = request.headers.get(ACCEPT).map(HeaderValue::as_bytes);
@@ -82,13 +106,13 @@ pub(super) fn root(request: &Parts) -> Result<Answer, Problem> {
         Some(JSON) => {
             let resources: Map<String, Value> = RESOURCES
                 .iter()
-                .map(|(name, path)| ((*name).to_owned(), json!(path)))
+                .map(|(name, paths)| ((*name).to_owned(), json!(paths[0])))
                 .collect();
             answer(StatusCode::OK, JSON, Value::Object(resources).to_string())
         }
         Some(_) => {
             let item = |(name, path)| format!("<li><a href=\"{path}\">{name}</a></li>");
-            let items: String = RESOURCES.into_iter().map(item).collect();
+            let items: String = places().map(item).collect();
             answer(
                 StatusCode::OK,
                 HTML,
@@ -97,8 +121,7 @@ pub(super) fn root(request: &Parts) -> Result<Answer, Problem> {
         }
         None => return Err(Problem::not_acceptable()),
     };
-    let links: Vec<String> = RESOURCES
-        .iter()
+    let links: Vec<String> = places()
         .map(|(name, path)| format!("<{path}>; rel=\"{name}\""))
         .collect();
     let links = HeaderValue::from_str(&links.join(",")).expect("names and paths are plain");

@@ -27,7 +27,7 @@ mod service;
 use crate::edge::{Capacity, Door, Limits};
 use bytes::Bytes;
 use refusal::Refusal;
-use ringhold_wire::message::DEFAULT_BUCKET_TYPE;
+use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, ObjectName};
 use ringhold_wire::riak::{Request, Response};
 use std::sync::Arc;
 
@@ -73,8 +73,29 @@ impl<D: Door> Edge<D> {
             Request::SetBucket(message) => bucket::set(self, message).await,
             Request::ResetBucket(message) => bucket::reset(self, &message).await,
             Request::GetBucketType(message) => bucket::get_type(self, &message),
+            Request::Preflist(message) => service::preference_list(self, message),
         };
         answered.unwrap_or_else(Refusal::response)
+    }
+
+    /// Refuses names that are empty or too long.
+    fn check_name(&self, name: &ObjectName) -> Result<(), Refusal> {
+        let limits = self.limits.names;
+        for (part, what, limit) in [
+            (&name.bucket, "Bucket", limits.name_bytes),
+            (&name.key, "Key", limits.key_bytes),
+        ] {
+            if part.is_empty() {
+                return Err(Refusal::text(format!("{what} cannot be zero-length")));
+            }
+            if part.len() > limit {
+                let bytes = part.len();
+                return Err(Refusal::text(format!(
+                    "{what} has {bytes} bytes, the limit is {limit}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -33,21 +33,7 @@ struct Call<'a, D> {
 
 impl<'a, D: Door> Call<'a, D> {
     fn new(edge: &'a Edge<D>, name: ObjectName, timeout_ms: Option<u32>) -> Result<Self, Refusal> {
-        let limits = edge.limits.names;
-        for (part, what, limit) in [
-            (&name.bucket, "Bucket", limits.name_bytes),
-            (&name.key, "Key", limits.key_bytes),
-        ] {
-            if part.is_empty() {
-                return Err(Refusal::text(format!("{what} cannot be zero-length")));
-            }
-            if part.len() > limit {
-                let bytes = part.len();
-                return Err(Refusal::text(format!(
-                    "{what} has {bytes} bytes, the limit is {limit}"
-                )));
-            }
-        }
+        edge.check_name(&name)?;
         let properties = edge.door.properties(&name.bucket_type, &name.bucket);
         let properties =
             properties.ok_or_else(|| Refusal::unknown_bucket_type(&name.bucket_type))?;

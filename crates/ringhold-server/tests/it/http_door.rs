@@ -15,7 +15,7 @@ use ringhold_core::version::{
 };
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
 use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused};
-use ringhold_server::edge::{Door, Job, JobRefused, OrderFailed, Recovery, RingOrder, Wish};
+use ringhold_server::edge::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, Wish};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{
@@ -361,6 +361,19 @@ impl Door for FakeDoor {
 
     async fn explain(&self, name: ObjectName, _: u64) -> serde_json::Value {
         json!({ "key": String::from_utf8_lossy(&name.key) })
+    }
+
+    fn preference_list(&self, name: ObjectName) -> Option<Vec<Place>> {
+        let place = |node: u8| Place {
+            partition: 12,
+            node: format!("node{node}"),
+            is_primary: node < 3,
+        };
+        (name.bucket_type == "default").then(|| (1..=3).map(place).collect())
+    }
+
+    fn stats(&self) -> serde_json::Value {
+        json!({ "nodename": "node 1", "riak_kv_version": "3.2.3" })
     }
 
     fn start(&self, job: Job) -> Result<mpsc::Receiver<Bytes>, JobRefused> {

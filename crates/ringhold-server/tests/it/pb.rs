@@ -10,8 +10,8 @@ use ringhold_server::pb::Edge;
 use ringhold_wire::message::{GetError, PutError, Rejection};
 use ringhold_wire::riak::{
     BucketProps, ClientId, Content, DelReq, ErrorResp, GetBucketReq, GetBucketResp,
-    GetBucketTypeReq, GetReq, GetResp, Link, Pair, PutReq, PutResp, ResetBucketReq, ServerInfoResp,
-    SetBucketReq, symbolic,
+    GetBucketTypeReq, GetReq, GetResp, Link, Pair, PreflistReq, PreflistResp, PutReq, PutResp,
+    ResetBucketReq, ServerInfoResp, SetBucketReq, symbolic,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -445,4 +445,34 @@ async fn requests_that_were_sent_ahead_are_answered_in_order() {
         codes.push(client.receive().await.0);
     }
     assert_eq!(codes, [12, 10, 2]);
+}
+
+#[tokio::test]
+async fn where_the_replicas_of_a_key_are() {
+    let mut client = Client::connect();
+    let mut asked = PreflistReq {
+        bucket: Bytes::from("b"),
+        key: Bytes::from("k"),
+        r#type: None,
+    };
+    let list: PreflistResp = client.answer(33, &asked).await;
+    let told: Vec<_> = list
+        .preflist
+        .iter()
+        .map(|item| (item.partition, &*item.node, item.primary))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (12, &b"node1"[..], true),
+            (12, b"node2", true),
+            (12, b"node3", false),
+        ]
+    );
+    asked.r#type = Some(Bytes::from("t"));
+    let refused = client.error(33, &asked).await;
+    assert_eq!(refused, "No bucket-type named 't'");
+    asked.key = Bytes::new();
+    let refused = client.error(33, &asked).await;
+    assert_eq!(refused, "Key cannot be zero-length");
 }

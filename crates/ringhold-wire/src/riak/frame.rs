@@ -2,7 +2,7 @@
 
 use super::{
     ClientId, DelReq, ErrorResp, GetBucketReq, GetBucketResp, GetBucketTypeReq, GetReq, GetResp,
-    PutReq, PutResp, ResetBucketReq, ServerInfoResp, SetBucketReq,
+    PreflistReq, PreflistResp, PutReq, PutResp, ResetBucketReq, ServerInfoResp, SetBucketReq,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -93,6 +93,7 @@ pub enum Request {
     SetBucket(SetBucketReq),
     ResetBucket(ResetBucketReq),
     GetBucketType(GetBucketTypeReq),
+    Preflist(PreflistReq),
     StartTls,
 }
 
@@ -118,6 +119,7 @@ impl Request {
             21 => Self::SetBucket(message(code, bytes)?),
             29 => Self::ResetBucket(message(code, bytes)?),
             31 => Self::GetBucketType(message(code, bytes)?),
+            33 => Self::Preflist(message(code, bytes)?),
             255 => Self::StartTls,
             unknown => return Err(RequestError::UnknownCode(unknown)),
         })
@@ -138,6 +140,7 @@ pub enum Response {
     Bucket(Box<GetBucketResp>),
     BucketSet,
     BucketReset,
+    Preflist(PreflistResp),
 }
 
 impl Response {
@@ -166,6 +169,7 @@ impl Response {
             Self::Bucket(message) => append(out, 20, Some(&**message)),
             Self::BucketSet => empty(out, 22),
             Self::BucketReset => empty(out, 30),
+            Self::Preflist(message) => append(out, 34, Some(message)),
         }
     }
 }

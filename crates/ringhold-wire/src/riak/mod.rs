@@ -33,7 +33,7 @@ pub use buckets::{
 };
 pub use frame::{FrameError, HEADER_BYTES, Header, Request, RequestError, Response};
 pub use objects::{Content, DelReq, GetReq, GetResp, Link, Pair, PutReq, PutResp};
-pub use service::{ClientId, ErrorResp, ServerInfoResp};
+pub use service::{ClientId, ErrorResp, PreflistItem, PreflistReq, PreflistResp, ServerInfoResp};
 
 /// Numbers that stand for words, in every field that counts replicas.
 pub mod symbolic {

@@ -28,3 +28,31 @@ pub struct ClientId {
     #[prost(bytes = "bytes", required, tag = "1")]
     pub client_id: Bytes,
 }
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PreflistReq {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub bucket: Bytes,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub key: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub r#type: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PreflistResp {
+    #[prost(message, repeated, tag = "1")]
+    pub preflist: Vec<PreflistItem>,
+}
+
+/// One replica of a key.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PreflistItem {
+    /// Its number, from 0.
+    #[prost(int64, required, tag = "1")]
+    pub partition: i64,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub node: Bytes,
+    #[prost(bool, required, tag = "3")]
+    pub primary: bool,
+}
