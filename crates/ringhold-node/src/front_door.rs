@@ -178,11 +178,17 @@ impl Node {
         admitted
     }
 
-    /// Whether [`Node::admit`] would refuse now, which counts as a refusal: for a listener that can say so before it has done
-    /// anything about a request.
+    /// Whether [`Node::admit`] would refuse now, for a listener that can say so before it has done anything about a request. If it
+    /// does, that is to be counted.
+    #[must_use]
+    pub fn is_full(&self, errand: Errand) -> bool {
+        self.front_door.pool(errand).is_full()
+    }
+
+    /// [`Node::is_full`], counted as a refusal.
     #[must_use]
     pub fn sheds(&self, errand: Errand) -> bool {
-        let sheds = self.front_door.pool(errand).is_full();
+        let sheds = self.is_full(errand);
         if sheds {
             note_shed(&self.metrics);
         }

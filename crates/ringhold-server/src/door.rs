@@ -206,6 +206,10 @@ impl Door for NodeDoor {
             .observe(versions as u64);
     }
 
+    fn is_full(&self, errand: Errand) -> bool {
+        self.node.is_full(errand)
+    }
+
     fn admit(&self, errand: Errand) -> Option<Admitted> {
         self.node.admit(errand)
     }

@@ -260,6 +260,9 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// A get has shown this many versions (§6.3).
     fn note_siblings_returned(&self, versions: usize);
 
+    /// Whether [`Door::admit`] would let nobody in at the moment.
+    fn is_full(&self, errand: Errand) -> bool;
+
     /// Lets in the get or the put of an object; `None` if too much is going on.
     fn admit(&self, errand: Errand) -> Option<Admitted>;
 

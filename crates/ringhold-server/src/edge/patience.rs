@@ -90,7 +90,7 @@ impl Phase {
         Working(self.clone())
     }
 
-    fn is_working(&self) -> bool {
+    pub(crate) fn is_working(&self) -> bool {
         self.working.load(Ordering::Relaxed) > 0
     }
 }
@@ -136,6 +136,11 @@ impl<S> Patient<S> {
         }
     }
 
+    /// What came last was a request that is answered already.
+    pub(crate) fn expect_request(&mut self) {
+        self.expect(Expected::Request, self.patience.idle_ms);
+    }
+
     fn expect(&mut self, expected: Expected, within_ms: u64) {
         self.expected = expected;
         self.reading.as_mut().reset(after(within_ms));
@@ -146,7 +151,7 @@ impl<S> Patient<S> {
         if self.phase.is_working() {
             self.expected = Expected::Anything;
         } else if self.expected == Expected::Anything {
-            self.expect(Expected::Request, self.patience.idle_ms);
+            self.expect_request();
         }
     }
 
@@ -159,7 +164,7 @@ impl<S> Patient<S> {
         if written.is_ready() {
             self.writing = None;
             if self.expected == Expected::Request {
-                self.expect(Expected::Request, self.patience.idle_ms);
+                self.expect_request();
             }
             return written;
         }

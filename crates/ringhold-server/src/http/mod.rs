@@ -42,6 +42,7 @@ mod route;
 mod service;
 mod store;
 mod text;
+mod turnstile;
 
 use crate::edge::patience::{Patience, Patient, Phase, STALL_MS};
 use crate::edge::{Capacity, Door, Limits};
@@ -68,6 +69,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
+use turnstile::Turnstile;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -81,6 +83,8 @@ pub struct Edge<D> {
     limits: Limits,
     capacity: Capacity,
     jobs: Arc<Semaphore>,
+    /// What whoever is too much is told, ready to be sent.
+    refusal: Bytes,
 }
 
 impl<D: Door> Edge<D> {
@@ -98,6 +102,7 @@ impl<D: Door> Edge<D> {
             limits,
             capacity,
             jobs: Arc::new(Semaphore::new(job::JOBS_MAX)),
+            refusal: Problem::overloaded().to_wire(),
         })
     }
 
@@ -123,7 +128,11 @@ impl<D: Door> Edge<D> {
             head_ms,
             stall_ms: STALL_MS,
         };
-        let stream = TokioIo::new(Patient::new(stream, patience, phase.clone()));
+        let stream = Patient::new(stream, patience, phase.clone());
+        let edge = Arc::clone(&self);
+        let sheds = move |method: &str, path: &str| edge.sheds(method, path);
+        let stream = Turnstile::new(stream, phase.clone(), self.refusal.clone(), sheds);
+        let stream = TokioIo::new(stream);
         let service = service_fn(move |request| {
             let (edge, working) = (Arc::clone(&self), phase.work());
             async move {
@@ -179,6 +188,23 @@ impl<D: Door> Edge<D> {
         }
         .instrument(span)
         .await
+    }
+
+    /// Whether a request about an object is too much at the moment; if so, it is counted as refused.
+    fn sheds(&self, method: &str, path: &str) -> bool {
+        let Ok(method) = Method::from_bytes(method.as_bytes()) else {
+            return false;
+        };
+        // An answer to HEAD has no body.
+        if method == Method::HEAD || !self.door.is_full(errand(&method)) {
+            return false;
+        }
+        let route = route::route(&method, path, self.limits.names);
+        let is_object = matches!(route, Ok(Route::Object { .. } | Route::NewObject(_)));
+        if is_object {
+            self.door.note_request_shed();
+        }
+        is_object
     }
 
     /// Turns away what is not for us, and what is too much.
@@ -246,11 +272,8 @@ impl<D: Door> Edge<D> {
         parts: &Parts,
         body: Incoming,
     ) -> Result<Answer, Problem> {
-        let errand = match parts.method {
-            Method::PUT | Method::POST | Method::DELETE => Errand::Write,
-            _ => Errand::Read,
-        };
-        let admitted = self.door.admit(errand).ok_or_else(Problem::overloaded)?;
+        let admitted = self.door.admit(errand(&parts.method));
+        let admitted = admitted.ok_or_else(Problem::overloaded)?;
         let created = key.is_none();
         let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
         let answer = match parts.method {
@@ -272,5 +295,13 @@ impl<D: Door> Edge<D> {
             admitted.served();
         }
         answer
+    }
+}
+
+/// What a request about an object is let in for.
+fn errand(method: &Method) -> Errand {
+    match *method {
+        Method::PUT | Method::POST | Method::DELETE => Errand::Write,
+        _ => Errand::Read,
     }
 }

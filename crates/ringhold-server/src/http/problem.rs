@@ -227,6 +227,22 @@ impl Problem {
         )
     }
 
+    /// The answer as it goes over the wire, for whoever writes it himself.
+    pub(super) fn to_wire(&self) -> Bytes {
+        let mut wire =
+            format!("HTTP/1.1 {}\r\nContent-Type: text/plain\r\n", self.status).into_bytes();
+        for (name, value) in &self.headers {
+            wire.extend_from_slice(name.as_str().as_bytes());
+            wire.extend_from_slice(b": ");
+            wire.extend_from_slice(value.as_bytes());
+            wire.extend_from_slice(b"\r\n");
+        }
+        let length = self.text.len();
+        wire.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
+        wire.extend_from_slice(self.text.as_bytes());
+        wire.into()
+    }
+
     pub(super) fn answer(self) -> Answer {
         let mut answer = Response::new(Full::new(Bytes::from(self.text.into_owned())));
         *answer.status_mut() = self.status;

@@ -416,6 +416,10 @@ impl Door for FakeDoor {
         self.state().siblings_returned.push(versions);
     }
 
+    fn is_full(&self, _: Errand) -> bool {
+        false
+    }
+
     fn admit(&self, _: Errand) -> Option<Admitted> {
         Some(Admitted::uncounted())
     }
