@@ -136,6 +136,12 @@ impl Request {
         Self::new(Method::GET, path.into(), timeout)
     }
 
+    /// A PUT without a body yet.
+    #[must_use]
+    pub fn put(path: impl Into<String>, timeout: Duration) -> Self {
+        Self::new(Method::PUT, path.into(), timeout)
+    }
+
     /// A POST without a body.
     #[must_use]
     pub fn post(path: impl Into<String>, timeout: Duration) -> Self {

@@ -21,6 +21,9 @@ impl Node {
     pub(crate) fn shown(&self, name: &ObjectName, mut object: Object) -> Object {
         let wall_us = self.environment.wall_us();
         let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        if properties.as_ref().is_some_and(|own| own.write_once) {
+            object.keep_first_written();
+        }
         let shows_one = properties.is_some_and(|own| own.shows_last_write());
         let hidden = object.hide(shows_one, |version| {
             expires_at_us(version).is_some_and(|end_us| end_us <= wall_us)

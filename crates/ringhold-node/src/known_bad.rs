@@ -138,6 +138,10 @@ pub enum Variant {
     DriftedClockCoordinates,
     /// A conditional put is taken, whatever was written since (T3).
     ConditionIgnored,
+    /// A type is active before every member knows it (T14).
+    ActivatesUnready,
+    /// A node takes what its types are like from the document that it started with (T14).
+    TypesNotFollowed,
     /// A change of bucket properties takes the place of a later one (T14).
     LateChangeWins,
     /// A primary that can't be reached is not asked whether a tombstone may go (T11).
@@ -159,6 +163,8 @@ pub enum Variant {
 impl Variant {
     pub const ALL: &'static [Self] = &[
         Self::MergeOverwrites,
+        Self::ActivatesUnready,
+        Self::TypesNotFollowed,
         Self::MergeDropsVersion,
         Self::CountsNodeTwice,
         Self::MemoryCountsAsDurable,

@@ -9,6 +9,7 @@ mod answer;
 mod anti_entropy;
 mod background;
 mod backup;
+mod bucket_types;
 mod checkpoint;
 mod clock_guard;
 mod coordinator;
@@ -40,6 +41,7 @@ pub use anti_entropy::{
     Agreement, Holds, NotCounted, Pace, RepairEvent, Repaired, Verdict, VerifyEvent,
 };
 pub use backup::{BackupFailed, Insisting, RestoreRefused, Restored};
+pub use bucket_types::{TypeStage, TypeView};
 pub use clock_guard::ClockState;
 pub use front_door::{Admitted, Errand};
 pub use hints::Debt;

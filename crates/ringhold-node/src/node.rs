@@ -206,8 +206,8 @@ impl Node {
         let sorting = Arc::new(replication::sorting(&tree_key, &ring));
         store.sort(Sorting::clone(&sorting));
         let default_properties = properties_by(&ring, &tuning);
-        let properties =
-            PropertyTable::load(&store, default_properties).map_err(StartError::Properties)?;
+        let properties = PropertyTable::load(&store, &ring, default_properties)
+            .map_err(StartError::Properties)?;
         let hints = HintGauge::count(&store).map_err(StartError::Hints)?;
         let rebuild = Rebuild::of(&store, id).map_err(StartError::Completeness)?;
         let rebuild = Arc::new(rebuild);

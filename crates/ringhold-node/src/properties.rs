@@ -25,8 +25,10 @@
 //! Not here: JSON and Protocol Buffers (the edges), and which of two concurrent changes holds (the
 //! time at which it was made decides, see `ringhold_wire::message::peer::BucketProperties`).
 
+mod change;
 mod overrides;
 mod property;
+mod types;
 
 use crate::membership::ChangeFailed;
 use ringhold_core::crdt::{Kind, Precision};
@@ -35,6 +37,7 @@ use std::fmt;
 
 pub use overrides::Overrides;
 pub use property::{CHASH_KEYFUN, LINKFUN, Property, Reason, Refusal, Value, Word};
+pub use types::{check_type_update, propose_type};
 
 /// The most replicas a bucket can ask for.
 pub const N_VAL_MAX: u32 = 16;
@@ -224,7 +227,8 @@ impl Properties {
         let count = |property, otherwise| overrides.count(property).unwrap_or(otherwise);
         let allow_mult = overrides
             .boolean(Property::AllowMult)
-            .unwrap_or(defaults.allow_mult);
+            .unwrap_or(defaults.allow_mult)
+            || defaults.datatype.is_some();
         let last_write_wins = overrides
             .boolean(Property::LastWriteWins)
             .unwrap_or(defaults.last_write_wins);
@@ -265,7 +269,7 @@ impl Properties {
                 other => other.or(defaults.ttl_seconds),
             },
             datatype: defaults.datatype,
-            hll_precision: defaults.hll_precision,
+            hll_precision: precision(defaults, overrides),
             write_once: defaults.write_once,
             reported,
         };
@@ -274,26 +278,6 @@ impl Properties {
             "one way to treat concurrent writes"
         );
         properties
-    }
-
-    /// Whether a change makes sense in a bucket that has these properties so far.
-    ///
-    /// # Errors
-    /// If the bucket would keep siblings and let the last write win.
-    pub fn check_change(&self, change: &Overrides) -> Result<(), Refusal> {
-        let allow_mult = change
-            .boolean(Property::AllowMult)
-            .unwrap_or(self.allow_mult);
-        let last_write_wins = change
-            .boolean(Property::LastWriteWins)
-            .unwrap_or(self.last_write_wins);
-        if allow_mult && last_write_wins {
-            return Err(Refusal {
-                property: Property::LastWriteWins.name().to_owned(),
-                reason: Reason::KeepsSiblings,
-            });
-        }
-        Ok(())
     }
 
     /// In a bucket that shows one version, how many more a write leaves of those that its writer had not
@@ -312,6 +296,15 @@ impl Properties {
     pub fn shows_last_write(&self) -> bool {
         !self.allow_mult
     }
+}
+
+/// Registers can be folded, so a bucket may have fewer than its type.
+fn precision(defaults: &Properties, overrides: &Overrides) -> Precision {
+    let own = overrides.number(Property::HllPrecision);
+    let own = own.and_then(|bits| Precision::new(u8::try_from(bits).ok()?));
+    own.map_or(defaults.hll_precision, |own| {
+        own.min(defaults.hll_precision)
+    })
 }
 
 /// The stricter of what `durability` and `sync_on_write` say.

@@ -6,6 +6,9 @@
 //! have it. Changes of one bucket are ordered by their time, then by a random
 //! number, so whatever order they arrive in, all members end with the same one.
 //!
+//! What a bucket does not say for itself says its type: the default type is as this node is configured, the created ones stand in the ring document
+//! (`bucket_types`), and change with it.
+//!
 //! A request looks its bucket up in an immutable table behind one pointer; only a change builds a new one.
 //!
 //! One property is not kept here: how many replicas a bucket has stands in the ring document, because keys move for it
@@ -21,6 +24,7 @@ use crate::properties::{Overrides, Properties, PropertiesError};
 use crate::replica::writer::Row;
 use bytes::{Bytes, BytesMut};
 use ringhold_core::id::NodeId;
+use ringhold_core::ring::{BucketType, BucketTypes, Ring, TypeState};
 use ringhold_storage::{KeyRange, Keyspace, StorageKey, Store};
 use ringhold_wire::bytes_io::{DecodeError, Reader, Writer};
 use ringhold_wire::message::peer::{
@@ -56,7 +60,24 @@ impl std::fmt::Display for PropertyTableError {
 
 impl std::error::Error for PropertyTableError {}
 
-type Table = BTreeMap<(Bytes, Bytes), Entry>;
+type Buckets = BTreeMap<(Bytes, Bytes), Entry>;
+
+/// What is known at one moment.
+#[derive(Clone)]
+struct Table {
+    buckets: Buckets,
+    /// The section of the ring document that the types are from.
+    types_from: BucketTypes,
+    types: BTreeMap<Bytes, TypeEntry>,
+    /// The N of keys where neither bucket nor type says another.
+    n_val: u32,
+}
+
+#[derive(Clone)]
+struct TypeEntry {
+    is_active: bool,
+    properties: Arc<Properties>,
+}
 
 #[derive(Clone)]
 struct Entry {
@@ -73,45 +94,88 @@ pub(crate) struct PropertyTable {
 }
 
 impl PropertyTable {
-    pub(crate) fn load(store: &Store, defaults: Properties) -> Result<Self, PropertyTableError> {
+    pub(crate) fn load(
+        store: &Store,
+        ring: &Ring,
+        defaults: Properties,
+    ) -> Result<Self, PropertyTableError> {
         let failed = |error: &dyn std::fmt::Display| PropertyTableError(error.to_string());
         let start = StorageKey::FIRST
             .successor()
             .expect("the first key is not the last");
         let rows = store.range(Keyspace::Meta, &KeyRange { start, end: None }, BUCKETS_MAX);
         let rows = rows.map_err(|error| failed(&error))?;
-        let mut table = Table::new();
+        let defaults = Arc::new(defaults);
+        let mut table = Table::of_types(ring);
         for (_, record) in rows {
             let change = decode(record).map_err(|error| failed(&error))?;
-            let entry = Entry::new(change, &defaults);
-            table.insert(entry.bucket(), entry);
+            table.insert(change, &defaults);
         }
         Ok(Self {
-            defaults: Arc::new(defaults),
+            defaults,
             table: RwLock::new(Arc::new(table)),
             changing: Mutex::new(()),
             telling: Telling::default(),
         })
     }
 
-    /// The properties of a bucket; `None` for an unknown bucket type.
+    /// The properties of a bucket for clients; `None` if its type is not active.
     pub(crate) fn of(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
-        if bucket_type != DEFAULT_BUCKET_TYPE {
-            return None;
-        }
+        self.find(bucket_type, bucket, |one| one.is_active)
+    }
+
+    /// The properties of a bucket for other members, who may know already that its type is active; `None` if this node has never heard of
+    /// the type.
+    pub(crate) fn known(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
+        self.find(bucket_type, bucket, |_| true)
+    }
+
+    fn find(
+        &self,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        serves: impl Fn(&TypeEntry) -> bool,
+    ) -> Option<Arc<Properties>> {
         let table = self.snapshot();
-        if table.is_empty() {
-            return Some(Arc::clone(&self.defaults));
+        let of_type = if bucket_type == DEFAULT_BUCKET_TYPE {
+            &self.defaults
+        } else {
+            let known = table.types.get(bucket_type);
+            &known.filter(|one| serves(one))?.properties
+        };
+        if table.buckets.is_empty() {
+            return Some(Arc::clone(of_type));
         }
-        let entry = table.get(&(bucket_type.clone(), bucket.clone()));
-        Some(Arc::clone(
-            entry.map_or(&self.defaults, |entry| &entry.resolved),
-        ))
+        let entry = table.buckets.get(&(bucket_type.clone(), bucket.clone()));
+        Some(Arc::clone(entry.map_or(of_type, |entry| &entry.resolved)))
+    }
+
+    /// The properties that a created type has, active or not.
+    pub(crate) fn of_type(&self, bucket_type: &Bytes) -> Option<Arc<Properties>> {
+        let table = self.snapshot();
+        let known = table.types.get(bucket_type)?;
+        Some(Arc::clone(&known.properties))
+    }
+
+    /// Takes the types from a ring document that comes into use.
+    pub(crate) fn follow(&self, ring: &Ring) {
+        let new = Table::of_types(ring);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if (&new.types_from, new.n_val) == (&table.types_from, table.n_val) {
+            return;
+        }
+        let entries = table.buckets.values();
+        let resolved = entries.fold(new, |mut new, entry| {
+            new.insert(entry.change.clone(), &self.defaults);
+            new
+        });
+        *table = Arc::new(resolved);
     }
 
     /// Everything that buckets have set, for a member that connects.
     pub(crate) fn changes(&self) -> Vec<BucketProperties> {
         self.snapshot()
+            .buckets
             .values()
             .map(|entry| entry.change.clone())
             .collect()
@@ -128,7 +192,8 @@ impl PropertyTable {
             return true;
         }
         let known = self.snapshot();
-        let known = known.get(&(change.bucket_type.clone(), change.bucket.clone()));
+        let bucket = (change.bucket_type.clone(), change.bucket.clone());
+        let known = known.buckets.get(&bucket);
         known.is_none_or(|entry| {
             (entry.change.changed_us, entry.change.changed_by)
                 < (change.changed_us, change.changed_by)
@@ -138,17 +203,54 @@ impl PropertyTable {
     /// Later than what is known of the bucket, whatever the clock says.
     fn time_of_change(&self, bucket_type: &Bytes, bucket: &Bytes, wall_us: u64) -> u64 {
         let table = self.snapshot();
-        let known = table.get(&(bucket_type.clone(), bucket.clone()));
+        let known = table.buckets.get(&(bucket_type.clone(), bucket.clone()));
         known.map_or(wall_us, |entry| {
             wall_us.max(entry.change.changed_us.saturating_add(1))
         })
     }
 
     fn adopt(&self, change: BucketProperties) {
-        let entry = Entry::new(change, &self.defaults);
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut table).insert(entry.bucket(), entry);
+        Arc::make_mut(&mut table).insert(change, &self.defaults);
     }
+}
+
+impl Table {
+    /// With the types of a ring, and no bucket that has set anything.
+    fn of_types(ring: &Ring) -> Self {
+        let document = ring.document();
+        let n_val = u32::from(document.placement.replication.default);
+        let types_from = document.bucket_types().expect("the document was validated");
+        let types = types_from.iter().map(|(name, one)| {
+            let entry = TypeEntry {
+                is_active: one.state == TypeState::Active,
+                properties: Arc::new(Properties::of_type(n_val, &set_by(one))),
+            };
+            (name.clone(), entry)
+        });
+        Self {
+            buckets: Buckets::new(),
+            types: types.collect(),
+            types_from,
+            n_val,
+        }
+    }
+
+    /// What a bucket says lies over what its type says. A type that this node has not heard of yet says nothing.
+    fn insert(&mut self, change: BucketProperties, defaults: &Properties) {
+        let of_type = self.types.get(&change.bucket_type);
+        let of_type = of_type.map_or(defaults, |one| &one.properties);
+        let entry = Entry::new(change, of_type);
+        self.buckets.insert(entry.bucket(), entry);
+    }
+}
+
+/// What a type has set. It was read when it was proposed; what a later release has set and this one can't read has no effect.
+pub(crate) fn set_by(one: &BucketType) -> Overrides {
+    Overrides::decode(one.properties.clone()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the properties of a bucket type can't be read; it has the defaults");
+        Overrides::default()
+    })
 }
 
 impl Entry {
@@ -188,7 +290,7 @@ impl Node {
     #[must_use]
     pub fn overrides(&self, bucket_type: &Bytes, bucket: &Bytes) -> Overrides {
         let table = self.properties.snapshot();
-        let entry = table.get(&(bucket_type.clone(), bucket.clone()));
+        let entry = table.buckets.get(&(bucket_type.clone(), bucket.clone()));
         entry
             .and_then(|entry| Overrides::decode(entry.change.overrides.clone()).ok())
             .unwrap_or_default()
@@ -241,7 +343,7 @@ impl Node {
             let replicated = self.replicate(bucket_type, bucket, n).await;
             replicated.map_err(PropertiesError::Replicas)?;
         }
-        let change = change.map(|change| change.without_replicas());
+        let change = change.map(|change| change.without_replicas().without_fixed());
         if change.as_ref().is_some_and(Overrides::is_empty) {
             return Ok(());
         }

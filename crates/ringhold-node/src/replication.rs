@@ -14,7 +14,7 @@
 //! Not here: taking over what is missing (`membership::transfers`), and what goes (`membership::strays`).
 
 use crate::env::{Environment, alive_after};
-use crate::membership::{ChangeFailed, NotAgreed};
+use crate::membership::{ChangeFailed, settled};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::health::Work;
@@ -158,7 +158,7 @@ impl Node {
     }
 
     /// A member that could not read a document in which buckets have an N of their own, as far as gossip says.
-    fn first_older(&self) -> Option<NodeId> {
+    pub(crate) fn first_older(&self) -> Option<NodeId> {
         let is_older = |range: ProtocolRange| range.max < PROTOCOL;
         let mut members = self.gossip_view().into_iter();
         let older = members.find(|member| member.protocols.is_some_and(is_older));
@@ -169,12 +169,5 @@ impl Node {
     #[must_use]
     pub fn replicas_wanted(&self, bucket_type: &Bytes, bucket: &Bytes) -> u8 {
         self.ring().classes().replicas_of(bucket_type, bucket).next
-    }
-}
-
-fn settled<T>(agreed: Result<T, NotAgreed>) -> Result<(), ChangeFailed> {
-    match agreed {
-        Ok(_) | Err(NotAgreed::Refused(ChangeRefused::NothingChanges)) => Ok(()),
-        Err(reason) => Err(reason.into()),
     }
 }

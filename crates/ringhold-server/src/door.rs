@@ -1,6 +1,6 @@
 //! The node as its HTTP edge sees it.
 
-use crate::edge::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder};
+use crate::edge::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder};
 use crate::peers::Authority;
 use crate::riak_stats::{self, LastMinute};
 use crate::{jobs, metrics_text, recovery_orders, ring_orders, status};
@@ -11,7 +11,9 @@ use ringhold_core::quorum::{ReplicaKind, Target};
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, ClockState, Errand, Insisting, Node, RestoreRefused};
+use ringhold_node::{
+    Admitted, ChangeFailed, ClockState, Errand, Insisting, Node, RestoreRefused, TypeView,
+};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
@@ -63,6 +65,38 @@ impl Door for NodeDoor {
         self.node
             .change_properties(bucket_type, bucket, change.as_ref())
             .await
+    }
+
+    fn bucket_types(&self) -> Vec<TypeView> {
+        self.node.bucket_types()
+    }
+
+    /// Whose identity is the lowest: every node says the same.
+    fn claimant(&self) -> String {
+        let ring = self.node.ring();
+        let members = ring
+            .members()
+            .iter()
+            .filter(|member| !member.state.is_gone());
+        let first = members.min_by_key(|member| member.id);
+        first.map_or_else(|| self.own_name(), |member| member.name.clone())
+    }
+
+    fn replicas(&self) -> u32 {
+        u32::from(self.node.ring().document().placement.replication.default)
+    }
+
+    async fn type_order(&self, name: &Bytes, order: TypeOrder) -> Result<(), ChangeFailed> {
+        let (node, name) = (Arc::clone(&self.node), name.clone());
+        // To its end, whoever hangs up.
+        let carried_out = tokio::spawn(async move {
+            match order {
+                TypeOrder::Create { set } => node.create_bucket_type(&name, &set).await,
+                TypeOrder::Activate => node.activate_bucket_type(&name).await,
+                TypeOrder::Update { change } => node.update_bucket_type(&name, &change).await,
+            }
+        });
+        carried_out.await.unwrap_or(Err(ChangeFailed::StoreFailed))
     }
 
     fn token_key(&self) -> &TokenKey {

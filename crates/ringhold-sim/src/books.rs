@@ -10,6 +10,7 @@
 use crate::dots::{DotNumber, DotSet, DotTable, Named};
 use crate::graves::{Ending, Graves};
 use crate::invariants::i10_rings::RingWitness;
+use crate::invariants::t14_types::TypeWitness;
 use crate::invariants::t26_clocks::ClockWitnesses;
 use crate::invariants::{self, Violation};
 use crate::settings::Settings;
@@ -139,6 +140,7 @@ pub struct Books {
     pub graves: Graves,
     pub clocks: ClockWitnesses,
     pub rings: RingWitness,
+    pub types: TypeWitness,
     /// For each node, when its last process started.
     started_us: Vec<u64>,
     /// Whose store each incarnation is.
@@ -147,6 +149,12 @@ pub struct Books {
 }
 
 impl Books {
+    /// A node's disk does not know any more by what it served.
+    pub fn forget_rings(&mut self, node: usize) {
+        self.rings.forget(node);
+        self.types.forget(node);
+    }
+
     pub fn add_key(&mut self, name: ObjectName) -> usize {
         self.keys.insert(name.clone(), self.names.len());
         self.names.push(name);

@@ -73,6 +73,8 @@ impl KnownBad {
                 | N::ForgetfulVoterSpeaks
                 | N::LaterDocumentWins
                 | N::LateChangeWins
+                | N::ActivatesUnready
+                | N::TypesNotFollowed
                 | N::RecoversAlone,
             ) => "T14",
             Self::Node(
@@ -166,7 +168,9 @@ impl KnownBad {
                 | N::ExpiryRestartsOnMerge,
             ) => Profile::Reaping,
             Self::Node(
-                N::ComersMissWrites
+                N::ActivatesUnready
+                | N::TypesNotFollowed
+                | N::ComersMissWrites
                 | N::DeletesAfterSwitch
                 | N::DocumentNotKept
                 | N::FinishesWithoutReceipts

@@ -53,5 +53,6 @@ pub mod rare;
 pub mod run;
 pub mod settings;
 pub mod trace;
+pub mod types;
 pub mod value;
 pub mod workload;

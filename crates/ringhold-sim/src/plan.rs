@@ -31,6 +31,8 @@ pub struct Plan {
     pub rush: bool,
     /// Operators change how many replicas buckets have, too.
     pub replicates: bool,
+    /// Somebody creates and changes bucket types.
+    pub types: bool,
     /// That node dies for good at some time, and operators remove or replace it.
     pub victim_dies: bool,
     /// Every other node is started with the release before, and stays so until it is started again in the second half.
@@ -129,6 +131,7 @@ impl Plan {
             spares,
             rush: Random::of(seed, "rush").chance(300_000),
             replicates: spares > 0 && Random::of(seed, "replicates").chance(500_000),
+            types: spares > 0 && Random::of(seed, "types").chance(500_000),
             replicas,
             partitions: *random.pick(&[16, 32, 64]),
             writer_groups: *random.pick(&[1, 2, 3]),

@@ -33,6 +33,9 @@ macro_rules! rare_events {
                     | Self::RingNotChanged
                     | Self::ChangeAborted
                     | Self::ReplicasChanged
+                    | Self::TypeChanged
+                    | Self::TypeRefused
+                    | Self::TypeActivated
                     | Self::LeafSorted
                     | Self::Recovered
                     | Self::ClustersMixedUp
@@ -169,6 +172,12 @@ rare_events! {
     ChangeAborted = "ring change aborted",
     /// A bucket is on its way to another number of replicas.
     ReplicasChanged = "number of replicas changed",
+    /// A bucket type was created, activated or changed.
+    TypeChanged = "bucket type changed",
+    /// A change of a bucket type was refused.
+    TypeRefused = "bucket type not changed",
+    /// A bucket type became active.
+    TypeActivated = "bucket type activated",
     /// Keys were told apart because their buckets have another number of replicas.
     LeafSorted = "leaf sorted anew",
     /// A node has become a home of a partition.

@@ -28,6 +28,7 @@ use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
 use crate::settings::BUCKETS;
 use crate::trace::{Listener, Trace, Who};
+use crate::types;
 use bytes::Bytes;
 use ringhold_core::quorum::{Count, GetSpec};
 use ringhold_core::reaping::dead_since_us;
@@ -187,6 +188,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
         administrator::repair_some_time(cluster, until_us);
     }
     operators::change_things(cluster, until_us);
+    types::change_types(cluster, until_us);
     let mut adversary = Adversary::new(cluster.clone()).rage(until_us).await;
     *stage.faults.lock().expect("no holder of this lock panics") = adversary.done().clone();
     adversary.heal();

@@ -11,9 +11,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
+mod bucket_type;
 mod join;
 mod ring;
 
+pub(crate) use bucket_type::BucketTypeCommand;
 pub(crate) use join::JoinArgs;
 pub(crate) use ring::RingCommand;
 
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     /// Found a cluster, grow and shrink it; who is up, who owns what, where a key lives.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Create kinds of buckets, such as those whose values are counters, and change them.
+    #[command(subcommand)]
+    BucketType(BucketTypeCommand),
     /// Write what running nodes hold into files.
     Backup(BackupArgs),
     /// Merge backups into a running cluster.
@@ -117,6 +122,10 @@ pub(crate) struct DevArgs {
     /// A setting of all nodes, such as background.controller=off.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Have what the test suites of Riak's client libraries want: bucket types, a default type without siblings, and nodes
+    /// named dev1@127.0.0.1 and so on.
+    #[arg(long)]
+    pub(crate) riak_types: bool,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@
 //! Not here: agreement on the draft, copying, and when a step is due.
 
 use super::assignment::assign;
+use super::bucket_types::TypeRefused;
 use super::document::{Member, MemberState, RingDocument};
 use super::replication::{BucketName, Replication};
 use super::share::AssignmentMember;
@@ -118,6 +119,8 @@ pub enum ChangeRefused {
     NobodyLost,
     /// So many voters are left that they can agree without giving anything up.
     MajorityLives { living: usize, voters: usize },
+    /// It is about a bucket type, which can't be so.
+    BucketType(TypeRefused),
     /// What would come of it is no valid ring.
     Invalid(InvalidRing),
 }
@@ -167,6 +170,7 @@ impl fmt::Display for ChangeRefused {
                 "{living} of {voters} voters would be left, which is a majority: nothing has to be given up. \
                  Stage `ringhold cluster remove` for each member that is dead, and commit"
             ),
+            Self::BucketType(refused) => refused.fmt(f),
             Self::Invalid(invalid) => invalid.fmt(f),
         }
     }

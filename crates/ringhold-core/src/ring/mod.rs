@@ -11,6 +11,7 @@
 //! | [`preference`] | which nodes serve a key, in which order? |
 //! | [`validation`] | may this document be believed? |
 //! | [`change`] | which document comes next, when an operator wants something changed? |
+//! | [`bucket_types`] | and when a kind of bucket is created, or changed? |
 //! | [`generation`] | and when a majority of the voters is lost for good? |
 //! | [`moves`] | which replicas go from whom to whom for that? |
 //! | [`plan`] | what does that come to, before it is committed? |
@@ -32,6 +33,7 @@
 //! gossip, which lost data elsewhere (T14).
 
 pub mod assignment;
+pub mod bucket_types;
 pub mod change;
 pub mod document;
 pub mod generation;
@@ -46,6 +48,7 @@ mod spread;
 pub mod validation;
 
 pub use assignment::assign;
+pub use bucket_types::{BucketType, BucketTypes, TypeRefused, TypeState};
 pub use change::{Change, ChangeRefused, Next, members_after};
 pub use document::{
     Addresses, Epoch, FurtherSection, Member, MemberState, Placement, RingDocument, RingHash,

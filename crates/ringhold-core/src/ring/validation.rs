@@ -23,6 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::bucket_types;
 use super::document::{
     Epoch, MEMBERS_SECTION, MemberState, PLACEMENT_SECTION, RingDocument, RingHash, STAGED_SECTION,
 };
@@ -101,6 +102,8 @@ pub enum RingFault {
     SectionName { name: String },
     /// The epoch is of another generation than so many recoveries lead to.
     Generation { epoch: Epoch, recoveries: usize },
+    /// The bucket types can't be read.
+    BucketTypes,
     /// A section has no hash, another than its content's, or a hash has no section.
     SectionHashMismatch { name: String },
 }
@@ -189,6 +192,9 @@ impl fmt::Display for RingFault {
             Self::ReplicasOutOfRange { n } => write_out_of_range(f, *n),
             Self::TooManyBuckets { buckets } => write_too_many(f, *buckets),
             Self::SectionName { name } => write_section_name(f, name),
+            Self::BucketTypes => {
+                f.write_str("the bucket types can't be read: fetch the document again")
+            }
             Self::Generation { epoch, recoveries } => write!(
                 f,
                 "epoch {epoch} does not belong to a document that names {recoveries} recoveries"
@@ -276,6 +282,9 @@ fn check_heading(document: &RingDocument, faults: &mut Vec<RingFault>) {
     let recoveries = document.generations().map_or(0, |all| all.len());
     if u64::try_from(recoveries) != Ok(epoch.generation()) {
         faults.push(RingFault::Generation { epoch, recoveries });
+    }
+    if document.bucket_types().is_none() {
+        faults.push(RingFault::BucketTypes);
     }
     if document.placement.target_n == 0 {
         faults.push(RingFault::ZeroTarget);
@@ -459,6 +468,8 @@ pub enum SuccessionFault {
     /// A removed member is listed as anything else, or no longer: an identity stays removed for
     /// ever (T17).
     RemovedMemberBack { id: NodeId },
+    /// A bucket type that is active is so no longer, or became so otherwise than it was created.
+    BucketTypes,
 }
 
 impl fmt::Display for SuccessionFault {
@@ -503,6 +514,9 @@ impl fmt::Display for SuccessionFault {
                     "node {id} was removed and stays so: join it with a new identity"
                 )
             }
+            Self::BucketTypes => f.write_str(
+                "a bucket type that is active stays so, and becomes so as it was created: make the change anew",
+            ),
         }
     }
 }
@@ -561,6 +575,14 @@ pub fn validate_succession(
         .find(|m| removed(held, m.id) && !removed(proposed, m.id));
     match back {
         Some(member) => Err(SuccessionFault::RemovedMemberBack { id: member.id }),
+        None => check_types(held, proposed),
+    }
+}
+
+fn check_types(held: &RingDocument, proposed: &RingDocument) -> Result<(), SuccessionFault> {
+    let types = |document: &RingDocument| document.bucket_types().unwrap_or_default();
+    match bucket_types::succession(&types(held), &types(proposed)) {
+        Some(_) => Err(SuccessionFault::BucketTypes),
         None => Ok(()),
     }
 }

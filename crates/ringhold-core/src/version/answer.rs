@@ -70,6 +70,25 @@ impl Object {
         seen
     }
 
+    /// Where keys are written once, the value that stays: of several, which only writers that did not know of each other leave, the one with the smallest
+    /// hash, so that all nodes keep the same one whatever their clocks say. None if there is no value.
+    #[must_use]
+    pub fn first_written(&self) -> Option<&Version> {
+        let values = self
+            .versions()
+            .iter()
+            .filter(|version| !version.content.is_tombstone());
+        values.min_by_key(|version| (version.hash, version.dot))
+    }
+
+    /// Leaves of the values the one that [stays](Self::first_written), if there is any.
+    pub fn keep_first_written(&mut self) {
+        let Some(dot) = self.first_written().map(|version| version.dot) else {
+            return;
+        };
+        self.versions_mut().retain(|version| version.dot == dot);
+    }
+
     /// The one version that wins by the greatest timestamp, then the greatest dot.
     #[must_use]
     pub fn last_write(&self) -> Option<&Version> {

@@ -34,7 +34,7 @@ use ringhold_core::quorum::{
 };
 use ringhold_wire::message::peer::{MergeRequest, Refusal, Reply, Request};
 use ringhold_wire::message::{
-    Change, NotStarted, PutAnswer, PutError, PutRequest, Rejection, Uncertain,
+    Change, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection, Uncertain,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -76,6 +76,14 @@ impl Node {
         deadline: Deadline,
     ) -> Result<PutAnswer, PutError> {
         // A request that can't be met anywhere is refused where it arrives.
+        let ObjectName {
+            bucket_type,
+            bucket,
+            ..
+        } = &request.name;
+        if self.properties.of(bucket_type, bucket).is_none() {
+            return Err(PutError::Rejected(Rejection::UnknownBucketType));
+        }
         let PutPlan { placement, .. } = self.plan_put(&request).map_err(PutError::Rejected)?;
         if placement.is_here && self.yields(&placement) {
             let reason = NotStarted::Overloaded;
@@ -116,7 +124,8 @@ impl Node {
     /// Where a put goes and what has to be met, by its bucket and its options.
     fn plan_put(&self, request: &PutRequest) -> Result<PutPlan, Rejection> {
         let name = &request.name;
-        let properties = self.properties.of(&name.bucket_type, &name.bucket);
+        // Who forwards it may know already that the type is active.
+        let properties = self.properties.known(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(Rejection::UnknownBucketType)?;
         if matches!(request.change, Change::Update(_)) && !properties.allow_mult {
             return Err(Rejection::SiblingsOff);
@@ -157,6 +166,10 @@ impl Node {
                 .await
             {
                 Ok(Reply::Coordinated(Err(PutError::NotStarted(reason)))) => not_started = reason,
+                // This node knows that the type is active: that one has lost its disk and catches up.
+                Ok(Reply::Coordinated(Err(PutError::Rejected(Rejection::UnknownBucketType)))) => {
+                    not_started = NotStarted::Starting;
+                }
                 Ok(Reply::Coordinated(answer)) => return answer,
                 Err(CallError::NotSent) => {}
                 #[cfg(feature = "known-bad")]
@@ -269,6 +282,7 @@ impl Node {
             hedge_us: self.health.hedge_us(),
             calls: Gather::until(Arc::clone(&self.environment), tail),
             hidden_versions: properties.hidden_versions(),
+            write_once: properties.write_once,
             node: Arc::clone(self),
             placement,
             flushed,
@@ -333,6 +347,7 @@ struct Putting {
     node: Arc<Node>,
     placement: Placement,
     hidden_versions: Option<usize>,
+    write_once: bool,
     flushed: bool,
     tally: PutTally,
     calls: Gather<Target, Result<Reply, CallError>>,
@@ -351,6 +366,7 @@ impl Putting {
             kept: self.node.kept(&request.name),
             request,
             hidden_versions: self.hidden_versions,
+            write_once: self.write_once,
             flushed: self.flushed,
             limits: self.node.tuning.limits,
         }

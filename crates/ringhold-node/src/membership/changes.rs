@@ -131,6 +131,14 @@ impl Node {
     }
 }
 
+/// What is so already is no failure.
+pub(crate) fn settled<T>(agreed: Result<T, NotAgreed>) -> Result<(), ChangeFailed> {
+    match agreed {
+        Ok(_) | Err(NotAgreed::Refused(ChangeRefused::NothingChanges)) => Ok(()),
+        Err(reason) => Err(reason.into()),
+    }
+}
+
 /// The node that a token was used for.
 fn spent(document: &RingDocument, token: u128) -> Option<NodeId> {
     let section = document

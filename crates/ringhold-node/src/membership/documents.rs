@@ -238,6 +238,12 @@ impl Node {
         let (epoch, placement_number) = (document.epoch.0, ring.placement_number());
         self.follow(ring);
         self.sort_by(ring);
+        #[cfg(not(feature = "known-bad"))]
+        self.properties.follow(ring);
+        #[cfg(feature = "known-bad")]
+        if !known_bad::is(Variant::TypesNotFollowed) {
+            self.properties.follow(ring);
+        }
         self.set_ring(Arc::clone(ring));
         self.documents.epoch.send_replace(epoch);
         self.metrics.epochs_adopted.add(1);

@@ -33,6 +33,7 @@ mod voice;
 mod whereabouts;
 
 pub(crate) use agreement::{Agreement, NotAgreed};
+pub(crate) use changes::settled;
 pub use changes::{ChangeFailed, Changed};
 pub(crate) use documents::{Documents, latest};
 pub use documents::{RingRefused, given_up};

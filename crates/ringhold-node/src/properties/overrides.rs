@@ -115,6 +115,16 @@ impl Overrides {
         Self { entries }
     }
 
+    /// The same without what only a type says: in a bucket it is as its type has it, or was refused.
+    #[must_use]
+    pub(crate) fn without_fixed(&self) -> Self {
+        let mut entries = self.entries.clone();
+        for fixed in [Property::Datatype, Property::WriteOnce] {
+            entries.remove(&fixed.tag());
+        }
+        Self { entries }
+    }
+
     /// The one encoding of these overrides: version, then each entry as tag and bytes, by tag.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -305,7 +315,6 @@ mod tests {
             ("precommit", Value::EmptyList),
             ("postcommit", Value::EmptyList),
             ("linkfun", linkfun),
-            ("write_once", Value::Boolean(false)),
             ("consistent", text("false")),
         ]);
         assert!(overrides.is_empty());

@@ -8,6 +8,7 @@
 
 use super::N_VAL_MAX;
 use super::overrides::{Stored, TEXT_BYTES_MAX};
+use ringhold_core::crdt::{Kind, Precision};
 use ringhold_core::quorum::Count;
 use std::fmt;
 
@@ -63,15 +64,15 @@ properties! {
     Search = 21, "search", Shape::Word;
     SearchIndex = 22, "search_index", Shape::Word;
     Backend = 23, "backend", Shape::Word;
-    WriteOnce = 24, "write_once", Shape::Never(Reason::WriteOnceIsFixed);
+    WriteOnce = 24, "write_once", Shape::Boolean;
     Consistent = 25, "consistent", Shape::Never(Reason::ConsistentIsFixed);
     Precommit = 26, "precommit", Shape::NoHooks;
     Postcommit = 27, "postcommit", Shape::NoHooks;
     ChashKeyfun = 28, "chash_keyfun", Shape::Only(CHASH_KEYFUN);
     Linkfun = 29, "linkfun", Shape::Only(LINKFUN);
-    Datatype = 30, "datatype", Shape::Refused(Reason::DatatypeIsFixed);
-    HllPrecision = 31, "hll_precision", Shape::Refused(Reason::NotSupported);
-    Active = 32, "active", Shape::Refused(Reason::ActiveIsFixed);
+    Datatype = 30, "datatype", Shape::Datatype;
+    HllPrecision = 31, "hll_precision", Shape::Precision;
+    Active = 32, "active", Shape::Always(Reason::ActiveIsFixed);
     Claimant = 33, "claimant", Shape::Refused(Reason::ClaimantIsFixed);
     Name = 34, "name", Shape::Ignored;
     TtlSeconds = 35, "ttl_seconds", Shape::Number;
@@ -94,10 +95,14 @@ enum Shape {
     Number,
     Durability,
     SyncOnWrite,
+    Datatype,
+    Precision,
     /// A boolean or a text, kept and reported as it came.
     Word,
     /// Only false, which it is already.
     Never(Reason),
+    /// Only true, which it is already.
+    Always(Reason),
     /// Only the empty list, which it is already.
     NoHooks,
     /// Only this function, which it is already.
@@ -138,7 +143,24 @@ pub enum Reason {
     KeepsSiblings,
     WriteOnceIsFixed,
     ConsistentIsFixed,
+    /// A data type where the type has none.
+    NoDatatype,
+    /// Another data type than the type's.
     DatatypeIsFixed,
+    /// No siblings, where values merge by themselves.
+    DatatypeKeepsSiblings,
+    UnknownDatatype,
+    NotValidPrecision,
+    /// Registers can be folded, and not unfolded.
+    PrecisionRaised,
+    /// A precision where nothing is estimated.
+    NotHll,
+    /// `last_write_wins` together with `dvv_enabled`.
+    KeepsDots,
+    /// Strong consistency.
+    NeedsConsensus,
+    /// The replicas of an existing type.
+    ReplicasAreFixed,
     ActiveIsFixed,
     ClaimantIsFixed,
     /// Riak has it, this store doesn't.
@@ -160,7 +182,20 @@ impl fmt::Display for Reason {
             Self::KeepsSiblings => "If last_write_wins is true, allow_mult must be false",
             Self::WriteOnceIsFixed => "cannot update write_once property",
             Self::ConsistentIsFixed => "cannot update consistent property",
-            Self::DatatypeIsFixed => "`datatype` must not be defined.",
+            Self::NoDatatype => "`datatype` must not be defined.",
+            Self::DatatypeIsFixed => "Cannot update datatype on existing bucket",
+            Self::DatatypeKeepsSiblings => "Data Type buckets must be allow_mult=true",
+            Self::UnknownDatatype => "must be one of counter, set, gset, hll and map",
+            Self::NotValidPrecision => "hll_precision must be an integer between 4 and 16",
+            Self::PrecisionRaised => "hll_precision may only be lowered",
+            Self::NotHll => "only buckets of the data type hll have an hll_precision",
+            Self::KeepsDots => "If last_write_wins is true, dvv_enabled must be false",
+            Self::NeedsConsensus => {
+                "strongly consistent types are not offered: no write waits for an agreement"
+            }
+            Self::ReplicasAreFixed => {
+                "a type has the cluster's n_val: give its buckets another one"
+            }
             Self::ActiveIsFixed => "Cannot modify active property",
             Self::ClaimantIsFixed => "Cannot update claimant property",
             Self::NotSupported => "not_supported",
@@ -203,11 +238,19 @@ fn understand(shape: Shape, value: Value) -> Result<Option<Stored>, Reason> {
         Shape::SyncOnWrite => {
             one_of(value, &["backend", "one", "all"], Reason::NotValidSyncParam).map(Some)
         }
+        Shape::Datatype => datatype(value).map(Some),
+        Shape::Precision => precision(&value)
+            .map(|bits| Some(Stored::Number(bits)))
+            .ok_or(Reason::NotValidPrecision),
         Shape::Word => word(value).map(Some),
         Shape::Never(reason) => match boolean(&value) {
             Some(false) => Ok(None),
             Some(true) => Err(reason),
             None => Err(Reason::NotBoolean),
+        },
+        Shape::Always(reason) => match boolean(&value) {
+            Some(true) => Ok(None),
+            Some(false) | None => Err(reason),
         },
         Shape::NoHooks => {
             if value == Value::EmptyList {
@@ -284,6 +327,21 @@ fn one_of(value: Value, words: &[&str], otherwise: Reason) -> Result<Stored, Rea
     }
 }
 
+/// By the name of the data type.
+fn datatype(value: Value) -> Result<Stored, Reason> {
+    match value {
+        Value::Text(text) if Kind::ALL.iter().any(|kind| kind.name() == text) => {
+            Ok(Stored::Text(text))
+        }
+        _ => Err(Reason::UnknownDatatype),
+    }
+}
+
+fn precision(value: &Value) -> Option<u64> {
+    let bits = number(value).and_then(|bits| u8::try_from(bits).ok())?;
+    Precision::new(bits).map(|precision| precision.bits().into())
+}
+
 fn word(value: Value) -> Result<Stored, Reason> {
     match value {
         Value::Boolean(set) => Ok(Stored::Boolean(set)),
@@ -335,21 +393,31 @@ mod tests {
             ("durability", text("maybe"), "not_valid_durability"),
             ("durability", Value::Boolean(true), "not_valid_durability"),
             ("old_vclock", text("1"), "not_integer"),
+            ("write_once", text("perhaps"), "not_boolean"),
             (
-                "write_once",
-                Value::Boolean(true),
-                "cannot update write_once property",
+                "hll_precision",
+                Value::Integer(3),
+                "hll_precision must be an integer between 4 and 16",
+            ),
+            (
+                "hll_precision",
+                Value::Integer(17),
+                "hll_precision must be an integer between 4 and 16",
+            ),
+            (
+                "datatype",
+                text("list"),
+                "must be one of counter, set, gset, hll and map",
             ),
             (
                 "consistent",
                 Value::Boolean(true),
                 "cannot update consistent property",
             ),
-            ("datatype", text("set"), "`datatype` must not be defined."),
             ("claimant", text("a"), "Cannot update claimant property"),
             (
                 "active",
-                Value::Boolean(true),
+                Value::Boolean(false),
                 "Cannot modify active property",
             ),
             ("precommit", Value::Other, "not_supported"),

@@ -44,6 +44,8 @@ pub(crate) struct CoordinateJob {
     pub(crate) request: PutRequest,
     /// The bucket shows one version, and keeps this many more that its writers had not seen.
     pub(crate) hidden_versions: Option<usize>,
+    /// What is there stays, if anything is.
+    pub(crate) write_once: bool,
     /// The answer waits for the flush.
     pub(crate) flushed: bool,
     pub(crate) kept: Kept,

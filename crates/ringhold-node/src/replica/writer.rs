@@ -293,7 +293,9 @@ impl Writer {
         } = record;
         // A retry comes first: whatever has changed since its first try, its answer stands (T6).
         let (operation, hash) = (job.request.operation, job.request.change.hash());
-        if let Some(dot) = self.dot_of_retry(key, &object, &job.request) {
+        let stands =
+            stays_written(&job, &object).or_else(|| self.dot_of_retry(key, &object, &job.request));
+        if let Some(dot) = stands {
             self.metrics.operations_repeated.add(1);
             self.stage(
                 key,
@@ -484,6 +486,16 @@ impl Writer {
             );
         }
     }
+}
+
+/// The dot of the value that stays, if the job would write another one where keys are written once.
+fn stays_written(job: &CoordinateJob, object: &Object) -> Option<Dot> {
+    let is_value =
+        matches!(&job.request.change, Asked::Content(content) if !content.is_tombstone());
+    let first = object
+        .first_written()
+        .filter(|_| job.write_once && is_value);
+    first.map(|version| version.dot)
 }
 
 /// Whoever asked may have gone; then nobody wants the answer.

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused};
+use ringhold_node::{
+    Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused, TypeView,
+};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
@@ -89,6 +91,14 @@ pub enum RingOrder {
     Commit,
     /// The placement change under way is given up, or else what is staged.
     Abort,
+}
+
+/// What an operator, or a client, has done with a bucket type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeOrder {
+    Create { set: Overrides },
+    Activate,
+    Update { change: Overrides },
 }
 
 /// Going on without a majority.
@@ -174,6 +184,22 @@ pub trait Door: Clone + Send + Sync + 'static {
         bucket: &Bytes,
         change: Option<Overrides>,
     ) -> impl Future<Output = Result<(), PropertiesError>> + Send;
+
+    /// The created types, by name; the default type is none of them.
+    fn bucket_types(&self) -> Vec<TypeView>;
+
+    /// Whose name clients are told as that of the node which answers for a type.
+    fn claimant(&self) -> String;
+
+    /// How many replicas keys have where nothing else is said.
+    fn replicas(&self) -> u32;
+
+    /// Creates, activates or changes a type.
+    fn type_order(
+        &self,
+        name: &Bytes,
+        order: TypeOrder,
+    ) -> impl Future<Output = Result<(), ChangeFailed>> + Send;
 
     /// What authenticates the contexts that clients hold.
     fn token_key(&self) -> &TokenKey;

@@ -13,7 +13,7 @@ pub(crate) mod patience;
 
 pub use capacity::{Capacity, Limits, NameLimits};
 pub(crate) use capacity::{Room, UNIT_BYTES};
-pub use door::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, Wish};
+pub use door::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish};
 
 use ringhold_core::quorum::{Count, PutSpec};
 use ringhold_core::version::token::ContextToken;

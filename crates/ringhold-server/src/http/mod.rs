@@ -23,6 +23,7 @@
 
 mod accept;
 mod body;
+mod bucket_types;
 mod call;
 mod condition;
 mod explain;
@@ -236,6 +237,15 @@ impl<D: Door> Edge<D> {
             Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
             Route::Properties(bucket) => {
                 props::serve(door, &bucket, parts, body, &self.capacity.room).await
+            }
+            Route::TypeProperties(name) => {
+                bucket_types::properties(door, &name, parts, body, &self.capacity.room).await
+            }
+            Route::Types => Ok(bucket_types::list(door)),
+            Route::Type(name) => bucket_types::status(door, &name),
+            Route::TypeOrder(name, request) => {
+                let room = &self.capacity.room;
+                bucket_types::order(door, &name, request, parts, body, room).await
             }
             Route::Restore => restore::serve(door, parts, body, &self.capacity.room).await,
             Route::Root => service::root(parts),

@@ -16,15 +16,17 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use ringhold_core::crdt::Kind;
 use ringhold_core::quorum::Count;
 use ringhold_node::ChangeFailed;
 use ringhold_node::properties::{
     CHASH_KEYFUN, LINKFUN, Overrides, Properties, PropertiesError, Refusal, Value, Word,
 };
+use ringhold_wire::message::DEFAULT_BUCKET_TYPE;
 use serde_json::{Map, Value as Json, json};
 
 /// More than all properties together ever need.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 const FORM: &str =
     "bucket PUT must be a JSON object of the form:\n{\"props\":{...bucket properties...}}";
@@ -52,7 +54,7 @@ pub(super) async fn serve<D: Door>(
         _ => {
             return Ok(json_answer(
                 StatusCode::OK,
-                &json!({ "props": describe(&properties, bucket) }),
+                &json!({ "props": of_bucket(door, &properties, bucket) }),
             ));
         }
     };
@@ -105,7 +107,7 @@ fn problem_of(error: &PropertiesError, bucket_type: &[u8]) -> Problem {
     }
 }
 
-fn check_content_type(request: &Parts) -> Result<(), Problem> {
+pub(super) fn check_content_type(request: &Parts) -> Result<(), Problem> {
     let given = request
         .headers
         .get(CONTENT_TYPE)
@@ -121,7 +123,7 @@ fn check_content_type(request: &Parts) -> Result<(), Problem> {
     ))
 }
 
-fn json_answer(status: StatusCode, body: &Json) -> Answer {
+pub(super) fn json_answer(status: StatusCode, body: &Json) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = status;
     answer
@@ -133,15 +135,19 @@ fn json_answer(status: StatusCode, body: &Json) -> Answer {
     answer
 }
 
-fn refusals_answer(refusals: &[Refusal]) -> Answer {
-    let reasons = refusals
-        .iter()
-        .map(|refusal| (refusal.property.clone(), json!(refusal.reason.to_string())));
+pub(super) fn refusals_answer(refusals: &[Refusal]) -> Answer {
+    let told = |refusal: &Refusal| (refusal.property.clone(), refusal.reason.to_string());
+    reasons_answer(refusals.iter().map(told))
+}
+
+/// Of each refused property, why.
+pub(super) fn reasons_answer(reasons: impl Iterator<Item = (String, String)>) -> Answer {
+    let reasons = reasons.map(|(property, reason)| (property, json!(reason)));
     json_answer(StatusCode::BAD_REQUEST, &Json::Object(reasons.collect()))
 }
 
 /// The names and values of a change.
-fn proposals(body: &[u8]) -> Result<Vec<(String, Value)>, Problem> {
+pub(super) fn proposals(body: &[u8]) -> Result<Vec<(String, Value)>, Problem> {
     let form = || Problem::bad_request(FORM);
     let parsed: Json = serde_json::from_slice(body).map_err(|_| form())?;
     let properties = parsed
@@ -172,13 +178,30 @@ fn function_of(fields: &Map<String, Json>) -> Option<Value> {
 }
 
 /// All properties of a bucket, the name first and the others by name.
-fn describe(properties: &Properties, bucket: &BucketName) -> Json {
+fn of_bucket<D: Door>(door: &D, properties: &Properties, bucket: &BucketName) -> Json {
+    let mut all = json!({ "name": String::from_utf8_lossy(&bucket.bucket) });
+    if let (Json::Object(all), Json::Object(others)) = (&mut all, describe(properties)) {
+        all.extend(others);
+    }
+    if bucket.bucket_type != DEFAULT_BUCKET_TYPE {
+        say_active(&mut all, &door.claimant());
+    }
+    all
+}
+
+/// What only created types say, and their buckets.
+pub(super) fn say_active(all: &mut Json, claimant: &str) {
+    all["active"] = json!(true);
+    all["claimant"] = json!(claimant);
+}
+
+/// All properties, by name.
+pub(super) fn describe(properties: &Properties) -> Json {
     let Properties {
         get, put, reported, ..
     } = properties;
     let function = |(module, function): (&str, &str)| json!({ "mod": module, "fun": function });
     let mut all = json!({
-        "name": String::from_utf8_lossy(&bucket.bucket),
         "allow_mult": properties.allow_mult,
         "basic_quorum": get.basic_quorum.unwrap_or(false),
         "big_vclock": reported.big_vclock,
@@ -203,9 +226,15 @@ fn describe(properties: &Properties, bucket: &BucketName) -> Json {
         "small_vclock": reported.small_vclock,
         "sync_on_write": reported.sync_on_write.to_string(),
         "w": count(put.w),
-        "write_once": false,
+        "write_once": properties.write_once,
         "young_vclock": reported.young_vclock,
     });
+    if let Some(kind) = properties.datatype {
+        all["datatype"] = json!(kind.name());
+    }
+    if properties.datatype == Some(Kind::Hll) {
+        all["hll_precision"] = json!(properties.hll_precision.bits());
+    }
     let set = [
         ("backend", &reported.backend),
         ("search", &reported.search),
@@ -239,19 +268,10 @@ fn word(word: &Word) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::route::Form;
-
-    fn bucket() -> BucketName {
-        BucketName {
-            bucket_type: Bytes::from("default"),
-            bucket: Bytes::from_static(b"b\xff"),
-            form: Form::Plain,
-        }
-    }
 
     #[test]
     fn all_that_is_shown_can_be_written_back() {
-        let shown = json!({ "props": describe(&Properties::default(), &bucket()) }).to_string();
+        let shown = json!({ "props": describe(&Properties::default()) }).to_string();
         let proposed = proposals(shown.as_bytes()).expect("an object with props");
         let overrides = Overrides::propose(
             proposed

@@ -13,6 +13,7 @@
 //!
 //! Not here: whether the bucket type exists, which only the node knows.
 
+use super::bucket_types::TypeRequest;
 use super::job::JobName;
 use super::ring_order::RingRequest;
 use super::text::{escape, unescape};
@@ -90,6 +91,14 @@ pub(super) enum Route {
     /// A new object whose key the node makes up.
     NewObject(BucketName),
     Properties(BucketName),
+    /// The properties of a bucket type.
+    TypeProperties(Bytes),
+    /// The bucket types, as operators see them.
+    Types,
+    /// One of them.
+    Type(Bytes),
+    /// A type is created, activated or changed.
+    TypeOrder(Bytes, TypeRequest),
 }
 
 impl Route {
@@ -100,9 +109,11 @@ impl Route {
             Self::Object { .. } if *method == Method::PUT || *method == Method::POST => "put",
             Self::Object { .. } => "get",
             Self::NewObject(_) => "put",
-            Self::Properties(_) => "properties",
+            Self::Properties(_) | Self::TypeProperties(_) => "properties",
             Self::Explain(_) | Self::PreferenceList(_) => "explain",
             Self::Status | Self::Ring => "status",
+            Self::Types | Self::Type(_) => "status",
+            Self::TypeOrder(..) => "administration",
             Self::RebuildWithout(_) | Self::JoinToken | Self::RingRequest(_) => "administration",
             Self::Job(_) | Self::Restore => "job",
             Self::Root | Self::Ping | Self::Stats | Self::Live | Self::Ready | Self::Metrics => {
@@ -117,6 +128,7 @@ impl Route {
                 Some(&bucket.bucket_type)
             }
             Self::Explain(name) | Self::PreferenceList(name) => Some(&name.bucket_type),
+            Self::TypeProperties(name) => Some(name),
             _ => None,
         }
     }
@@ -166,6 +178,7 @@ const READ: &str = "GET, HEAD";
 const JOB: &str = "POST";
 const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
 const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
+const TYPE_PROPERTIES: &str = "HEAD, GET, PUT";
 const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
 const NEW_OBJECT: &str = "POST";
 const ACT: &str = "POST";
@@ -234,6 +247,16 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             )
         }
         ["riak", b, k] => (names.object(Form::Old, None, b, k)?, OBJECT),
+        ["types", t, "props"] => (
+            Route::TypeProperties(names.bucket_type(t)?),
+            TYPE_PROPERTIES,
+        ),
+        ["ringhold", "v1", "bucket-types"] => (Route::Types, READ),
+        ["ringhold", "v1", "bucket-types", t] => (Route::Type(names.bucket_type(t)?), READ),
+        ["ringhold", "v1", "bucket-types", t, asked] => {
+            let request = type_request(asked)?;
+            (Route::TypeOrder(names.bucket_type(t)?, request), ACT)
+        }
         ["buckets", b, ref within @ ..] => names.within(Form::Plain, None, b, within)?,
         ["types", t, "buckets", b, ref within @ ..] => {
             names.within(Form::Typed, Some(t), b, within)?
@@ -260,6 +283,15 @@ fn ring_request(asked: &str) -> Result<(Route, &'static str), Unrouted> {
     Ok((Route::RingRequest(request), allow))
 }
 
+fn type_request(asked: &str) -> Result<TypeRequest, Unrouted> {
+    match asked {
+        "create" => Ok(TypeRequest::Create),
+        "activate" => Ok(TypeRequest::Activate),
+        "update" => Ok(TypeRequest::Update),
+        _ => Err(Unrouted::NoSuchPath),
+    }
+}
+
 fn segments(path: &str) -> Box<[&str]> {
     path.strip_prefix('/').unwrap_or(path).split('/').collect()
 }
@@ -269,6 +301,10 @@ struct Names {
 }
 
 impl Names {
+    fn bucket_type(&self, text: &str) -> Result<Bytes, Unrouted> {
+        name("Type", text, self.limits.name_bytes)
+    }
+
     fn bucket(
         &self,
         form: Form,
@@ -277,7 +313,7 @@ impl Names {
     ) -> Result<BucketName, Unrouted> {
         let limit = self.limits.name_bytes;
         let bucket_type = match bucket_type {
-            Some(text) => name("Type", text, limit)?,
+            Some(text) => self.bucket_type(text)?,
             None => Bytes::from_static(DEFAULT_BUCKET_TYPE),
         };
         Ok(BucketName {

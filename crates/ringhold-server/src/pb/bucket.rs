@@ -6,15 +6,18 @@
 use super::quorum::{count, field};
 use super::refusal::Refusal;
 use super::{Edge, bucket_type};
-use crate::edge::Door;
+use crate::edge::{Door, TypeOrder};
 use bytes::Bytes;
+use ringhold_core::crdt::Kind;
 use ringhold_core::quorum::Count;
+use ringhold_core::ring::{ChangeRefused, TypeRefused};
+use ringhold_node::ChangeFailed;
 use ringhold_node::properties::{
     CHASH_KEYFUN, LINKFUN, Overrides, Properties, PropertiesError, Refusal as Refused, Value, Word,
 };
 use ringhold_wire::riak::{
     BucketProps, GetBucketReq, GetBucketResp, GetBucketTypeReq, ModFun, Repl, ResetBucketReq,
-    Response, SetBucketReq,
+    Response, SetBucketReq, SetBucketTypeReq,
 };
 use std::sync::Arc;
 
@@ -29,11 +32,36 @@ pub(super) fn get_type<D: Door>(
 ) -> Result<Response, Refusal> {
     // A bucket of no name has set nothing, so it has its type's.
     let of_type = edge.door.properties(&message.r#type, &Bytes::new());
-    let of_type = of_type.ok_or_else(|| {
-        let name = String::from_utf8_lossy(&message.r#type);
-        Refusal::text(format!("Invalid bucket type: <<\"{name}\">>"))
-    })?;
+    let of_type = of_type.ok_or_else(|| invalid_type(&message.r#type))?;
     Ok(described(&of_type))
+}
+
+pub(super) async fn set_type<D: Door>(
+    edge: &Edge<D>,
+    message: &SetBucketTypeReq,
+) -> Result<Response, Refusal> {
+    let name = &message.r#type;
+    if edge.door.properties(name, &Bytes::new()).is_none() {
+        return Err(invalid_type(name));
+    }
+    let proposals = proposals(&message.props);
+    let change = Overrides::propose_update(proposals).map_err(|refused| invalid(&refused))?;
+    let changed = edge
+        .door
+        .type_order(name, TypeOrder::Update { change })
+        .await;
+    changed.map_err(|failed| match failed {
+        ChangeFailed::Refused(ChangeRefused::BucketType(TypeRefused::Properties { refusals })) => {
+            invalid_pairs(refusals.iter())
+        }
+        other => Refusal::text(other.to_string()),
+    })?;
+    Ok(Response::BucketSet)
+}
+
+fn invalid_type(name: &[u8]) -> Refusal {
+    let name = String::from_utf8_lossy(name);
+    Refusal::text(format!("Invalid bucket type: <<\"{name}\">>"))
 }
 
 pub(super) async fn set<D: Door>(
@@ -92,10 +120,15 @@ fn properties<D: Door>(
 
 /// As Riak prints a list of pairs.
 fn invalid(refused: &[Refused]) -> Refusal {
-    let pairs: Vec<String> = refused
+    let pairs = refused
         .iter()
-        .map(|refused| format!("{{{},{}}}", refused.property, refused.reason))
-        .collect();
+        .map(|refused| (refused.property.clone(), refused.reason.to_string()));
+    invalid_pairs(pairs.collect::<Vec<_>>().iter())
+}
+
+fn invalid_pairs<'a>(pairs: impl Iterator<Item = &'a (String, String)>) -> Refusal {
+    let pairs = pairs.map(|(property, reason)| format!("{{{property},{reason}}}"));
+    let pairs: Vec<String> = pairs.collect();
     Refusal::text(format!("Invalid bucket properties: [{}]", pairs.join(",")))
 }
 
@@ -136,7 +169,12 @@ fn described(properties: &Properties) -> Response {
         },
         repl: Some(repl(&reported.repl).into()),
         search_index: text(&reported.search_index),
-        write_once: Some(false),
+        datatype: properties
+            .datatype
+            .map(|kind| Bytes::from_static(kind.name().as_bytes())),
+        write_once: Some(properties.write_once),
+        hll_precision: (properties.datatype == Some(Kind::Hll))
+            .then(|| properties.hll_precision.bits().into()),
         ..BucketProps::default()
     };
     Response::Bucket(Box::new(GetBucketResp { props }))

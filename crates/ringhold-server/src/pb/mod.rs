@@ -14,7 +14,7 @@
 //! Invariants: every request gets an answer, or the connection ends; a request that was refused has changed nothing;
 //! nothing is allocated for a length that was only announced before it was held against its limit.
 //!
-//! Not here: TLS and users; bucket types, listings, data types and secondary indexes (their codes are "unknown").
+//! Not here: TLS and users; listings, data types and secondary indexes (their codes are "unknown").
 
 mod bucket;
 mod connection;
@@ -74,6 +74,7 @@ impl<D: Door> Edge<D> {
             Request::ResetBucket(message) => bucket::reset(self, &message).await,
             Request::GetBucketType(message) => bucket::get_type(self, &message),
             Request::Preflist(message) => service::preference_list(self, message),
+            Request::SetBucketType(message) => bucket::set_type(self, &message).await,
         };
         answered.unwrap_or_else(Refusal::response)
     }

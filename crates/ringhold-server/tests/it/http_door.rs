@@ -9,13 +9,19 @@ use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::quorum::{
     Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
-use ringhold_core::ring::ChangeRefused;
+use ringhold_core::ring::{ChangeRefused, TypeRefused};
 use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
-use ringhold_node::properties::{Overrides, Properties, PropertiesError};
-use ringhold_node::{Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused};
-use ringhold_server::edge::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, Wish};
+use ringhold_node::properties::{
+    Overrides, Properties, PropertiesError, Refusal, check_type_update,
+};
+use ringhold_node::{
+    Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused, TypeStage, TypeView,
+};
+use ringhold_server::edge::{
+    Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish,
+};
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::{
@@ -36,6 +42,7 @@ const START_US: u64 = 1_420_156_800_000_000;
 struct State {
     objects: BTreeMap<ObjectName, (Object, Option<LiveEpoch>)>,
     buckets: BTreeMap<Bytes, Overrides>,
+    types: BTreeMap<Bytes, (TypeStage, Overrides)>,
     drawn: u128,
     epochs: u64,
     seconds: u64,
@@ -264,8 +271,12 @@ impl Door for FakeDoor {
     fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {
         let state = self.state();
         let overrides = state.buckets.get(bucket).cloned().unwrap_or_default();
-        let known = bucket_type == "default";
-        known.then(|| Arc::new(Properties::resolve(&Properties::default(), &overrides)))
+        let of_type = match state.types.get(bucket_type) {
+            _ if bucket_type == "default" => Properties::default(),
+            Some((TypeStage::Active, set)) => Properties::of_type(3, set),
+            _ => return None,
+        };
+        Some(Arc::new(Properties::resolve(&of_type, &overrides)))
     }
 
     async fn change_properties(
@@ -283,6 +294,55 @@ impl Door for FakeDoor {
             state
                 .buckets
                 .insert(bucket.clone(), known.changed_by(&change));
+        }
+        Ok(())
+    }
+
+    fn bucket_types(&self) -> Vec<TypeView> {
+        let known = self.state().types.clone();
+        let view = |(name, (stage, set)): (Bytes, (TypeStage, Overrides))| TypeView {
+            name,
+            stage,
+            properties: Arc::new(Properties::of_type(3, &set)),
+            missing: Vec::new(),
+        };
+        known.into_iter().map(view).collect()
+    }
+
+    fn claimant(&self) -> String {
+        self.own_name()
+    }
+
+    fn replicas(&self) -> u32 {
+        3
+    }
+
+    async fn type_order(&self, name: &Bytes, order: TypeOrder) -> Result<(), ChangeFailed> {
+        let refused = |refused: TypeRefused| Err(ChangeFailed::Refused(refused.into()));
+        let text = String::from_utf8_lossy(name).into_owned();
+        let mut state = self.state();
+        match order {
+            TypeOrder::Create { set } => {
+                state.types.insert(name.clone(), (TypeStage::Ready, set));
+            }
+            _ if name == "default" => return refused(TypeRefused::DefaultType),
+            TypeOrder::Activate => match state.types.get_mut(name) {
+                Some((stage, _)) => *stage = TypeStage::Active,
+                None => return refused(TypeRefused::Unknown { name: text }),
+            },
+            TypeOrder::Update { change } => {
+                let Some((_, set)) = state.types.get_mut(name) else {
+                    return refused(TypeRefused::Unknown { name: text });
+                };
+                match check_type_update(3, set, &change) {
+                    Ok(after) => *set = after,
+                    Err(refusals) => {
+                        let told = |one: &Refusal| (one.property.clone(), one.reason.to_string());
+                        let refusals = refusals.iter().map(told).collect();
+                        return refused(TypeRefused::Properties { refusals });
+                    }
+                }
+            }
         }
         Ok(())
     }

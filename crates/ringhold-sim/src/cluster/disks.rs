@@ -11,14 +11,14 @@ impl Cluster {
     pub fn wipe(&self, node: usize) {
         self.end(node);
         self.set_old_ring(node, false);
-        self.0.around.books.lock().rings.forget(node);
+        self.0.around.books.lock().forget_rings(node);
         self.disk(node).wipe();
     }
 
     /// The disk is put back from an older copy.
     pub fn roll_back(&self, node: usize, image: &DiskImage) {
         self.end(node);
-        self.0.around.books.lock().rings.forget(node);
+        self.0.around.books.lock().forget_rings(node);
         self.disk(node).put_back(image);
     }
 

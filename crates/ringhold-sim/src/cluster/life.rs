@@ -169,6 +169,7 @@ impl Cluster {
             };
             let ring = running.ring();
             self.note_ring(node, &ring);
+            self.note_types(node);
             let state = ring.member(self.id_of(node)).map(|member| member.state);
             if running.is_removed() {
                 trace.event(Who::Node(node), "gone", || "it was removed".to_owned());
@@ -243,6 +244,21 @@ impl Cluster {
         }
         self.kill(node);
         self.start_later(node, 500_000);
+    }
+
+    /// Compares what a node makes of bucket types with what others make of them (T14).
+    fn note_types(&self, node: usize) {
+        if !self.plan().types {
+            return;
+        }
+        let Some(served) = self.node(node) else {
+            return;
+        };
+        let (epoch, types) = (served.ring().document().epoch, served.bucket_types());
+        let mut books = self.around().books.lock();
+        if let Err(violation) = books.types.note(node, epoch, &types) {
+            books.fail(violation);
+        }
     }
 
     /// Compares the ring that a node serves by with those of others and with its own of before (I10).

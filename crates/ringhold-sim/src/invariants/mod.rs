@@ -57,6 +57,7 @@ pub mod properties;
 pub mod t05_timestamps;
 pub mod t11_reaping;
 pub mod t12_leaf_sums;
+pub mod t14_types;
 pub mod t16_moves;
 pub mod t24_expired;
 pub mod t26_clocks;

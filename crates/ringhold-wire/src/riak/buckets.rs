@@ -132,3 +132,11 @@ pub struct GetBucketTypeReq {
     #[prost(bytes = "bytes", required, tag = "1")]
     pub r#type: Bytes,
 }
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SetBucketTypeReq {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub r#type: Bytes,
+    #[prost(message, required, tag = "2")]
+    pub props: BucketProps,
+}

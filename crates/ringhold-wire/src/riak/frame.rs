@@ -3,6 +3,7 @@
 use super::{
     ClientId, DelReq, ErrorResp, GetBucketReq, GetBucketResp, GetBucketTypeReq, GetReq, GetResp,
     PreflistReq, PreflistResp, PutReq, PutResp, ResetBucketReq, ServerInfoResp, SetBucketReq,
+    SetBucketTypeReq,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -94,6 +95,7 @@ pub enum Request {
     ResetBucket(ResetBucketReq),
     GetBucketType(GetBucketTypeReq),
     Preflist(PreflistReq),
+    SetBucketType(SetBucketTypeReq),
     StartTls,
 }
 
@@ -120,6 +122,7 @@ impl Request {
             29 => Self::ResetBucket(message(code, bytes)?),
             31 => Self::GetBucketType(message(code, bytes)?),
             33 => Self::Preflist(message(code, bytes)?),
+            32 => Self::SetBucketType(message(code, bytes)?),
             255 => Self::StartTls,
             unknown => return Err(RequestError::UnknownCode(unknown)),
         })

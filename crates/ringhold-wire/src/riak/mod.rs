@@ -29,7 +29,7 @@ mod service;
 
 pub use buckets::{
     BucketProps, CommitHook, GetBucketReq, GetBucketResp, GetBucketTypeReq, ModFun, Repl,
-    ResetBucketReq, SetBucketReq,
+    ResetBucketReq, SetBucketReq, SetBucketTypeReq,
 };
 pub use frame::{FrameError, HEADER_BYTES, Header, Request, RequestError, Response};
 pub use objects::{Content, DelReq, GetReq, GetResp, Link, Pair, PutReq, PutResp};

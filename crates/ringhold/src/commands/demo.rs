@@ -49,6 +49,7 @@ pub(super) async fn run(arguments: DemoArgs, format: Format) -> Result<(), Failu
         nodes: Some(NODES),
         ports: Ports::Free,
         zones: None,
+        riak_types: false,
     };
     let plan = Plan::prepare(dir.path(), wish)?;
     let mut cluster = tokio::select! {

@@ -9,6 +9,7 @@ use crate::dev::DevError;
 use crate::dev::cluster::Cluster;
 use crate::dev::control::{self, Control};
 use crate::dev::plan::{Plan, Ports, Wish};
+use crate::dev::riak_types;
 use crate::output::{Failure, Format, Table, print, print_json, say};
 
 impl From<DevError> for Failure {
@@ -40,10 +41,15 @@ pub(super) async fn run(arguments: DevArgs, format: Format) -> Result<(), Failur
         nodes: arguments.nodes,
         ports,
         zones: arguments.zones,
+        riak_types: arguments.riak_types,
     };
     let mut stop = Stop::listen()?;
     let mut plan = Plan::prepare(&arguments.dir.dir, wish)?;
-    plan.settings = arguments.set;
+    if arguments.riak_types {
+        let settings = riak_types::SETTINGS.map(str::to_owned);
+        plan.settings.extend(settings);
+    }
+    plan.settings.extend(arguments.set);
     let control = Control::listen(&plan.dir).await?;
     say(format!(
         "starting {} nodes in {} …",

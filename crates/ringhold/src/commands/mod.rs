@@ -5,6 +5,7 @@
 
 mod backup;
 mod bench;
+mod bucket_type;
 mod cluster;
 mod config;
 mod context;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Put(arguments) => on_runtime(put::run(arguments, format)),
         Command::Delete(arguments) => on_runtime(delete::run(arguments, format)),
         Command::Cluster(command) => cluster::run(command, format),
+        Command::BucketType(command) => on_runtime(bucket_type::run(command, format)),
         Command::Backup(arguments) => on_runtime(backup::run(arguments, format)),
         Command::Restore(arguments) => on_runtime(restore::run(arguments, format)),
         Command::Config(command) => config::run(&command, format),

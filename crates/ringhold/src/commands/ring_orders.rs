@@ -87,7 +87,7 @@ pub(super) async fn document(at: &str, path: &str, timeout: Duration) -> Result<
     parsed(at, path, &body)
 }
 
-fn parsed(at: &str, path: &str, body: &[u8]) -> Result<Value, Failure> {
+pub(super) fn parsed(at: &str, path: &str, body: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(body).map_err(|error| {
         Failure::failed(format!(
             "{at}{path} did not answer JSON: {error}; is it a Ringhold node?"

@@ -7,9 +7,9 @@ use ringhold_client::{HttpPool, Request};
 use ringhold_server::founding::FoundingMember;
 use serde_json::{Value, json};
 
-use crate::dev::DevError;
 use crate::dev::plan::Plan;
 use crate::dev::process::{NodeProcess, tail};
+use crate::dev::{DevError, riak_types};
 
 /// A node that recovers a long log takes its time; one that hangs must be told from it some day.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,6 +49,11 @@ impl Cluster {
             cluster.wait_ready(index).await?;
         }
         cluster.wait_whole().await;
+        if cluster.plan.riak_types
+            && let Some(url) = cluster.plan.urls().first()
+        {
+            riak_types::set_up(url).await?;
+        }
         cluster.write_down()?;
         Ok(cluster)
     }

@@ -19,11 +19,13 @@
 //! | `process` | one child: started, signalled, awaited |
 //! | `cluster` | all of them: started, restarted, stopped, written down |
 //! | `control` | the socket |
+//! | `riak_types` | what the test suites of Riak's clients want to find |
 
 pub(crate) mod cluster;
 pub(crate) mod control;
 pub(crate) mod plan;
 mod process;
+pub(crate) mod riak_types;
 
 use std::fmt;
 use std::io;
@@ -91,6 +93,10 @@ pub(crate) enum DevError {
         path: PathBuf,
         error: io::Error,
     },
+    /// The nodes run, and would not take what Riak's client libraries want.
+    RiakTypes {
+        error: String,
+    },
     /// The running `dev` could not do it; its own words.
     Answered {
         message: String,
@@ -157,6 +163,9 @@ impl fmt::Display for DevError {
                 "no `ringhold dev` answers at {}: {error}; start one, or name its --dir",
                 path.display()
             ),
+            Self::RiakTypes { error } => {
+                write!(f, "can't create the bucket types of Riak's suites: {error}")
+            }
             Self::Answered { message } => f.write_str(message),
         }
     }

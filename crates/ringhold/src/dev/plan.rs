@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ringhold_server::founding::{Draft, DraftMember, Founding};
 
-use crate::dev::DevError;
+use crate::dev::{DevError, riak_types};
 use crate::random;
 
 const NODES_DEFAULT: u16 = 3;
@@ -33,6 +33,8 @@ pub(crate) struct Wish {
     pub(crate) nodes: Option<u16>,
     pub(crate) ports: Ports,
     pub(crate) zones: Option<u16>,
+    /// With what Riak's client libraries want.
+    pub(crate) riak_types: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) founding: Founding,
     /// What all nodes are started with besides, as `KEY=VALUE`.
     pub(crate) settings: Vec<String>,
+    /// Whether it is to have what Riak's client libraries want.
+    pub(crate) riak_types: bool,
 }
 
 impl Plan {
@@ -78,6 +82,7 @@ impl Plan {
                 founding_path,
                 founding,
                 settings: Vec::new(),
+                riak_types: wish.riak_types,
             });
         }
         let members = wish.members()?;
@@ -93,6 +98,7 @@ impl Plan {
             founding_path,
             founding,
             settings: Vec::new(),
+            riak_types: wish.riak_types,
         })
     }
 
@@ -138,7 +144,11 @@ impl Wish {
                 zones => format!("zone{}", index % zones + 1),
             };
             DraftMember {
-                name: format!("node{}", index + 1),
+                name: if self.riak_types {
+                    riak_types::node_name(index + 1)
+                } else {
+                    format!("node{}", index + 1)
+                },
                 peer: address(peer),
                 http: Some(address(http)),
                 native: Some(address(native)),
@@ -245,6 +255,7 @@ mod tests {
             nodes: Some(3),
             ports: Ports::From(20_000),
             zones: Some(2),
+            riak_types: false,
         };
         let plan = Plan::prepare(&folder.path().join("new"), wish).expect("a plan");
         let rows: Vec<(&str, &str, &str, &str)> = plan
@@ -271,6 +282,7 @@ mod tests {
             nodes: Some(4),
             ports: Ports::From(20_000),
             zones: None,
+            riak_types: false,
         };
         let first = Plan::prepare(folder.path(), wish).expect("founded");
         let again = Plan::prepare(folder.path(), Wish::default()).expect("as founded");

@@ -1,0 +1,115 @@
+//! A person who creates, activates and changes bucket types while things break.
+//!
+//! There is a handful of names, so that a type is created again before it is active, activated twice, changed by what somebody else has changed
+//! meanwhile. Whoever is told that a type is active asks the same node for its properties: they are there from then on.
+
+use crate::cluster::Cluster;
+use crate::executor::Group;
+use crate::invariants::Violation;
+use crate::random::Random;
+use crate::rare::Rare;
+use crate::trace::Who;
+use bytes::Bytes;
+use ringhold_node::properties::{Overrides, Value, propose_type};
+use ringhold_node::{ChangeFailed, Node};
+use std::sync::Arc;
+
+const NAMES: [&str; 4] = ["plain", "sets", "counters", "once"];
+/// Between two wishes, about, in microseconds.
+const THINKS_US: u64 = 2_000_000;
+
+/// Sends that person, if the plan has one, until some moment.
+pub fn change_types(cluster: &Cluster, until_us: u64) {
+    if !cluster.plan().types {
+        return;
+    }
+    let operator = Operator {
+        cluster: cluster.clone(),
+        random: Random::of(cluster.plan().seed, "types"),
+    };
+    let executor = &cluster.around().executor;
+    executor.spawn(Group::WORLD, Box::pin(operator.work(until_us)));
+}
+
+struct Operator {
+    cluster: Cluster,
+    random: Random,
+}
+
+impl Operator {
+    async fn work(mut self, until_us: u64) {
+        let executor = self.cluster.around().executor.clone();
+        loop {
+            let pause_us = self.random.around(THINKS_US);
+            if executor.now_us() + pause_us >= until_us {
+                return;
+            }
+            executor.sleep(pause_us).await;
+            let mut running = self.cluster.members();
+            running.retain(|node| self.cluster.is_serving(*node));
+            if running.is_empty() {
+                continue;
+            }
+            let at = *self.random.pick(&running);
+            if let Some(node) = self.cluster.node(at) {
+                self.wish(at, node).await;
+            }
+        }
+    }
+
+    async fn wish(&mut self, at: usize, node: Arc<Node>) {
+        let name = Bytes::from(*self.random.pick(&NAMES));
+        let r = i64::try_from(self.random.between(1, 3)).expect("a handful");
+        let (what, done) = match self.random.index(3) {
+            0 => {
+                let set = self.properties_of(&name, r);
+                ("create type", node.create_bucket_type(&name, &set).await)
+            }
+            1 => ("activate type", node.activate_bucket_type(&name).await),
+            _ => {
+                let change = Overrides::propose_update([("r", Value::Integer(r))]);
+                let change = change.expect("a number of replicas");
+                ("update type", node.update_bucket_type(&name, &change).await)
+            }
+        };
+        let around = self.cluster.around();
+        around.trace.event(Who::Node(at), what, || match &done {
+            Ok(()) => format!("{name:?}"),
+            Err(reason) => format!("{name:?}: {reason}"),
+        });
+        match done {
+            Ok(()) => {
+                around.rare.hit(Rare::TypeChanged);
+                if what == "activate type" {
+                    self.is_served(at, &node, &name);
+                }
+            }
+            Err(ChangeFailed::Refused(_)) => around.rare.hit(Rare::TypeRefused),
+            Err(_) => {}
+        }
+    }
+
+    fn properties_of(&mut self, name: &Bytes, r: i64) -> Overrides {
+        let mut proposals = vec![("r", Value::Integer(r))];
+        match &name[..] {
+            b"sets" => proposals.push(("datatype", Value::Text("set".to_owned()))),
+            b"counters" => proposals.push(("datatype", Value::Text("counter".to_owned()))),
+            b"once" => proposals.push(("write_once", Value::Boolean(self.random.chance(500_000)))),
+            _ => {}
+        }
+        let set = propose_type(self.cluster.plan().replicas, proposals);
+        set.expect("what a type may be")
+    }
+
+    /// Whoever said that a type is active serves it.
+    fn is_served(&self, at: usize, node: &Node, name: &Bytes) {
+        let around = self.cluster.around();
+        around.rare.hit(Rare::TypeActivated);
+        if node.properties(name, &Bytes::from_static(b"b")).is_none() {
+            around.books.lock().fail(Violation::new(
+                "T14 types",
+                format!("n{at} has said that {name:?} is active, and does not know it"),
+            ));
+        }
+    }
+}
