@@ -121,31 +121,17 @@ impl Amounts {
         self.sum_without(&CausalContext::new())
     }
 
-    /// Takes the increments of `actor` up to `last` out; the sum of those that come after `after`.
-    pub(super) fn take_sum(&mut self, actor: Actor, after: u64, last: u64) -> i128 {
-        let Some(tally) = self.actors.get_mut(&actor).filter(|_| last > 0) else {
-            return 0;
-        };
-        let taken = tally.runs.within(&up_to(last));
-        *tally = Tally::of(tally.runs.minus(&taken));
-        if tally.runs.is_empty() {
-            self.actors.remove(&actor);
+    /// Calls the increment of one dot by another.
+    pub(super) fn rename(&mut self, from: Dot, to: Dot) {
+        let amount = self.amount(from);
+        if amount == 0 {
+            return;
         }
-        if after == 0 {
-            return sum(&taken);
+        self.remove(&CausalContext::from_iter([from]));
+        if self.amount(to) == 0 {
+            self.replace(to, amount);
         }
-        sum(&taken.minus(&up_to(after)))
     }
-}
-
-fn up_to(last: u64) -> Runs<()> {
-    let mut below = Runs::default();
-    below.add(Run {
-        first: 1,
-        last,
-        payload: (),
-    });
-    below
 }
 
 fn sum(runs: &Runs<i64>) -> i128 {

@@ -11,7 +11,6 @@
 
 use super::amounts::Amounts;
 use super::causal::CausalContext;
-use super::counter::Counter;
 use super::dotted::Dotted;
 #[cfg(test)]
 use super::known_bad::{Variant, is_on};
@@ -64,10 +63,12 @@ impl State {
                 return Ok(delta);
             }
             (Body::Counter(counter), Update::Counter(by)) => {
-                in_range(counter.value(), *by)?;
-                let mut added = Counter::default();
-                added.loose.replace(dot, *by);
-                delta.body = Body::Counter(added);
+                if !counter.has(dot) {
+                    in_range(counter.value(), *by)?;
+                    let added = counter.added(dot, *by);
+                    delta.body = Body::Counter(added.ok_or(Refused::CounterOverflow)?);
+                }
+                return Ok(delta);
             }
             (Body::Set(set), Update::Set(update)) => {
                 delta.body = Body::Set(author.set(set, update)?);
@@ -91,9 +92,6 @@ impl State {
         #[cfg(test)]
         delta.seen.join(&author.claimed);
         delta.removals = author.removals;
-        if let Body::Counter(added) = &mut delta.body {
-            added.settle_all(&delta.seen);
-        }
         Ok(delta)
     }
 }

@@ -9,7 +9,7 @@
 //! actors    count, each: u128 incarnation, u64 epoch, big-endian; those that were seen or are named in a removal
 //! seen      for each actor its runs
 //! removals  count, each: fields (count, each a field), target, dots (count, each: actor, its runs)
-//! body      counter  settled (count, each: actor, signed total), amounts
+//! body      counter  count, each: actor, first counter, length - 1, signed total; by actor and first counter
 //!           set      count, each: element, its dots
 //!           gset     count, each: element
 //!           hll      precision; 0, count, each: gap and rank, or 1, all ranks (the shorter; of equals the first)

@@ -22,7 +22,7 @@ impl<T> Default for Dotted<T> {
     }
 }
 
-impl<T: Clone> Dotted<T> {
+impl<T: Clone + Ord> Dotted<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -33,7 +33,7 @@ impl<T: Clone> Dotted<T> {
 
     /// A dot that is here already gets the new payload.
     pub(super) fn insert(&mut self, dot: Dot, payload: T) {
-        match self.entries.binary_search_by_key(&dot, |(dot, _)| *dot) {
+        match self.place(dot) {
             Ok(at) => self.entries[at].1 = payload,
             Err(at) => self.entries.insert(at, (dot, payload)),
         }
@@ -49,13 +49,37 @@ impl<T: Clone> Dotted<T> {
         for (dot, payload) in &other.entries {
             if !meeting.ours.contains(*dot) {
                 self.insert(*dot, payload.clone());
+            } else if let Ok(at) = self.place(*dot) {
+                self.keep_least(at, payload);
             }
         }
     }
 
+    /// Calls what stands on one dot by another.
+    pub(super) fn rename(&mut self, from: Dot, to: Dot) {
+        let Ok(at) = self.place(from) else {
+            return;
+        };
+        let (_, payload) = self.entries.remove(at);
+        match self.place(to) {
+            Ok(at) => self.keep_least(at, &payload),
+            Err(at) => self.entries.insert(at, (to, payload)),
+        }
+    }
+
+    /// A dot says one thing, unless it stands for twins: of what those say, the least.
+    fn keep_least(&mut self, at: usize, payload: &T) {
+        if *payload < self.entries[at].1 {
+            self.entries[at].1 = payload.clone();
+        }
+    }
+
+    fn place(&self, dot: Dot) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&dot, |(dot, _)| *dot)
+    }
+
     fn has(&self, dot: Dot) -> bool {
-        let found = self.entries.binary_search_by_key(&dot, |(dot, _)| *dot);
-        found.is_ok()
+        self.place(dot).is_ok()
     }
 
     pub(super) fn dots(&self) -> impl Iterator<Item = Dot> {

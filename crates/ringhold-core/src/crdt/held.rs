@@ -15,6 +15,8 @@
 //! is not recognised, and counts again.
 
 use super::causal::CausalContext;
+#[cfg(test)]
+use super::known_bad::{Variant, is_on};
 use super::state::{KindMismatch, State};
 use super::update::{Kind, Refused, Update};
 use super::value::{CounterOutOfRange, Value};
@@ -34,6 +36,13 @@ pub(super) struct Known {
     pub(super) timestamp: Timestamp,
     /// What it added to a counter; else 0.
     pub(super) by: i64,
+}
+
+/// A dot of an operation that is known by another.
+struct Twin {
+    dot: Dot,
+    of: Dot,
+    by: i64,
 }
 
 /// See the module.
@@ -104,7 +113,8 @@ impl Held {
             timestamp,
             context,
         } = *signed;
-        let delta = self.state.apply(update, dot, timestamp, context)?;
+        let context = context.map(|context| self.with_twins(context));
+        let delta = self.state.apply(update, dot, timestamp, context.as_ref())?;
         self.state
             .join(&delta)
             .expect("an update that was taken is of the state's kind");
@@ -139,7 +149,10 @@ impl Held {
     /// # Errors
     /// If it is of another kind; nothing has changed.
     pub fn join(&mut self, other: &Self) -> Result<(), KindMismatch> {
-        self.state.join(&other.state)?;
+        if self.kind() != other.kind() {
+            let (ours, theirs) = (self.kind(), other.kind());
+            return Err(KindMismatch { ours, theirs });
+        }
         for (operation, theirs) in &other.operations {
             let ours = self.operations.entry(*operation);
             let ours = ours.or_insert_with(|| theirs.clone());
@@ -147,17 +160,54 @@ impl Held {
             ours.timestamp = ours.timestamp.max(theirs.timestamp);
         }
         self.cancelled.extend(&other.cancelled);
+        let twins = self.twins();
+        #[cfg(test)]
+        let twins = if is_on(Variant::TwinsCount) {
+            Vec::new()
+        } else {
+            twins
+        };
         if self.kind() == Kind::Counter {
-            self.cancel_twins();
+            let by = twins.iter().map(|twin| (twin.dot, twin.by));
+            self.cancelled.extend(by);
+            return self.state.join(&other.state);
         }
-        Ok(())
+        if twins.is_empty() {
+            return self.state.join(&other.state);
+        }
+        let mut theirs = other.state.clone();
+        for Twin { dot, of, .. } in twins {
+            self.state.rename(dot, of);
+            theirs.rename(dot, of);
+        }
+        self.state.join(&theirs)
     }
 
-    fn cancel_twins(&mut self) {
+    /// The dots of operations that are known by a smaller one.
+    fn twins(&self) -> Vec<Twin> {
+        let mut twins = Vec::new();
         for known in self.operations.values() {
-            let twins = known.dots.iter().skip(1);
-            self.cancelled.extend(twins.map(|dot| (*dot, known.by)));
+            let mut dots = known.dots.iter().copied();
+            let of = dots.next().expect("an operation has a dot");
+            let by = known.by;
+            twins.extend(dots.map(|dot| Twin { dot, of, by }));
         }
+        twins
+    }
+
+    /// What a client has seen by one twin, it has seen by the other.
+    fn with_twins(&self, context: &CausalContext) -> CausalContext {
+        let mut context = context.clone();
+        for Twin { dot, of, .. } in self.twins() {
+            #[cfg(test)]
+            if is_on(Variant::TwinsAreStrangers) {
+                continue;
+            }
+            if context.contains(dot) {
+                context.observe(of);
+            }
+        }
+        context
     }
 
     /// What a client sees.

@@ -31,6 +31,10 @@ pub(super) enum Variant {
     RegisterByDot,
     /// Removing a field with a context takes all that the replica has.
     ResetTakesUnseen,
+    /// Two dots of one operation are two operations.
+    TwinsCount,
+    /// Whoever was seen by one twin only is not known by the other.
+    TwinsAreStrangers,
 }
 
 thread_local! {

@@ -17,6 +17,7 @@ use super::meeting::Meeting;
 use super::register::Assignment;
 use super::removals::Target;
 use super::set::Elements;
+use crate::version::Dot;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -180,6 +181,20 @@ impl Fields {
         }
         if entry.is_empty() {
             self.entries.remove(field);
+        }
+    }
+
+    /// Calls all that stands on one dot by another, at every depth.
+    pub(super) fn rename(&mut self, from: Dot, to: Dot) {
+        for entry in self.entries.values_mut() {
+            entry.presence.rename(from, to);
+            match &mut entry.content {
+                Content::Counter(amounts) => amounts.rename(from, to),
+                Content::Set(elements) => elements.rename(from, to),
+                Content::Register(assignments) => assignments.rename(from, to),
+                Content::Flag(enablings) => enablings.rename(from, to),
+                Content::Map(fields) => fields.rename(from, to),
+            }
         }
     }
 

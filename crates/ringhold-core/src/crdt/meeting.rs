@@ -9,18 +9,13 @@ use super::causal::CausalContext;
 
 pub(super) struct Meeting<'a> {
     pub(super) ours: &'a CausalContext,
-    pub(super) theirs: &'a CausalContext,
     /// What both have seen: of this, ours go that they do not hold.
     pub(super) common: CausalContext,
 }
 
 impl<'a> Meeting<'a> {
-    pub(super) fn of(ours: &'a CausalContext, theirs: &'a CausalContext) -> Self {
+    pub(super) fn of(ours: &'a CausalContext, theirs: &CausalContext) -> Self {
         let common = theirs.within(ours);
-        Self {
-            ours,
-            theirs,
-            common,
-        }
+        Self { ours, common }
     }
 }

@@ -11,7 +11,7 @@ use super::known_bad::{Variant, is_on};
 use crate::version::Timestamp;
 use bytes::Bytes;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Assignment {
     pub(super) timestamp: Timestamp,
     pub(super) value: Bytes,

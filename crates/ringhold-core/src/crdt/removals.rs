@@ -11,6 +11,7 @@
 
 use super::causal::CausalContext;
 use super::map::Field;
+use crate::version::Dot;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -54,6 +55,13 @@ impl Removals {
     pub(super) fn join(&mut self, other: &Self) {
         for (place, dots) in &other.places {
             self.places.entry(place.clone()).or_default().join(dots);
+        }
+    }
+
+    /// What is to go by the one dot is to go by the other.
+    pub(super) fn rename(&mut self, from: Dot, to: Dot) {
+        for dots in self.places.values_mut().filter(|dots| dots.contains(from)) {
+            dots.observe(to);
         }
     }
 

@@ -10,6 +10,7 @@ use super::dotted::Dotted;
 #[cfg(test)]
 use super::known_bad::{Variant, is_on};
 use super::meeting::Meeting;
+use crate::version::Dot;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -67,6 +68,11 @@ impl Elements {
                 self.entries.remove(element);
             }
         }
+    }
+
+    pub(super) fn rename(&mut self, from: Dot, to: Dot) {
+        let entries = self.entries.values_mut();
+        entries.for_each(|dots| dots.rename(from, to));
     }
 
     pub(super) fn members(&self) -> Vec<Bytes> {

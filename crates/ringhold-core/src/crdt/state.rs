@@ -21,11 +21,12 @@ use super::removals::{Removals, Target};
 use super::set::Elements;
 use super::update::Kind;
 use super::value::{CounterOutOfRange, Value, map_value};
+use crate::version::Dot;
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Empty for what knows no removes: growing sets and estimates.
+    /// Empty for what knows no removes: counters, growing sets and estimates.
     pub(super) seen: CausalContext,
     /// None of its dots was seen.
     pub(super) removals: Removals,
@@ -80,14 +81,12 @@ impl State {
         Self::of(Body::Hll(Hll::new(precision)))
     }
 
-    /// The value of a key that held another value before, whose updates were `seen`: its own dots go on from there. Without this its context
-    /// would wait for the old dots for ever, and a counter would keep its increments one by one.
-    ///
-    /// The old value must not be joined with it: of a set or a map nothing would be left, but a counter could keep either total.
+    /// The value of a key that held another value before, whose updates were `seen`: its own dots go on from there, and contexts of the old
+    /// value have nothing to wait for in it. Of a set or a map that is joined with it, what was seen goes.
     #[must_use]
     pub fn succeeding(kind: Kind, seen: &CausalContext) -> Self {
         let mut state = Self::new(kind);
-        if !matches!(kind, Kind::GrowingSet | Kind::Hll) {
+        if kind.has_context() {
             state.seen = seen.clone();
         }
         state
@@ -141,14 +140,8 @@ impl State {
     /// If it is a value of another kind.
     pub fn join(&mut self, other: &Self) -> Result<(), KindMismatch> {
         let meeting = Meeting::of(&self.seen, &other.seen);
-        let mut joined = None;
         match (&mut self.body, &other.body) {
-            (Body::Counter(ours), Body::Counter(theirs)) => {
-                let mut both = self.seen.clone();
-                both.join(&other.seen);
-                ours.join(theirs, &meeting, &both);
-                joined = Some(both);
-            }
+            (Body::Counter(ours), Body::Counter(theirs)) => ours.join(theirs),
             (Body::Set(ours), Body::Set(theirs)) => ours.join(theirs, &meeting),
             (Body::GrowingSet(ours), Body::GrowingSet(theirs)) => ours.join(theirs),
             (Body::Hll(ours), Body::Hll(theirs)) => ours.join(theirs),
@@ -160,13 +153,23 @@ impl State {
                 });
             }
         }
-        match joined {
-            Some(joined) => self.seen = joined,
-            None => self.seen.join(&other.seen),
-        }
+        self.seen.join(&other.seen);
         self.removals.join(&other.removals);
         self.carry_out_removals();
         Ok(())
+    }
+
+    /// Calls what one dot did by another, a twin's: what stands on it, what was seen of it and what is to go of it.
+    pub(super) fn rename(&mut self, from: Dot, to: Dot) {
+        match &mut self.body {
+            Body::Set(elements) => elements.rename(from, to),
+            Body::Map(fields) => fields.rename(from, to),
+            Body::Counter(_) | Body::GrowingSet(_) | Body::Hll(_) => return,
+        }
+        if self.seen.contains(from) {
+            self.seen.observe(to);
+        }
+        self.removals.rename(from, to);
     }
 
     fn carry_out_removals(&mut self) {

@@ -9,4 +9,5 @@ mod model;
 mod nested_counter;
 mod rules;
 mod sample;
+mod twins;
 mod updates;

@@ -2,7 +2,7 @@
 
 use super::super::amounts::Amounts;
 use super::super::causal::CausalContext;
-use super::super::counter::Counter;
+use super::super::counter::{Counter, Stretch, Total};
 use super::super::dotted::Dotted;
 use super::super::gset::GrowingSet;
 use super::super::hll::{Hll, Precision};
@@ -36,10 +36,10 @@ impl Reading {
         let kind = kind.ok_or_else(|| reading.malformed("kind"))?;
         reading.actors()?;
         reading.seen(false)?;
-        if matches!(kind, Kind::GrowingSet | Kind::Hll) && !reading.actors.is_empty() {
-            return Err(reading.malformed("actors"));
-        }
         let removals = reading.removals(kind)?;
+        if !kind.has_context() && !(reading.seen.is_empty() && removals.len() == 0) {
+            return Err(reading.malformed("context"));
+        }
         let body = reading.body(kind)?;
         reading.finish()?;
         let seen = reading.seen;
@@ -217,7 +217,10 @@ impl Reading {
         Ok(dot)
     }
 
-    fn dots<T: Clone>(&mut self, payload: impl Fn(&mut Self) -> Outcome<T>) -> Outcome<Dotted<T>> {
+    fn dots<T: Clone + Ord>(
+        &mut self,
+        payload: impl Fn(&mut Self) -> Outcome<T>,
+    ) -> Outcome<Dotted<T>> {
         let mut dots = Dotted::default();
         for _ in 0..self.count("dots", 2)? {
             let dot = self.dot()?;
@@ -306,20 +309,25 @@ impl Reading {
 
     fn counter(&mut self) -> Outcome<Counter> {
         let mut counter = Counter::default();
-        for _ in 0..self.count("totals", 2)? {
-            let (actor, total) = (self.actor()?, self.signed("total")?);
+        for _ in 0..self.count("stretches", 4)? {
+            let (actor, first) = (self.actor()?, self.u64("first")?);
+            let last = first.checked_add(self.u64("length")?);
+            let sum = self.signed("total")?;
             // So no sum of totals of one actor overflows, whoever made them up.
-            let most = u128::from(self.seen.vector(actor)) << 63;
-            if total == 0 || total.unsigned_abs() > most {
+            let most = last.map(|last| (u128::from(last - first) + 1) << 63);
+            if most.is_none_or(|most| sum.unsigned_abs() > most) {
                 return Err(self.malformed("total"));
             }
-            counter.settled.insert(actor, total);
-        }
-        counter.loose = self.amounts()?;
-        for (actor, runs) in counter.loose.actors() {
-            let settled = self.seen.vector(actor);
-            if runs.as_slice().iter().any(|run| run.first <= settled) {
-                return Err(self.malformed("amounts"));
+            let starts = Dot {
+                actor,
+                counter: first,
+            };
+            let stretch = Stretch { actor, first };
+            let previous = counter.stretches.last_key_value();
+            let ordered = previous.is_none_or(|(previous, _)| *previous < stretch);
+            match last.filter(|_| first >= 1 && ordered && !counter.has(starts)) {
+                Some(last) => drop(counter.stretches.insert(stretch, Total { last, sum })),
+                None => return Err(self.malformed("stretch")),
             }
         }
         Ok(counter)

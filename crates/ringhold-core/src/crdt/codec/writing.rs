@@ -55,6 +55,9 @@ impl Writing {
         for dots in state.removals.places.values() {
             actors.extend(dots.actors().map(|(actor, _)| actor));
         }
+        if let Body::Counter(counter) = &state.body {
+            actors.extend(counter.actors());
+        }
         let mut writing = Self::new(actors);
         writing.out.put_u8(kind_code(state.kind()));
         writing.actors();
@@ -149,7 +152,7 @@ impl Writing {
         }
     }
 
-    fn dots<T: Clone>(&mut self, dots: &Dotted<T>, payload: impl Fn(&mut Self, &T)) {
+    fn dots<T: Clone + Ord>(&mut self, dots: &Dotted<T>, payload: impl Fn(&mut Self, &T)) {
         self.count(dots.entries().len());
         for (dot, said) in dots.entries() {
             self.actor(dot.actor);
@@ -199,12 +202,13 @@ impl Writing {
     }
 
     fn counter(&mut self, counter: &Counter) {
-        self.count(counter.settled.len());
-        for (actor, total) in &counter.settled {
-            self.actor(*actor);
-            self.signed(*total);
+        self.count(counter.stretches.len());
+        for (stretch, total) in &counter.stretches {
+            self.actor(stretch.actor);
+            self.number(stretch.first.into());
+            self.number((total.last - stretch.first).into());
+            self.signed(total.sum);
         }
-        self.amounts(&counter.loose);
     }
 
     fn amounts(&mut self, amounts: &Amounts) {
