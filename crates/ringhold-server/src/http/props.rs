@@ -118,7 +118,8 @@ fn check_content_type(request: &Parts) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "the properties of a bucket are application/json\n",
-    ))
+    )
+    .of_a_write())
 }
 
 fn json_answer(status: StatusCode, body: &Json) -> Answer {
