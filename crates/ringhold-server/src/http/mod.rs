@@ -300,6 +300,10 @@ impl<D: Door> Edge<D> {
             Method::DELETE => object::delete(&call).await,
             _ => object::get(&call).await,
         };
+        let answer = match parts.method {
+            Method::PUT | Method::POST | Method::DELETE => answer.map_err(Problem::of_a_write),
+            _ => answer,
+        };
         // What was refused says nothing about how long such requests take.
         if answer.is_ok() {
             admitted.served();

@@ -14,6 +14,7 @@ use crate::edge::Door;
 use crate::edge::patience::Clock;
 use crate::edge::token_of;
 use http_body_util::Full;
+use hyper::header::{HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::{PutOptions, PutRequest};
@@ -69,9 +70,9 @@ pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Proble
         done.map_err(|error| Problem::of_put(&error, &call.name.bucket_type, condition.modified))?;
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer
-        .headers_mut()
-        .insert(DOT, header_value(done.dot.to_string().as_bytes()));
+    let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.insert(DOT, header_value(done.dot.to_string().as_bytes()));
     Ok(call.explained(answer, done.explanation.as_deref()))
 }
 

@@ -28,6 +28,9 @@ use std::borrow::Cow;
 
 const OUTCOME: HeaderName = HeaderName::from_static("x-ringhold-outcome");
 
+/// What Riak says of every count of replicas.
+const VIOLATION: &str = "Specified w/dw/pw/node_confirms values";
+
 /// Seconds after which a client that was turned away may come again.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
@@ -93,6 +96,19 @@ impl Problem {
             StatusCode::NOT_FOUND,
             format!("Unknown bucket type: {name}"),
         )
+    }
+
+    /// As Riak does, an answer to a write says what it could have varied by, unless the request itself was wrong.
+    #[must_use]
+    pub(super) fn of_a_write(self) -> Self {
+        let is_malformed = match self.status {
+            StatusCode::BAD_REQUEST => !self.text.starts_with(VIOLATION),
+            status => status == StatusCode::NOT_ACCEPTABLE,
+        };
+        if is_malformed || self.headers.iter().any(|(name, _)| name == VARY) {
+            return self;
+        }
+        self.with(VARY, HeaderValue::from_static("Accept-Encoding"))
     }
 
     /// Nothing was written. Where that is not plain from the status, the answer says so.
@@ -206,9 +222,7 @@ impl Problem {
 
     fn violation(violation: QuorumViolation) -> Self {
         let n = violation.n;
-        Self::bad_request(format!(
-            "Specified w/dw/pw/node_confirms values invalid for bucket n value of {n}\n"
-        ))
+        Self::bad_request(format!("{VIOLATION} invalid for bucket n value of {n}\n"))
     }
 
     fn unsatisfied(shortfall: Shortfall) -> Self {

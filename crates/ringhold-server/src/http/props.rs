@@ -120,7 +120,8 @@ pub(super) fn check_content_type(request: &Parts) -> Result<(), Problem> {
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "the properties of a bucket are application/json\n",
-    ))
+    )
+    .of_a_write())
 }
 
 pub(super) fn json_answer(status: StatusCode, body: &Json) -> Answer {

@@ -105,6 +105,7 @@ impl<'a> View<'a> {
                         StatusCode::NOT_FOUND,
                         "there is no sibling with this vtag\n",
                     )
+                    .with(VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
                 })?)
             }
             (_, None) => None,

@@ -19,4 +19,5 @@ mod recover;
 mod repair;
 mod replicas;
 mod siblings;
+mod transcript;
 mod verify;
