@@ -12,10 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::output::Format;
 
 mod bucket_type;
+mod import;
 mod join;
 mod ring;
 
 pub(crate) use bucket_type::BucketTypeCommand;
+pub(crate) use import::{ImportArgs, ImportCommand};
 pub(crate) use join::JoinArgs;
 pub(crate) use ring::RingCommand;
 
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Merge backups into a running cluster.
     Restore(RestoreArgs),
+    /// Move in from another store.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Look at a node's settings without starting it.
     #[command(subcommand)]
     Config(ConfigCommand),

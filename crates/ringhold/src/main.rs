@@ -11,6 +11,7 @@
 //! | `commands` | one file a command |
 //! | `carts` | shopping carts replayed against a cluster and checked item by item |
 //! | `dev` | a local cluster, one process a node |
+//! | `import` | another cluster's objects, copied into this one |
 //! | `bench` | load, latency and cost |
 //! | `latency` | histograms |
 //! | `output` | tables, JSON, exit codes |
@@ -20,6 +21,7 @@ mod carts;
 mod cli;
 mod commands;
 mod dev;
+mod import;
 mod latency;
 mod output;
 mod random;

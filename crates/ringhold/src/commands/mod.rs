@@ -32,7 +32,8 @@ mod view;
 
 use std::future::Future;
 
-use crate::cli::{Cli, Command, LoadCommand};
+use crate::cli::{Cli, Command, ImportCommand, LoadCommand};
+use crate::import;
 use crate::output::{Failure, Format, print, print_json};
 
 /// Runs the command.
@@ -49,6 +50,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::BucketType(command) => on_runtime(bucket_type::run(command, format)),
         Command::Backup(arguments) => on_runtime(backup::run(arguments, format)),
         Command::Restore(arguments) => on_runtime(restore::run(arguments, format)),
+        Command::Import(ImportCommand::Riak(arguments)) => {
+            on_runtime(import::run(arguments, format))
+        }
         Command::Config(command) => config::run(&command, format),
         Command::Load(LoadCommand::Carts {
             nodes,
