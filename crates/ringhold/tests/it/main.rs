@@ -5,6 +5,7 @@ mod bad_input;
 mod cluster;
 mod handoff;
 mod http;
+mod import;
 mod joiner;
 mod kills;
 mod membership;
