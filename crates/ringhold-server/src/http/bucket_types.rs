@@ -30,7 +30,7 @@ use hyper::header::{HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use ringhold_core::ring::{ChangeRefused, TypeRefused};
-use ringhold_node::properties::{Overrides, Value, propose_type};
+use ringhold_node::properties::{Overrides, Refusal, Value, propose_type};
 use ringhold_node::{ChangeFailed, TypeStage, TypeView};
 use ringhold_wire::message::DEFAULT_BUCKET_TYPE;
 use serde_json::{Value as Json, json};
@@ -108,7 +108,7 @@ pub(super) async fn order<D: Door>(
             let proposals = proposals(&received.bytes)?;
             match understood(door, request, &proposals) {
                 Ok(order) => order,
-                Err(answer) => return Ok(answer),
+                Err(refusals) => return Ok(refusals_answer(&refusals)),
             }
         }
     };
@@ -122,17 +122,16 @@ fn understood<D: Door>(
     door: &D,
     request: TypeRequest,
     proposals: &[(String, Value)],
-) -> Result<TypeOrder, Answer> {
+) -> Result<TypeOrder, Vec<Refusal>> {
     let proposals = proposals
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()));
-    let order = match request {
+    match request {
         TypeRequest::Create => {
             propose_type(door.replicas(), proposals).map(|set| TypeOrder::Create { set })
         }
         _ => Overrides::propose_update(proposals).map(|change| TypeOrder::Update { change }),
-    };
-    order.map_err(|refusals| refusals_answer(&refusals))
+    }
 }
 
 /// Why an order was not carried out.

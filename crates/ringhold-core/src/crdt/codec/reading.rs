@@ -37,7 +37,8 @@ impl Reading {
         reading.actors()?;
         reading.seen(false)?;
         let removals = reading.removals(kind)?;
-        if !kind.has_context() && !(reading.seen.is_empty() && removals.len() == 0) {
+        let is_bare = reading.seen.is_empty() && removals.len() == 0;
+        if !kind.has_context() && !is_bare {
             return Err(reading.malformed("context"));
         }
         let body = reading.body(kind)?;
