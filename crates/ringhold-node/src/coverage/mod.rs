@@ -52,6 +52,8 @@ const ASKING_MAX: usize = 16;
 const ANSWERING_MAX: usize = 8;
 /// Rows that are handed out at once.
 const BATCH_ROWS: usize = 256;
+/// Who gives no page for so long is left out, in microseconds.
+const PAGE_US: u64 = 3_000_000;
 /// Keys that are read at once to settle what replicas don't agree on.
 const GETS_AT_ONCE: usize = 16;
 
@@ -332,7 +334,8 @@ impl Coverage {
     /// Gets a page of each node that is wanting. False if one of them failed: then another round takes this one's place.
     async fn fetch(&mut self, round: &mut Round) -> Result<bool, QueryFailed> {
         let environment = Arc::clone(&self.node.environment);
-        let mut calls = Gather::until(environment, self.deadline);
+        let patience = Deadline::after(&*environment, PAGE_US).min(self.deadline);
+        let mut calls = Gather::until(environment, patience);
         for node in round.merge.wanting() {
             let after = round.places.get(&node).unwrap_or(&self.query.after);
             let request = RowsRequest {
@@ -345,7 +348,7 @@ impl Coverage {
                 shows_one: self.shows_one,
                 rows_max: self.rows_wanted(),
             };
-            let call = self.node.call(node, Request::Rows(request), self.deadline);
+            let call = self.node.call(node, Request::Rows(request), patience);
             calls.ask(node, call);
         }
         while let Some((node, reply)) = calls.next().await {
@@ -366,10 +369,12 @@ impl Coverage {
             let ended = page.ended || rows.is_empty();
             round.merge.add(node, rows.into_iter(), ended);
         }
-        if calls.outstanding().next().is_some() {
-            return Err(QueryFailed::TimedOut);
+        let silent: Vec<NodeId> = calls.outstanding().copied().collect();
+        for node in &silent {
+            self.fail(*node, &round.plan.asked[node].clone());
         }
-        Ok(round.ring.placement_number() == self.placement_number())
+        let in_step = round.ring.placement_number() == self.placement_number();
+        Ok(silent.is_empty() && in_step)
     }
 
     /// No more than a little beyond what is left: some may be filtered out.
