@@ -17,15 +17,19 @@
 //! | [`join_token`] | whether a new node may become a member | |
 //! | [`quorum`] | when enough replicas have answered | §4.5 |
 //! | [`health`] | who is worth asking, when again, and what background work may use | §4.8.3, §6.5 |
+//! | [`index`] | what an index entry is, and in which order entries stand | |
+//! | [`coverage`] | who is asked for what has no key, and how it becomes one | §4.5 |
 //! | [`reaping`] | when a tombstone may go | |
 //! | [`tree`] | where two replicas of a partition differ | §4.7 |
 
 pub mod boot;
+pub mod coverage;
 pub mod crdt;
 pub mod datatype;
 pub mod fingerprint;
 pub mod health;
 pub mod id;
+pub mod index;
 pub mod join_token;
 pub mod membership;
 pub mod quorum;

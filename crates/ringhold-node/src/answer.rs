@@ -100,6 +100,14 @@ impl Node {
                 .count_leaves(request, deadline)
                 .await
                 .map_or_else(Reply::Refused, Reply::Counted),
+            Request::Rows(request) => self
+                .rows_page(&request, deadline)
+                .await
+                .map_or_else(Reply::Refused, Reply::Rows),
+            Request::CountKeys(request) => self
+                .count_keys(&request, deadline)
+                .await
+                .map_or_else(Reply::Refused, Reply::CountedKeys),
             Request::Strays(request) => said(self.lacks(request).await),
             Request::Vouch(request) => said(self.vouch(request).await),
             Request::Reap(request) => said(self.reap(request).await),

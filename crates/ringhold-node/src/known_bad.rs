@@ -148,6 +148,8 @@ pub enum Variant {
     ReapsWithPrimaryDown,
     /// A member that can't be reached is taken to have nothing (T11).
     ReapsWithAbsentMember,
+    /// A query asks one home of each partition instead of R.
+    QueryAsksOne,
     /// What passed the first look is removed later, whatever is there by then (T11).
     ReapsUnconditionally,
     /// What passed the first look is removed at once, whatever is still on its way (T11).
@@ -226,6 +228,7 @@ impl Variant {
         Self::LateChangeWins,
         Self::ReapsWithPrimaryDown,
         Self::ReapsWithAbsentMember,
+        Self::QueryAsksOne,
         Self::ReapsUnconditionally,
         Self::ReapsAtFirstLook,
         Self::ReapsBeforeGrace,

@@ -13,6 +13,7 @@ mod bucket_types;
 mod checkpoint;
 mod clock_guard;
 mod coordinator;
+mod coverage;
 mod disk_guard;
 pub mod env;
 mod expiry;
@@ -43,6 +44,7 @@ pub use anti_entropy::{
 pub use backup::{BackupFailed, Insisting, RestoreRefused, Restored};
 pub use bucket_types::{TypeStage, TypeView};
 pub use clock_guard::ClockState;
+pub use coverage::{Coverage, Filter, Found, KeyCount, Query, QueryFailed};
 pub use front_door::{Admitted, Errand};
 pub use hints::Debt;
 pub use inspect::{Holding, Inspection, Preference};

@@ -138,6 +138,14 @@ pub struct Metrics {
     pub exchanges_refused: Counter,
     /// Leaves whose sum was not that of the objects there.
     pub leaves_set_right: Counter,
+    /// Objects whose index rows were others than theirs.
+    pub rows_set_right: Counter,
+    /// Listings and index queries that this node coordinated.
+    pub queries: Counter,
+    /// Pages of them that another home had to be asked for.
+    pub query_pages_failed: Counter,
+    /// Rows on which the homes that were asked did not agree.
+    pub query_rows_settled: Counter,
     /// Leaves in which keys were told apart because their buckets have another number of replicas.
     pub leaves_sorted: Counter,
     /// Records of the dead that this node's store has removed.

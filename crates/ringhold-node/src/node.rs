@@ -8,6 +8,7 @@ use crate::anti_entropy::{self, Pace};
 use crate::background::{self, Background};
 use crate::clock_guard::ClockGuard;
 use crate::coordinator::plan::Placement;
+use crate::coverage;
 use crate::disk_guard::{self, DiskGuard};
 use crate::env::{BoxFuture, CallError, Deadline, Environment, Peers};
 use crate::front_door::FrontDoor;
@@ -170,6 +171,7 @@ pub struct Node {
     pub(crate) homecomings: Homecomings,
     pub(crate) gossiping: Gossiping,
     pub(crate) standstill: Standstill,
+    pub(crate) coverage: coverage::Turns,
     pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
     /// How the sums under the hash trees are sorted by the ring in use.
@@ -273,6 +275,7 @@ impl Node {
             homecomings,
             gossiping,
             standstill,
+            coverage: coverage::Turns::default(),
             reaping: reaping::Views::default(),
             tree_key,
             sorting: ArcSwap::new(sorting),
@@ -309,6 +312,12 @@ impl Node {
         spawn(Box::pin(membership::run_strays(node, environment)));
         let (node, environment) = around();
         spawn(Box::pin(scrub::run(node, environment, pace.scrub_us)));
+        let (node, environment) = around();
+        spawn(Box::pin(coverage::mend_rows(
+            node,
+            environment,
+            pace.scrub_us,
+        )));
         let (node, environment) = around();
         spawn(Box::pin(replication::run(node, environment)));
         let (node, environment) = around();

@@ -1,4 +1,4 @@
-//! What this node's objects add to the leaves of its hash trees (§4.7).
+//! What this node's objects add to the leaves of its hash trees (§4.7), and to its indexes.
 //!
 //! The store keeps the sums, true to its records through any crash, and does not know what a record means. Here
 //! is what it asks: which leaf sizes the cluster's trees have, the digest of a record, and which of the classes of keys that are
@@ -6,10 +6,11 @@
 //! decode counts for nothing, like one that cannot be read: replicas that have it will look different, and
 //! bring it back.
 
+use crate::coverage::rows_of;
 use bytes::Bytes;
 use ringhold_core::ring::{Class, PartitionCount};
 use ringhold_core::tree::{Digest, LEAF_BITS, TreeKey, TreeTag};
-use ringhold_storage::{BucketTag, Sorting, StorageKey, Summarize};
+use ringhold_storage::{BucketTag, RowKey, Sorting, StorageKey, Summarize};
 use ringhold_wire::record::Record;
 
 /// The digests of a cluster's records.
@@ -39,6 +40,14 @@ impl Summarize for RecordDigests {
     fn digest(&self, key: &StorageKey, value: &Bytes) -> Option<Digest> {
         let sorted = self.sorted(key, value, &Sorting::default());
         sorted.map(|(_, digest)| digest)
+    }
+
+    fn rows(&self, key: &StorageKey, value: &Bytes) -> Vec<(RowKey, Bytes)> {
+        let record = Record::decode(value.clone());
+        record.map_or_else(
+            |_| Vec::new(),
+            |record| rows_of(key, &record, self.partitions.bits()),
+        )
     }
 
     fn sorted(&self, _: &StorageKey, value: &Bytes, sorting: &Sorting) -> Option<(Class, Digest)> {

@@ -1,9 +1,11 @@
 //! The node as its HTTP edge sees it.
 
-use crate::edge::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder};
+use crate::edge::{
+    Door, Ended, Job, JobRefused, Listed, OrderFailed, Place, Recovery, RingOrder, TypeOrder,
+};
 use crate::peers::Authority;
 use crate::riak_stats::{self, LastMinute};
-use crate::{jobs, metrics_text, recovery_orders, ring_orders, status};
+use crate::{jobs, listings, metrics_text, recovery_orders, ring_orders, status};
 use bytes::Bytes;
 use ringhold_core::id::{NodeId, TokenId};
 use ringhold_core::join_token::JoinToken;
@@ -12,7 +14,8 @@ use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
 use ringhold_node::{
-    Admitted, ChangeFailed, ClockState, Errand, Insisting, Node, RestoreRefused, TypeView,
+    Admitted, ChangeFailed, ClockState, Errand, Insisting, Node, Query, QueryFailed,
+    RestoreRefused, TypeView,
 };
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
@@ -50,6 +53,25 @@ impl Door for NodeDoor {
 
     async fn put(&self, request: PutRequest, timeout_ms: u64) -> Result<PutAnswer, PutError> {
         self.node.put(request, self.deadline(timeout_ms)).await
+    }
+
+    fn query(&self, query: Query, timeout_ms: u64) -> mpsc::Receiver<Listed> {
+        listings::start(&self.node, query, self.deadline(timeout_ms))
+    }
+
+    async fn count_keys(
+        &self,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        timeout_ms: u64,
+    ) -> Result<(u64, Ended), QueryFailed> {
+        let deadline = self.deadline(timeout_ms);
+        let counted = self
+            .node
+            .count_bucket(bucket_type, bucket, deadline)
+            .await?;
+        let missing = counted.missing;
+        Ok((counted.keys, listings::ended(&self.node, missing)))
     }
 
     fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>> {

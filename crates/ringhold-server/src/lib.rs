@@ -14,6 +14,7 @@ pub mod http;
 mod jobs;
 mod join;
 mod listener;
+mod listings;
 mod metrics_text;
 pub mod pb;
 mod peers;

@@ -208,6 +208,26 @@ fn anti_entropy(page: &mut Page, node: &Node) {
             metrics.leaves_set_right.count(),
         ),
         (
+            "ringhold_index_rows_set_right_total",
+            "Objects whose index rows the scrub found to be others than theirs.",
+            metrics.rows_set_right.count(),
+        ),
+        (
+            "ringhold_queries_total",
+            "Listings and index queries that this node coordinated.",
+            metrics.queries.count(),
+        ),
+        (
+            "ringhold_query_pages_failed_total",
+            "Pages of listings and index queries for which another home had to be asked.",
+            metrics.query_pages_failed.count(),
+        ),
+        (
+            "ringhold_query_rows_settled_total",
+            "Index rows on which homes did not agree, so that the key was read.",
+            metrics.query_rows_settled.count(),
+        ),
+        (
             "ringhold_leaves_sorted_total",
             "Leaves whose keys were told apart anew because their buckets have another number of replicas.",
             metrics.leaves_sorted.count(),

@@ -124,6 +124,8 @@ pub struct Rules {
 #[derive(Default)]
 pub struct Books {
     pub rules: Rules,
+    /// That a bucket has, unless it has another number.
+    pub replicas: u32,
     pub now_us: u64,
     pub names: Vec<ObjectName>,
     keys: BTreeMap<ObjectName, usize>,

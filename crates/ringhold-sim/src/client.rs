@@ -18,6 +18,7 @@ use crate::invariants::{
     workloads,
 };
 use crate::plan::{OperationClass, Plan, Profile};
+use crate::queries;
 use crate::random::Random;
 use crate::rare::Rare;
 use crate::workload::{Action, Kind, Workload};
@@ -51,6 +52,8 @@ pub struct Client {
     cluster: Cluster,
     number: usize,
     random: Random,
+    /// Of what it looks for in indexes: by itself, so that everything else goes as it would without.
+    queries: Random,
     memory: BTreeMap<usize, Remembered>,
 }
 
@@ -89,10 +92,12 @@ impl Client {
     #[must_use]
     pub fn new(cluster: Cluster, number: usize) -> Self {
         let random = Random::of(cluster.plan().seed, &format!("client {number}"));
+        let queries = Random::of(cluster.plan().seed, &format!("queries {number}"));
         Self {
             cluster,
             number,
             random,
+            queries,
             memory: BTreeMap::new(),
         }
     }
@@ -111,10 +116,27 @@ impl Client {
                 self.change_properties();
                 continue;
             }
+            if self.queries.chance(60_000) {
+                self.query();
+            }
             let key = self.choose_key();
             let workload = workload_of(key, self.cluster.plan());
             let action = Action::choose(workload, self.cluster.plan(), &mut self.random);
             self.act(key, workload, action).await;
+        }
+    }
+
+    /// Looks for something in an index, by way of some node that runs.
+    fn query(&mut self) {
+        let members = self.cluster.members();
+        let number = *self.queries.pick(&members);
+        let books = self.cluster.around().books.lock();
+        let buckets: BTreeSet<Bytes> = books.names.iter().map(|n| n.bucket.clone()).collect();
+        drop(books);
+        let buckets: Vec<Bytes> = buckets.into_iter().collect();
+        let asked = queries::draw(&buckets, &mut self.queries);
+        if let Some(node) = self.cluster.node(number) {
+            queries::ask(&self.cluster, number, node, asked);
         }
     }
 

@@ -51,6 +51,7 @@ impl KnownBad {
             Self::Node(
                 N::CountsNodeTwice
                 | N::QuorumOfOne
+                | N::QueryAsksOne
                 | N::IgnoresDifferingDigests
                 | N::RepairDoesNotBlock,
             ) => "T8",
@@ -128,7 +129,9 @@ impl KnownBad {
             Self::Storage(
                 storage::Variant::TreeOutsideBatch
                 | storage::Variant::ReplayCountsTwice
-                | storage::Variant::SortedByTheOldMap,
+                | storage::Variant::SortedByTheOldMap
+                | storage::Variant::RowsOutsideBatch
+                | storage::Variant::OldRowsStay,
             ) => "T12",
             Self::Storage(_) => "T21",
         }

@@ -48,6 +48,7 @@ pub mod operators;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod queries;
 pub mod random;
 pub mod rare;
 pub mod run;

@@ -58,6 +58,10 @@ macro_rules! rare_events {
 }
 
 rare_events! {
+    /// An index query had an answer that covers the cluster.
+    QueryComplete = "an index query with a complete answer",
+    /// One had an answer that says what is missing.
+    QueryIncomplete = "an index query that could not cover all",
     /// Nodes of another cluster came to this one by mistake.
     ClustersMixedUp = "another cluster mixed up with this one",
     /// A node of the release before was not sent what it does not know.

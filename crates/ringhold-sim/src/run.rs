@@ -24,6 +24,7 @@ use crate::invariants::{
 use crate::operators;
 use crate::plan::{FaultClass, Plan};
 use crate::probe::{self, ATTEMPTS_MAX};
+use crate::queries;
 use crate::random::Random;
 use crate::rare::{Rare, RareCounts};
 use crate::settings::BUCKETS;
@@ -123,6 +124,7 @@ fn open_books(cluster: &Cluster) {
         primaries_only: plan.primaries_only,
         blocking_repair: plan.blocking_repair,
     };
+    books.replicas = plan.replicas;
     books.clocks.astray.clone_from(&plan.astray);
     books.add_nodes(plan.nodes);
     for key in 0..plan.keys {
@@ -220,6 +222,7 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     // Nobody wrote since the hints came home, so nothing may have strayed again.
     check_placement(cluster)?;
     check_properties(cluster)?;
+    queries::check_end(cluster).await?;
     let everybody = cluster.members();
     probe::answers(cluster, &everybody, Count::All).await?;
     if cluster.plan().liveness {

@@ -250,6 +250,7 @@ fn lmdb_puts(directory: &Path, batch: usize, puts: usize) -> Outcome<Cost> {
             engine.apply(&Batch {
                 removed: Vec::new(),
                 changes,
+                rows: Vec::new(),
             })?;
         }
         Ok(u64::try_from(puts / batch)?)

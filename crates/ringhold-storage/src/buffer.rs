@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use crate::key::{Change, Grouping, KeyRange, Keyspace, StorageKey, Write};
 use crate::log::writes::WriteSet;
+use crate::rows::{self, RowKey, RowRange};
 use crate::sums::Summarize;
 use crate::sums::change::SumChanges;
 use crate::sums::count::Buffered;
@@ -43,6 +44,7 @@ pub(crate) enum Lookup {
 pub(crate) struct Buffer {
     entries: BTreeMap<(Keyspace, StorageKey), Option<Bytes>>,
     removed: Vec<(Keyspace, KeyRange)>,
+    rows: BTreeMap<RowKey, Option<Bytes>>,
     bytes: usize,
 }
 
@@ -63,6 +65,36 @@ impl Buffer {
         for (keyspace, key, value) in writes.entries {
             self.insert(keyspace, key, value);
         }
+        for (key, value) in writes.rows {
+            self.insert_row(key, value);
+        }
+    }
+
+    pub(crate) fn insert_row(&mut self, key: RowKey, value: Option<Bytes>) {
+        let key_bytes = key.bytes().len();
+        self.bytes += key_bytes + entry_bytes(value.as_ref());
+        if let Some(before) = self.rows.insert(key, value) {
+            self.bytes -= key_bytes + entry_bytes(before.as_ref());
+        }
+    }
+
+    /// The rows of a range, in order; those that are gone have no value.
+    pub(crate) fn rows(&self, range: &RowRange) -> impl Iterator<Item = (&RowKey, Option<&Bytes>)> {
+        let from = self.rows.range(range.start.clone()..);
+        let inside = from.take_while(|(key, _)| range.contains(key));
+        inside.map(|(key, value)| (key, value.as_ref()))
+    }
+
+    #[cfg(feature = "known-bad")]
+    pub(crate) fn without_rows(&self) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn all_rows(&self) -> &BTreeMap<RowKey, Option<Bytes>> {
+        &self.rows
     }
 
     pub(crate) fn insert(&mut self, keyspace: Keyspace, key: StorageKey, value: Option<Bytes>) {
@@ -131,7 +163,7 @@ impl Buffer {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.removed.is_empty()
+        self.entries.is_empty() && self.removed.is_empty() && self.rows.is_empty()
     }
 
     /// Roughly what it takes in memory.
@@ -255,6 +287,10 @@ impl Buffers {
                 .active
                 .insert(keyspace, key, value);
         }
+        for (key, value) in writes.rows {
+            let group = rows::group_of(self.grouping, &key);
+            self.write(group).active.insert_row(key, value);
+        }
     }
 
     /// Each group's active buffer becomes its frozen one.
@@ -362,6 +398,7 @@ mod tests {
             writes: WriteSet {
                 ranges: Vec::new(),
                 entries: vec![(Keyspace::Objects, key(position), value(text))],
+                rows: Vec::new(),
             },
             sums: Vec::new(),
         };

@@ -301,6 +301,10 @@ fn batch_of(frozen: &Frozen, meta: &StoreMeta) -> Batch {
             .entries()
             .map(|((keyspace, key), value)| (*keyspace, *key, value.cloned()));
         batch.changes.extend(entries);
+        let rows = buffer.all_rows().iter();
+        batch
+            .rows
+            .extend(rows.map(|(key, value)| (key.clone(), value.clone())));
     }
     frozen.sums.put_into(&mut batch);
     let (keyspace, key) = META_PLACE;
@@ -310,6 +314,7 @@ fn batch_of(frozen: &Frozen, meta: &StoreMeta) -> Batch {
     batch
         .changes
         .sort_unstable_by_key(|(keyspace, key, _)| (*keyspace, *key));
+    batch.rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     assert!(batch.is_sorted(), "no key is in two groups");
     batch
 }
@@ -332,6 +337,7 @@ fn known_bad_first_batch(engine: &dyn Engine, mut batch: Batch) -> Result<Batch,
             .changes
             .extract_if(.., |(of, _, _)| !is_tree(*of))
             .collect(),
+        rows: std::mem::take(&mut batch.rows),
     };
     engine.apply(&first)?;
     Ok(batch)

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use crate::engine::EngineError;
 use crate::key::{Keyspace, StorageKey};
 use crate::meta::{Lineage, StoreId};
+use crate::rows::RowKey;
 
 /// The store takes no more writes. What had been submitted and not acknowledged may or may not be
 /// there after a reopening: the answer to its client is "unknown". Reads of what was published go on.
@@ -89,6 +90,11 @@ pub enum ReadError {
         /// Which key; a scan may go on after it.
         key: StorageKey,
     },
+    /// The value of a row does not fit its checksum.
+    CorruptRow {
+        /// Which row.
+        key: RowKey,
+    },
     /// The engine could not tell.
     Engine(EngineError),
 }
@@ -99,6 +105,7 @@ impl fmt::Display for ReadError {
             Self::Corrupt { keyspace, key } => {
                 write!(f, "the value of {key:?} in {keyspace:?} is damaged")
             }
+            Self::CorruptRow { key } => write!(f, "the value of {key:?} is damaged"),
             Self::Engine(error) => write!(f, "{error}"),
         }
     }

@@ -86,7 +86,8 @@ impl fmt::Debug for StorageKey {
     }
 }
 
-/// A sorted map of its own in the store. The number is on disk and never changes.
+/// A sorted map of its own in the store. The number is on disk and never changes; 6 is that of [`rows`](crate::RowKey), whose
+/// keys are of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Keyspace {
     /// Objects: contexts with their versions.
@@ -306,6 +307,11 @@ impl Grouping {
         let groups = u128::try_from(self.groups).expect("a group count fits");
         let group = key.partition(self.partition_bits) % groups;
         usize::try_from(group).expect("less than the number of groups")
+    }
+
+    /// The group of the keys whose positions begin with these 32 bits.
+    pub(crate) fn group_of_top(&self, top: u32) -> usize {
+        self.group_of(&StorageKey::new(u128::from(top) << 96, 0))
     }
 
     /// The one group whose keys a range touches; none where it may touch several.

@@ -28,6 +28,10 @@ pub enum Variant {
     ReplayCountsTwice,
     /// Sums stay sorted as they were when a bucket gets another number of replicas (T13).
     SortedByTheOldMap,
+    /// Index rows are not in the record of their object, only beside it in memory.
+    RowsOutsideBatch,
+    /// A write leaves the index rows of what it replaces.
+    OldRowsStay,
 }
 
 impl Variant {
@@ -42,6 +46,8 @@ impl Variant {
         Self::TreeOutsideBatch,
         Self::ReplayCountsTwice,
         Self::SortedByTheOldMap,
+        Self::RowsOutsideBatch,
+        Self::OldRowsStay,
     ];
 }
 

@@ -12,6 +12,7 @@
 //! | `log` | records, segments, and the [`Flusher`] behind group commit |
 //! | `buffer`, `view` | the sorted maps in memory, and reading a range through them |
 //! | `readable` | scans that go on behind what is damaged |
+//! | `rows` | index rows, which follow from the objects |
 //! | `checkpoint` | buffers into the engine, log dropped |
 //! | `sums` | leaf sums for anti-entropy, true to the objects through any crash |
 //! | `recovery` | what engine and log say at opening, and what follows |
@@ -37,6 +38,7 @@ mod log;
 mod meta;
 mod readable;
 mod recovery;
+mod rows;
 mod seal;
 mod store;
 mod sums;
@@ -59,6 +61,7 @@ pub use log::flusher::Flusher;
 pub use meta::{Lineage, StoreId, StoreIdentity};
 pub use readable::Readable;
 pub use recovery::{Doubt, OpenReport};
+pub use rows::{ROW_KEY_BYTES_MAX, RowChanges, RowKey, RowRange};
 pub use store::{Opened, Snapshot, Store, StoreOptions};
 pub use sums::Summarize;
 pub use sums::count::ClassSums;

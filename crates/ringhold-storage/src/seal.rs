@@ -13,6 +13,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::key::{Keyspace, StorageKey};
 
+/// The number of the rows among the keyspaces.
+const ROWS_NUMBER: u64 = 6;
+
 /// How much longer a sealed value is than the value.
 pub(crate) const SEAL_BYTES: usize = 8;
 
@@ -35,6 +38,26 @@ pub(crate) fn unseal(keyspace: Keyspace, key: &StorageKey, sealed: &Bytes) -> Op
     let value = sealed.slice(..length);
     let stored = u64::from_le_bytes(sealed[length..].try_into().ok()?);
     (checksum(keyspace, key, &value) == stored).then_some(value)
+}
+
+/// A row's value with its seal.
+pub(crate) fn seal_row(key: &[u8], value: &[u8]) -> Bytes {
+    let mut sealed = Vec::with_capacity(value.len() + SEAL_BYTES);
+    sealed.put_slice(value);
+    sealed.put_u64_le(row_checksum(key, value));
+    sealed.into()
+}
+
+/// The value of a row under its seal; none if the seal does not fit it.
+pub(crate) fn unseal_row(key: &[u8], sealed: &Bytes) -> Option<Bytes> {
+    let length = sealed.len().checked_sub(SEAL_BYTES)?;
+    let value = sealed.slice(..length);
+    let stored = u64::from_le_bytes(sealed[length..].try_into().ok()?);
+    (row_checksum(key, &value) == stored).then_some(value)
+}
+
+fn row_checksum(key: &[u8], value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, xxh3_64_with_seed(key, ROWS_NUMBER))
 }
 
 fn checksum(keyspace: Keyspace, key: &StorageKey, value: &[u8]) -> u64 {

@@ -29,6 +29,7 @@ use crate::log::flusher::{Flusher, Service};
 use crate::log::queue::{CommitLog, Item};
 use crate::meta::{META_PLACE, MetaChange, StoreIdentity};
 use crate::recovery::{OpenReport, Recovered, recover};
+use crate::rows::{self, RowKey, RowRange};
 use crate::sums::Summarize;
 use crate::view::{Overlay, opened};
 use crate::writer::GroupWriter;
@@ -203,6 +204,18 @@ impl Store {
                 .for_each(|layers| overlay.add(layers)),
         }
         overlay.read(&*self.engine)
+    }
+
+    /// The first `limit` rows of a range, which lies in one partition, with their values, in order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::get`]; a damaged row is [`ReadError::CorruptRow`].
+    pub fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, ReadError> {
+        let group = rows::group_of(self.grouping(), &range.start);
+        // What is buffered is looked at before the engine, as rows only ever move in that direction.
+        let known = rows::overlay(&self.buffers.read(group), range, limit);
+        rows::read(known, &*self.engine, range, limit)
     }
 
     /// All of the store as it is at this moment. Copies the map of the active buffers (not the

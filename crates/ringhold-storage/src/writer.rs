@@ -9,6 +9,7 @@
 //! through it, and waits for its outcome before it hands over more; so a cancelled task can neither
 //! lose a write in between nor overtake itself.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,12 +23,17 @@ use crate::log::queue::{Commit, Item, Record};
 use crate::log::record::{RecordHeader, RecordKind};
 use crate::log::writes;
 use crate::meta::{META_PLACE, MetaChange};
+use crate::rows::{self, RowKey};
 use crate::store::Store;
+use crate::sums::SUMMED;
 use crate::sums::change::{SumChanges, of_staging as sums_of_staging};
 
 /// Writers come back to the store's lease this many times per ceiling, so that one which needs few
 /// epochs does not sit on most of them.
 const EPOCH_BLOCKS: u64 = 16;
+
+/// Objects that are read at a time where a range is emptied.
+const KEYS_AT_ONCE: usize = 64;
 
 /// When a commit is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +125,7 @@ impl GroupWriter {
         self.check(&write);
         let changes = sums_of_staging(self, &write, None);
         self.sums.extend(changes);
+        self.stage_rows(&write, None);
         self.staged.write(write);
     }
 
@@ -132,7 +139,82 @@ impl GroupWriter {
         self.check(&write);
         let changes = sums_of_staging(self, &write, Some(before));
         self.sums.extend(changes);
+        self.stage_rows(&write, Some(before));
         self.staged.write(write);
+    }
+
+    /// Stages what an object's write changes about the index rows. `before` is what it replaces, where the caller knows.
+    fn stage_rows(&mut self, write: &Write, before: Option<Option<&Bytes>>) {
+        let store = Arc::clone(&self.store);
+        let Some(keeping) = store.buffers.sums().keeping() else {
+            return;
+        };
+        if write.keyspace != SUMMED {
+            return;
+        }
+        let rows = |key: &StorageKey, value: Option<&Bytes>| {
+            value.map_or_else(Vec::new, |value| keeping.summarize.rows(key, value))
+        };
+        let (key, after) = match &write.change {
+            Change::Put { key, value } => (key, Some(value)),
+            Change::Remove { key } => (key, None),
+            Change::RemoveRange { range } => {
+                for key in keys_of(self, range) {
+                    self.stage_rows(&Write::remove(SUMMED, key), None);
+                }
+                return;
+            }
+        };
+        // What can't be read leaves its rows behind; see the module `rows`.
+        let read = before
+            .is_none()
+            .then(|| self.read(SUMMED, key).ok().flatten());
+        let before = before.flatten().or(read.as_ref().and_then(Option::as_ref));
+        if before == after {
+            return;
+        }
+        let rows_before = rows(key, before);
+        #[cfg(feature = "known-bad")]
+        let rows_before = match crate::known_bad::is(crate::known_bad::Variant::OldRowsStay) {
+            true => Vec::new(),
+            false => rows_before,
+        };
+        for (key, value) in rows::difference(rows_before, rows(key, after)) {
+            self.staged.insert_row(key, value);
+        }
+    }
+
+    /// Writes all rows of an object anew, as they are now, and takes out those of `doubtful` that it does not have. For rows that a walk
+    /// found to be others than the object's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::get`]; nothing is staged then.
+    ///
+    /// # Panics
+    ///
+    /// If the key, or a row, is not this group's.
+    pub fn restage_rows(&mut self, key: &StorageKey, doubtful: &[RowKey]) -> Result<(), ReadError> {
+        let grouping = self.store.grouping();
+        let groups = doubtful.iter().map(|row| rows::group_of(grouping, row));
+        let mut groups = groups.chain([grouping.group_of(key)]);
+        assert!(
+            groups.all(|group| group == self.group),
+            "rows go to their group's writer"
+        );
+        let store = Arc::clone(&self.store);
+        let Some(keeping) = store.buffers.sums().keeping() else {
+            return Ok(());
+        };
+        let object = self.read(SUMMED, key)?;
+        let own = object.map_or_else(Vec::new, |object| keeping.summarize.rows(key, &object));
+        for row in doubtful {
+            self.staged.insert_row(row.clone(), None);
+        }
+        for (row, value) in own {
+            self.staged.insert_row(row, Some(value));
+        }
+        Ok(())
     }
 
     /// A write of another group, or of a row that is the store's own, is a mistake of whoever sent it here.
@@ -269,11 +351,51 @@ impl GroupWriter {
     }
 }
 
+/// The keys of objects in a range, in the store or in the writer's batches.
+fn keys_of(writer: &GroupWriter, range: &KeyRange) -> BTreeSet<StorageKey> {
+    let mut keys: BTreeSet<StorageKey> = writer.own_keys(SUMMED, range).into_iter().collect();
+    let mut rest = *range;
+    loop {
+        // An engine that can't tell now leaves rows behind, which a walk finds.
+        let Ok(page) = writer.store.readable(SUMMED, &rest, KEYS_AT_ONCE) else {
+            return keys;
+        };
+        keys.extend(page.rows.iter().map(|(key, _)| *key));
+        match page.next {
+            Some(next) if range.contains(&next) => rest.start = next,
+            _ => return keys,
+        }
+    }
+}
+
 fn record_of(batch: &Buffer, sums: SumChanges) -> Record {
     let body = writes::encode(batch);
+    #[cfg(feature = "known-bad")]
+    if crate::known_bad::is(crate::known_bad::Variant::RowsOutsideBatch) {
+        return known_bad_record(batch, sums);
+    }
     let header = RecordHeader::of(RecordKind::Writes, &body, 0);
     // Read back what was encoded: the buffer keeps slices of it, and recovery will see the same.
     let writes = writes::decode(&body).expect("just encoded");
+    Record {
+        header,
+        body,
+        effect: Effect { writes, sums },
+    }
+}
+
+/// A record that lacks the rows, which become visible all the same.
+#[cfg(feature = "known-bad")]
+fn known_bad_record(batch: &Buffer, sums: SumChanges) -> Record {
+    let body = writes::encode(&batch.without_rows());
+    let header = RecordHeader::of(RecordKind::Writes, &body, 0);
+    let mut writes = writes::decode(&body).expect("just encoded");
+    let rows = batch.all_rows().iter();
+    let sealed = rows.map(|(key, value)| {
+        let value = value.as_ref().map(|value| rows::sealed(key, value));
+        (key.clone(), value)
+    });
+    writes.rows = sealed.collect();
     Record {
         header,
         body,

@@ -188,6 +188,16 @@ pub fn expires_at_us(version: &Version) -> Option<u64> {
     time_us(tag::EXPIRES_AT).or_else(lives_us)
 }
 
+/// The index entries of a version, as its client gave them; without those that have another layout.
+pub fn index_entries(version: &Version) -> impl Iterator<Item = NamedValue> {
+    let fields = match &version.content {
+        Content::Value { metadata, .. } => &metadata[..],
+        Content::Tombstone => &[],
+    };
+    let entries = fields.iter().filter(|field| field.tag == tag::INDEX);
+    entries.filter_map(|field| decode_whole("index entry", field.bytes.clone(), read_named).ok())
+}
+
 /// Fills a place that may be filled once.
 fn once<T>(what: &'static str, place: &mut Option<T>, value: T) -> Result<(), DecodeError> {
     match place.replace(value) {

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Delete an object.
     Delete(DeleteArgs),
+    /// List the keys of a bucket in order, count them, or list the buckets.
+    List(ListArgs),
     /// Found a cluster, grow and shrink it; who is up, who owns what, where a key lives.
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -286,6 +288,29 @@ pub(crate) struct ObjectArgs {
     pub(crate) bucket: String,
     #[arg(long = "type", value_name = "TYPE", default_value = "default")]
     pub(crate) bucket_type: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Whose keys; without it the buckets of the type are listed.
+    #[arg(long, short)]
+    pub(crate) bucket: Option<String>,
+    #[arg(long = "type", value_name = "TYPE", default_value = "default")]
+    pub(crate) bucket_type: String,
+    /// Begin behind this key.
+    #[arg(long, value_name = "KEY", requires = "bucket")]
+    pub(crate) after: Option<String>,
+    /// So many keys at most.
+    #[arg(long, value_name = "KEYS", requires = "bucket")]
+    pub(crate) limit: Option<u64>,
+    /// Say how many keys there are instead.
+    #[arg(long, requires = "bucket", conflicts_with_all = ["after", "limit"])]
+    pub(crate) count: bool,
+    /// Also if too few homes of some partitions answer.
+    #[arg(long)]
+    pub(crate) partial: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
 }
 
 #[derive(Debug, Args)]

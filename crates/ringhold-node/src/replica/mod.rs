@@ -26,7 +26,7 @@ pub(crate) use removal::Removal;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::health::Reported;
 use ringhold_core::version::{Context, Dot, Object};
-use ringhold_storage::{GroupWriter, Keyspace, ReadError, StorageKey, Store};
+use ringhold_storage::{GroupWriter, Keyspace, ReadError, RowKey, StorageKey, Store};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
@@ -310,6 +310,22 @@ impl Replica {
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 
+    /// Writes an object's index rows anew, and takes out those of `doubtful` that are not its.
+    pub(crate) async fn restage(
+        &self,
+        key: StorageKey,
+        doubtful: Vec<RowKey>,
+    ) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Restage {
+            key,
+            doubtful,
+            reply,
+        };
+        self.enqueue(key, job)?;
+        answer.await.unwrap_or(Err(Refusal::StoreFailed))
+    }
+
     /// Ends once all that this key's writer had taken in is committed and flushed.
     pub(crate) async fn settle(&self, key: StorageKey) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
@@ -402,7 +418,7 @@ fn record_of(
 /// may tell the next time, and its record is still there.
 fn refusal_of(error: &ReadError) -> Refusal {
     match error {
-        ReadError::Corrupt { .. } => Refusal::Unreadable,
+        ReadError::Corrupt { .. } | ReadError::CorruptRow { .. } => Refusal::Unreadable,
         ReadError::Engine(_) => Refusal::StoreFailed,
     }
 }

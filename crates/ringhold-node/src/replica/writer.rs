@@ -10,7 +10,7 @@
 use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
 use super::updates;
-use super::{CoordinateError, CoordinateJob, Coordinated, Kept, Removal, record_of};
+use super::{CoordinateError, CoordinateJob, Coordinated, Kept, Removal, record_of, refusal_of};
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
@@ -21,7 +21,9 @@ use ringhold_core::datatype;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::CONTEXT_ENTRIES_ALARM;
 use ringhold_core::version::{Context, Dot, KeyEpoch, Object};
-use ringhold_storage::{Change, Durability, GroupWriter, Keyspace, StorageKey, Store, Write};
+use ringhold_storage::{
+    Change, Durability, GroupWriter, Keyspace, RowKey, StorageKey, Store, Write,
+};
 use ringhold_wire::message::peer::{MergeRequest, Refusal};
 use ringhold_wire::message::{Change as Asked, ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
@@ -71,6 +73,12 @@ pub(crate) enum Job {
     },
     /// Nothing but to have committed all jobs before it.
     Settle {
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// An object's index rows are to be written anew.
+    Restage {
+        key: StorageKey,
+        doubtful: Vec<RowKey>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     Remove {
@@ -212,6 +220,14 @@ impl Writer {
                 batch.flushed = true;
                 batch.waiting.push(Waiting::Settled(reply));
             }
+            Job::Restage {
+                key,
+                doubtful,
+                reply,
+            } => match self.group.restage_rows(&key, &doubtful) {
+                Ok(()) => batch.waiting.push(Waiting::Settled(reply)),
+                Err(error) => answer(reply, Err(refusal_of(&error))),
+            },
             Job::Settle { reply } => {
                 batch.flushed = true;
                 batch.waiting.push(Waiting::Settled(reply));

@@ -7,12 +7,14 @@
 //! Not here: who may do what. Nobody is asked for a name yet, which is why a node listens on
 //! loopback unless it is told otherwise.
 
+use super::listing::{Ended, Listed};
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::TokenKey;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
 use ringhold_node::{
-    Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused, TypeView,
+    Admitted, ChangeFailed, Errand, Insisting, Query, QueryFailed, RecoveryFailed, RestoreRefused,
+    TypeView,
 };
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
@@ -172,6 +174,18 @@ pub trait Door: Clone + Send + Sync + 'static {
         request: PutRequest,
         timeout_ms: u64,
     ) -> impl Future<Output = Result<PutAnswer, PutError>> + Send;
+
+    /// Begins a listing or an index query; what comes of it is pulled out of what is returned, and ends with
+    /// [`Listed::Ended`] or [`Listed::Failed`]. It ends soon after that is dropped.
+    fn query(&self, query: Query, timeout_ms: u64) -> mpsc::Receiver<Listed>;
+
+    /// How many keys a bucket has: for each partition the most that one of R homes counts.
+    fn count_keys(
+        &self,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        timeout_ms: u64,
+    ) -> impl Future<Output = Result<(u64, Ended), QueryFailed>> + Send;
 
     /// The properties of a bucket; `None` if there is no such bucket type.
     fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>>;

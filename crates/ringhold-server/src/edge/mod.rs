@@ -8,12 +8,15 @@
 
 mod capacity;
 pub mod door;
+pub mod listing;
 pub(crate) mod names;
 pub(crate) mod patience;
+mod pattern;
 
 pub use capacity::{Capacity, Limits, NameLimits};
 pub(crate) use capacity::{Room, UNIT_BYTES};
 pub use door::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish};
+pub use listing::{Ended, Listed};
 
 use ringhold_core::quorum::{Count, PutSpec};
 use ringhold_core::version::token::ContextToken;

@@ -64,7 +64,7 @@ pub(super) fn start(
     })?;
     let mut answer = Response::new(AnswerBody::Lines(Lines {
         lines,
-        _permit: permit,
+        _permit: Some(permit),
         working: None,
     }));
     let content_type = match name {
@@ -78,7 +78,7 @@ pub(super) fn start(
 /// The lines of a job that is under way.
 pub(super) struct Lines {
     lines: mpsc::Receiver<Bytes>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
     working: Option<Working>,
 }
 
@@ -89,6 +89,15 @@ pub(super) enum AnswerBody {
 }
 
 impl AnswerBody {
+    /// A body that comes piece by piece.
+    pub(super) fn following(lines: mpsc::Receiver<Bytes>) -> Self {
+        Self::Lines(Lines {
+            lines,
+            _permit: None,
+            working: None,
+        })
+    }
+
     /// The request is worked on until the last line was written, or for a whole body: no longer.
     pub(super) fn worked_on(mut self, working: Working) -> Self {
         if let Self::Lines(lines) = &mut self {

@@ -18,7 +18,7 @@
 //! Invariants: no byte of a client or an object reaches a header unescaped; a request that was refused
 //! with a 4xx has changed nothing; traces hold neither keys nor values.
 //!
-//! Not here: TLS and who may do what; listings, data types and secondary indexes; a server's own compression
+//! Not here: TLS and who may do what; data types; a server's own compression
 //! (an object that was stored compressed is served so).
 
 mod accept;
@@ -29,6 +29,7 @@ mod condition;
 mod explain;
 mod guard;
 mod job;
+mod listing;
 mod metadata;
 mod multipart;
 mod object;
@@ -61,7 +62,7 @@ use hyper_util::rt::TokioIo;
 use job::AnswerBody;
 use problem::Problem;
 use ringhold_node::Errand;
-use route::{BucketName, Route};
+use route::{BucketName, Form, Route};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -233,6 +234,13 @@ impl<D: Door> Edge<D> {
         let door = &self.door;
         let answer = match route {
             Route::Job(name) => return job::start(door, name, parts, &self.jobs),
+            Route::Listing(asked) => {
+                return listing::serve(door, asked, parts, self.limits.request_ms).await;
+            }
+            Route::Properties(bucket) if listed_by(&bucket, parts) => {
+                let asked = listing::Listing::Keys(bucket);
+                return listing::serve(door, asked, parts, self.limits.request_ms).await;
+            }
             Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
             Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
             Route::Properties(bucket) => {
@@ -318,4 +326,9 @@ fn errand(method: &Method) -> Errand {
         Method::PUT | Method::POST | Method::DELETE => Errand::Write,
         _ => Errand::Read,
     }
+}
+
+/// In the oldest form a bucket's address gives its properties, its keys, or both.
+fn listed_by(bucket: &BucketName, parts: &Parts) -> bool {
+    bucket.form == Form::Old && parts.method == Method::GET && listing::lists_keys(parts)
 }

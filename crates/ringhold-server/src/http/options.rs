@@ -147,13 +147,13 @@ impl Options {
     }
 }
 
-struct Parameters {
+pub(super) struct Parameters {
     /// Decoded; what is no text stands with replacement characters.
     pairs: Vec<(String, String)>,
 }
 
 impl Parameters {
-    fn split(query: &str) -> Result<Self, BadOption> {
+    pub(super) fn split(query: &str) -> Result<Self, BadOption> {
         let decode = |text: &str| {
             let bytes = unescape(text).map_err(|_| BadOption::Escape)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -168,7 +168,7 @@ impl Parameters {
         })
     }
 
-    fn find(&self, name: &str) -> Option<&str> {
+    pub(super) fn find(&self, name: &str) -> Option<&str> {
         self.pairs
             .iter()
             .find(|pair| pair.0 == name)
@@ -203,7 +203,7 @@ impl Parameters {
         }
     }
 
-    fn timeout_ms(&self) -> Result<Option<u64>, BadOption> {
+    pub(super) fn timeout_ms(&self) -> Result<Option<u64>, BadOption> {
         match self.find("timeout") {
             None => Ok(None),
             Some(text) if is_negative(text) => Ok(Some(0)),

@@ -179,7 +179,7 @@ fn function_of(fields: &Map<String, Json>) -> Option<Value> {
 }
 
 /// All properties of a bucket, the name first and the others by name.
-fn of_bucket<D: Door>(door: &D, properties: &Properties, bucket: &BucketName) -> Json {
+pub(super) fn of_bucket<D: Door>(door: &D, properties: &Properties, bucket: &BucketName) -> Json {
     let mut all = json!({ "name": String::from_utf8_lossy(&bucket.bucket) });
     if let (Json::Object(all), Json::Object(others)) = (&mut all, describe(properties)) {
         all.extend(others);

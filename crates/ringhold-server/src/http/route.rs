@@ -15,6 +15,7 @@
 
 use super::bucket_types::TypeRequest;
 use super::job::JobName;
+use super::listing::Listing;
 use super::ring_order::RingRequest;
 use super::text::{escape, unescape};
 use crate::edge::NameLimits;
@@ -84,6 +85,7 @@ pub(super) enum Route {
     RingRequest(RingRequest),
     Job(JobName),
     Restore,
+    Listing(Listing),
     Object {
         bucket: BucketName,
         key: Bytes,
@@ -116,6 +118,7 @@ impl Route {
             Self::TypeOrder(..) => "administration",
             Self::RebuildWithout(_) | Self::JoinToken | Self::RingRequest(_) => "administration",
             Self::Job(_) | Self::Restore => "job",
+            Self::Listing(_) => "list",
             Self::Root | Self::Ping | Self::Stats | Self::Live | Self::Ready | Self::Metrics => {
                 "service"
             }
@@ -129,6 +132,7 @@ impl Route {
             }
             Self::Explain(name) | Self::PreferenceList(name) => Some(&name.bucket_type),
             Self::TypeProperties(name) => Some(name),
+            Self::Listing(listing) => Some(listing.bucket_type()),
             _ => None,
         }
     }
@@ -180,7 +184,7 @@ const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
 const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
 const TYPE_PROPERTIES: &str = "HEAD, GET, PUT";
 const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
-const NEW_OBJECT: &str = "POST";
+const NEW_OBJECT: &str = "HEAD, GET, POST";
 const ACT: &str = "POST";
 
 const METHODS: [Method; 8] = [
@@ -257,6 +261,17 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
             let request = type_request(asked)?;
             (Route::TypeOrder(names.bucket_type(t)?, request), ACT)
         }
+        ["buckets"] | ["riak"] => (names.buckets(None)?, READ),
+        ["types", t, "buckets"] => (names.buckets(Some(t))?, READ),
+        ["ringhold", "v1", "types", t, "buckets", b, what] => {
+            let bucket = names.bucket(Form::Typed, Some(t), b)?;
+            let listing = match what {
+                "keys" => Listing::Page(bucket),
+                "count" => Listing::Count(bucket),
+                _ => return Err(Unrouted::NoSuchPath),
+            };
+            (Route::Listing(listing), READ)
+        }
         ["buckets", b, ref within @ ..] => names.within(Form::Plain, None, b, within)?,
         ["types", t, "buckets", b, ref within @ ..] => {
             names.within(Form::Typed, Some(t), b, within)?
@@ -264,9 +279,32 @@ pub(super) fn route(method: &Method, path: &str, limits: NameLimits) -> Result<R
         _ => return Err(Unrouted::NoSuchPath),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
-        return Ok(route);
+        return Ok(match route {
+            Route::NewObject(bucket) if reads(method) => Route::Listing(Listing::Keys(bucket)),
+            route => route,
+        });
     }
     Err(Unrouted::MethodNotAllowed { allow })
+}
+
+fn reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}
+
+/// An index query: its field, and a term or two.
+fn index(bucket: BucketName, field: &str, terms: &[&str]) -> Result<Route, Unrouted> {
+    let decoded = |text| unescape(text).map_err(|_| Unrouted::BadName(BadName::Escape));
+    let (first, last) = match *terms {
+        [first] => (decoded(first)?, None),
+        [first, last] => (decoded(first)?, Some(decoded(last)?)),
+        _ => return Err(Unrouted::NoSuchPath),
+    };
+    Ok(Route::Listing(Listing::Index {
+        bucket,
+        field: decoded(field)?,
+        first,
+        last,
+    }))
 }
 
 fn ring_request(asked: &str) -> Result<(Route, &'static str), Unrouted> {
@@ -335,6 +373,7 @@ impl Names {
         Ok(match *within {
             ["props"] => (Route::Properties(named()?), PROPERTIES),
             ["keys"] | ["keys", ""] => (Route::NewObject(named()?), NEW_OBJECT),
+            ["index", f, ref terms @ ..] => (index(named()?, f, terms)?, READ),
             ["keys", k] => (self.object(form, bucket_type, bucket, k)?, OBJECT),
             ["keys", k, "preflist"] => {
                 let name = self.name(bucket_type, bucket, k)?;
@@ -342,6 +381,14 @@ impl Names {
             }
             _ => return Err(Unrouted::NoSuchPath),
         })
+    }
+
+    fn buckets(&self, bucket_type: Option<&str>) -> Result<Route, Unrouted> {
+        let bucket_type = match bucket_type {
+            Some(text) => name("Type", text, self.limits.name_bytes)?,
+            None => Bytes::from_static(DEFAULT_BUCKET_TYPE),
+        };
+        Ok(Route::Listing(Listing::Buckets(bucket_type)))
     }
 
     fn object(
@@ -549,7 +596,6 @@ mod tests {
         let empty = |what| Unrouted::BadName(BadName::Empty { what });
         let rows = [
             ("GET", "/nosuch", Unrouted::NoSuchPath),
-            ("GET", "/buckets", Unrouted::NoSuchPath),
             ("GET", "/buckets/b", Unrouted::NoSuchPath),
             ("GET", "/buckets/b/keys/a/b", Unrouted::NoSuchPath),
             (
@@ -585,10 +631,11 @@ mod tests {
                 Unrouted::MethodNotAllowed { allow: OBJECT },
             ),
             (
-                "GET",
+                "DELETE",
                 "/buckets/b/keys",
                 Unrouted::MethodNotAllowed { allow: NEW_OBJECT },
             ),
+            ("GET", "/buckets/b/index/f_int", Unrouted::NoSuchPath),
             (
                 "POST",
                 "/buckets/b/props",

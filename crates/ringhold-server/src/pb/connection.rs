@@ -8,7 +8,7 @@
 //! takes no memory meanwhile. What can't be cut into frames ends the connection after an answer that says why.
 
 use super::refusal::Refusal;
-use super::{BESIDE_VALUE_BYTES, Edge, Session};
+use super::{BESIDE_VALUE_BYTES, Edge, Session, listing};
 use crate::edge::patience::{Patience, Patient, Phase, STALL_MS, sending};
 use crate::edge::{Capacity, Door};
 use bytes::{Bytes, BytesMut};
@@ -18,12 +18,26 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{SemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 /// Between requests.
 const IDLE_MS: u64 = 3_600_000;
 /// Buffers for answers that have grown beyond this are not kept.
 const KEPT_BYTES: usize = 64 * 1024;
+
+/// What a request is answered with.
+enum Answered<'a> {
+    Whole(Response),
+    /// As many as come; the request counts as worked on meanwhile.
+    Frames(mpsc::Receiver<Response>, SemaphorePermit<'a>),
+}
+
+impl Answered<'_> {
+    fn error(text: String) -> Self {
+        Self::Whole(Response::error(text))
+    }
+}
 
 impl<D: Door> Edge<D> {
     /// Serves one connection until either side closes it, or `stop` ends: then the request that is being worked on is
@@ -62,10 +76,21 @@ impl<D: Door> Edge<D> {
             let limit = self.limits.value_bytes.saturating_add(BESIDE_VALUE_BYTES);
             let (answer, goes_on) = match Header::read(head, limit) {
                 Ok(header) => (self.serve(header, &mut stream, &mut session).await?, true),
-                Err(error) => (Response::error(error.to_string()), false),
+                Err(error) => (Answered::error(error.to_string()), false),
             };
-            answer.append_to(&mut out);
-            stream.write_all(&out).await?;
+            match answer {
+                Answered::Whole(answer) => {
+                    answer.append_to(&mut out);
+                    stream.write_all(&out).await?;
+                }
+                Answered::Frames(mut frames, _place) => {
+                    while let Some(frame) = frames.recv().await {
+                        out.clear();
+                        frame.append_to(&mut out);
+                        stream.write_all(&out).await?;
+                    }
+                }
+            }
             stream.flush().await?;
             drop(working);
             if !goes_on {
@@ -84,21 +109,26 @@ impl<D: Door> Edge<D> {
         header: Header,
         stream: &mut S,
         session: &mut Session,
-    ) -> io::Result<Response>
+    ) -> io::Result<Answered<'_>>
     where
         S: AsyncRead + Unpin,
     {
         let Capacity { room, requests } = &self.capacity;
         let places = (requests.try_acquire(), room.claim(header.bytes));
-        let (Ok(_request), Some(_room)) = places else {
+        let (Ok(place), Some(_room)) = places else {
             self.door.note_request_shed();
             skip(stream, header.bytes).await?;
-            return Ok(Refusal::overloaded().response());
+            return Ok(Answered::Whole(Refusal::overloaded().response()));
         };
         let message = receive(stream, header.bytes).await?;
-        Ok(match Request::decode(header.code, message) {
-            Ok(request) => self.answer(request, session).await,
-            Err(error) => Response::error(error.to_string()),
+        let request = match Request::decode(header.code, message) {
+            Ok(request) => request,
+            Err(error) => return Ok(Answered::error(error.to_string())),
+        };
+        Ok(match listing::begin(self, &request) {
+            None => Answered::Whole(self.answer(request, session).await),
+            Some(Ok(frames)) => Answered::Frames(frames, place),
+            Some(Err(refusal)) => Answered::Whole(refusal.response()),
         })
     }
 }

@@ -309,7 +309,9 @@ fn asker_of(request: &Request) -> Asker {
         | Request::Reap(_)
         | Request::GossipDigest(_)
         | Request::GossipDeltas(_)
-        | Request::Receipts => Asker::MemberInBackground,
+        | Request::Receipts
+        | Request::Rows(_)
+        | Request::CountKeys(_) => Asker::MemberInBackground,
     }
 }
 

@@ -114,6 +114,12 @@ impl Memory {
                     .clone();
                 self.values.insert((*name).to_owned(), value);
             }
+            ["miss", partitions] => {
+                let numbers = partitions
+                    .split(',')
+                    .map(|text| text.parse().expect("a number"));
+                door.miss(&numbers.collect::<Vec<u32>>());
+            }
             ["next", ..] => door.fail_next(FakeDoor::failure(&command["next ".len()..])),
             _ => panic!("unknown command {command:?}"),
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ringhold_core::crdt::Precision;
 use ringhold_core::datatype::{self, NewUpdate, NotUpdated};
 use ringhold_core::id::{Incarnation, NodeId};
+use ringhold_core::index::{Row, entry_row, key_row, place_of, term_order};
 use ringhold_core::quorum::{
     Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
@@ -17,10 +18,11 @@ use ringhold_node::properties::{
     Overrides, Properties, PropertiesError, Refusal, check_type_update,
 };
 use ringhold_node::{
-    Admitted, ChangeFailed, Errand, Insisting, RecoveryFailed, RestoreRefused, TypeStage, TypeView,
+    Admitted, ChangeFailed, Errand, Found, Insisting, Query, QueryFailed, RecoveryFailed,
+    RestoreRefused, TypeStage, TypeView,
 };
 use ringhold_server::edge::{
-    Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish,
+    Door, Ended, Job, JobRefused, Listed, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish,
 };
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
@@ -28,8 +30,9 @@ use ringhold_wire::message::{
     Change, GetAnswer, GetError, GetRequest, NotStarted, ObjectName, PutAnswer, PutError,
     PutRequest, Rejection, Uncertain,
 };
+use ringhold_wire::metadata::index_entries;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::mpsc;
 
@@ -49,6 +52,8 @@ struct State {
     /// What the next get, put or change of properties comes to.
     next: Option<Failure>,
     siblings_returned: Vec<usize>,
+    /// Partitions that queries do not cover.
+    missing: BTreeSet<u32>,
 }
 
 /// What a test can make happen next.
@@ -79,6 +84,49 @@ impl FakeDoor {
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// From now on these partitions are missing from all queries.
+    pub(crate) fn miss(&self, missing: &[u32]) {
+        self.state().missing = missing.iter().copied().collect();
+    }
+
+    /// All rows of the objects that a query wants, in order.
+    fn rows(&self, query: &Query) -> Vec<Found> {
+        let state = self.state();
+        let mut rows = BTreeSet::new();
+        for (name, (object, _)) in &state.objects {
+            let (of_type, bucket, key) = (&name.bucket_type, &name.bucket, &name.key);
+            if query.bucket.is_none() {
+                rows.insert(key_row(of_type, bucket, b""));
+                continue;
+            }
+            for version in object
+                .versions()
+                .iter()
+                .filter(|v| !v.content.is_tombstone())
+            {
+                rows.insert(key_row(of_type, bucket, key));
+                for entry in index_entries(version) {
+                    let field = entry.name.to_ascii_lowercase();
+                    let term = term_order(&field, &entry.value).expect("checked");
+                    rows.insert(entry_row(of_type, bucket, &field, &term, key));
+                }
+            }
+        }
+        let rows = rows.into_iter().filter(|row| query.span.contains(row));
+        let found = rows.map(|whole| Found {
+            row: Row::read(&whole).expect("a row"),
+            place: place_of(&whole),
+        });
+        let after = found.filter(|found| found.place > query.after);
+        let wanted = |found: &Found| {
+            query
+                .filter
+                .as_ref()
+                .is_none_or(|wanted| wanted(&found.row))
+        };
+        after.filter(wanted).collect()
     }
 
     pub(crate) fn fail_next(&self, failure: Failure) {
@@ -197,6 +245,39 @@ impl Door for FakeDoor {
             explanation: explained(request.explain, dots),
             object,
         })
+    }
+
+    fn query(&self, query: Query, _: u64) -> mpsc::Receiver<Listed> {
+        let (sender, listed) = mpsc::channel(4);
+        let mut rows = self.rows(&query);
+        let rows_max = query
+            .rows_max
+            .map_or(usize::MAX, |max| usize::try_from(max).expect("small"));
+        rows.truncate(rows_max);
+        let ended = Ended {
+            missing: self.state().missing.clone(),
+            partitions: 64,
+        };
+        tokio::spawn(async move {
+            for some in rows.chunks(2) {
+                sender.send(Listed::Rows(some.to_vec())).await.ok();
+            }
+            sender.send(Listed::Ended(ended)).await.ok();
+        });
+        listed
+    }
+
+    async fn count_keys(
+        &self,
+        bucket_type: &Bytes,
+        bucket: &Bytes,
+        _: u64,
+    ) -> Result<(u64, Ended), QueryFailed> {
+        let objects = &self.state().objects;
+        let names = objects.keys();
+        let inside =
+            names.filter(|name| name.bucket_type == *bucket_type && name.bucket == *bucket);
+        Ok((inside.count() as u64, Ended::default()))
     }
 
     async fn put(&self, request: PutRequest, _: u64) -> Result<PutAnswer, PutError> {

@@ -9,9 +9,10 @@ use ringhold_server::edge::{Capacity, Limits};
 use ringhold_server::pb::Edge;
 use ringhold_wire::message::{GetError, PutError, Rejection};
 use ringhold_wire::riak::{
-    BucketProps, ClientId, Content, DelReq, ErrorResp, GetBucketReq, GetBucketResp,
-    GetBucketTypeReq, GetReq, GetResp, Link, Pair, PreflistReq, PreflistResp, PutReq, PutResp,
-    ResetBucketReq, ServerInfoResp, SetBucketReq, symbolic,
+    BucketProps, ClientId, Content, CsBucketReq, DelReq, ErrorResp, GetBucketReq, GetBucketResp,
+    GetBucketTypeReq, GetReq, GetResp, IndexBodyResp, IndexQueryType, IndexReq, IndexResp, Link,
+    ListBucketsReq, ListBucketsResp, ListKeysReq, ListKeysResp, Pair, PreflistReq, PreflistResp,
+    PutReq, PutResp, ResetBucketReq, ServerInfoResp, SetBucketReq, symbolic,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -475,4 +476,207 @@ async fn where_the_replicas_of_a_key_are() {
     asked.key = Bytes::new();
     let refused = client.error(33, &asked).await;
     assert_eq!(refused, "Key cannot be zero-length");
+}
+
+/// Puts a few values with entries.
+async fn put_indexed(client: &mut Client) {
+    for (key, age) in [
+        ("a", "9"),
+        ("b", "10"),
+        ("c", "9"),
+        ("d", "123456789012345678901"),
+    ] {
+        let index = Pair {
+            key: "Age_int".into(),
+            value: Some(age.into()),
+        };
+        let message = PutReq {
+            bucket: "b".into(),
+            key: Some(key.into()),
+            content: Content {
+                value: key.into(),
+                indexes: vec![index],
+                ..Content::default()
+            },
+            ..PutReq::default()
+        };
+        client.send(PUT, &message).await;
+        assert_eq!(client.receive().await.0, 12);
+    }
+}
+
+fn range(first: &'static str, last: &'static str) -> IndexReq {
+    IndexReq {
+        bucket: "b".into(),
+        index: "age_int".into(),
+        qtype: IndexQueryType::Range.into(),
+        range_min: Some(first.into()),
+        range_max: Some(last.into()),
+        ..IndexReq::default()
+    }
+}
+
+async fn indexed(client: &mut Client, message: &IndexReq) -> IndexResp {
+    client.send(25, message).await;
+    let (code, bytes) = client.receive().await;
+    assert_eq!(code, 26, "{bytes:?}");
+    IndexResp::decode(bytes).expect("an index answer")
+}
+
+#[tokio::test]
+async fn keys_come_in_frames_and_the_last_says_so() {
+    let mut client = Client::connect();
+    put_indexed(&mut client).await;
+    let message = ListKeysReq {
+        bucket: "b".into(),
+        ..ListKeysReq::default()
+    };
+    client.send(17, &message).await;
+    let mut keys = Vec::new();
+    loop {
+        let (code, bytes) = client.receive().await;
+        assert_eq!(code, 18);
+        let frame = ListKeysResp::decode(bytes).expect("keys");
+        keys.extend(frame.keys);
+        if frame.done == Some(true) {
+            break;
+        }
+    }
+    assert_eq!(keys, ["a", "b", "c", "d"]);
+    client.send(15, &ListBucketsReq::default()).await;
+    let (code, bytes) = client.receive().await;
+    let frame = ListBucketsResp::decode(bytes).expect("buckets");
+    assert_eq!((code, frame.done), (16, None));
+    assert_eq!(frame.buckets, ["b"]);
+}
+
+#[tokio::test]
+async fn an_index_is_paged_through() {
+    let mut client = Client::connect();
+    put_indexed(&mut client).await;
+    let mut message = IndexReq {
+        return_terms: Some(true),
+        max_results: Some(2),
+        ..range("9", "123456789012345678901")
+    };
+    let mut found = Vec::new();
+    let mut pages = 0;
+    loop {
+        let answer = indexed(&mut client, &message).await;
+        assert_eq!(answer.done, None);
+        pages += 1;
+        let pairs = answer.results.into_iter();
+        found.extend(pairs.map(|pair| (pair.key, pair.value.expect("a key"))));
+        match answer.continuation {
+            Some(token) => message.continuation = Some(token),
+            None => break,
+        }
+    }
+    let expected = [
+        ("9", "a"),
+        ("9", "c"),
+        ("10", "b"),
+        ("123456789012345678901", "d"),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(term, key)| (Bytes::from(term), Bytes::from(key)))
+    );
+    assert_eq!(pages, 3, "a full last page yields one more");
+    let equal = IndexReq {
+        qtype: IndexQueryType::Eq.into(),
+        key: Some("9".into()),
+        return_terms: Some(true),
+        ..range("", "")
+    };
+    let answer = indexed(&mut client, &equal).await;
+    assert_eq!((answer.keys.len(), answer.results.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn objects_come_with_their_keys() {
+    let mut client = Client::connect();
+    put_indexed(&mut client).await;
+    let message = IndexReq {
+        index: "$key".into(),
+        return_body: Some(true),
+        ..range("b", "c")
+    };
+    client.send(25, &message).await;
+    let (code, bytes) = client.receive().await;
+    let body = IndexBodyResp::decode(bytes).expect("objects");
+    assert_eq!(code, 42);
+    let values = body
+        .objects
+        .iter()
+        .map(|object| &object.object.content[0].value);
+    assert_eq!(values.collect::<Vec<_>>(), ["b", "c"]);
+    let message = CsBucketReq {
+        bucket: "b".into(),
+        start_key: "a".into(),
+        end_key: Some("c".into()),
+        start_incl: Some(false),
+        ..CsBucketReq::default()
+    };
+    client.send(40, &message).await;
+    let mut keys = Vec::new();
+    loop {
+        let (code, bytes) = client.receive().await;
+        assert_eq!(code, 41);
+        let body = IndexBodyResp::decode(bytes).expect("objects");
+        keys.extend(body.objects.into_iter().map(|object| object.key));
+        if body.done == Some(true) {
+            break;
+        }
+    }
+    assert_eq!(keys, ["b"]);
+}
+
+#[tokio::test]
+async fn what_is_no_query_or_not_whole_is_refused() {
+    let mut client = Client::connect();
+    let refused = [
+        (
+            IndexReq {
+                range_min: None,
+                ..range("", "z")
+            },
+            "Invalid range query: undefined -> z",
+        ),
+        (range("10", "9"), "Invalid range query: 10 -> 9"),
+        (
+            IndexReq {
+                term_regex: Some("x".into()),
+                ..range("1", "2")
+            },
+            "Can not use term regular expression in integer query",
+        ),
+        (
+            IndexReq {
+                qtype: IndexQueryType::Eq.into(),
+                ..range("", "")
+            },
+            "Invalid equality query undefined",
+        ),
+        (
+            IndexReq {
+                r#type: Some("none".into()),
+                ..range("1", "2")
+            },
+            "No bucket-type named 'none'",
+        ),
+    ];
+    for (message, text) in refused {
+        client.send(25, &message).await;
+        let (code, bytes) = client.receive().await;
+        assert_eq!(code, 0, "{text}");
+        assert_eq!(ErrorResp::decode(bytes).expect("an error").errmsg, text);
+    }
+    client.door.miss(&[1, 2, 3]);
+    client.send(25, &range("1", "2")).await;
+    let (_, bytes) = client.receive().await;
+    let error = ErrorResp::decode(bytes).expect("an error");
+    assert_eq!(error.errmsg, "{insufficient_vnodes,61,need,64}");
+    client.send(25, &range("2", "1")).await;
+    assert_eq!(client.receive().await.0, 0, "the connection goes on");
 }

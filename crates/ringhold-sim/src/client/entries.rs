@@ -8,6 +8,7 @@ use crate::books::{Operation, Outcome, Write};
 use crate::clock::WALL_START_US;
 use crate::graves::{End, Ending};
 use crate::plan::OperationClass;
+use crate::queries;
 use crate::rare::Rare;
 use crate::trace::Who;
 use crate::value::{Value, operation_id};
@@ -121,6 +122,7 @@ impl Client {
         };
         let end = self.end_of_value(key);
         let metadata = Metadata {
+            indexes: vec![queries::entry_of(operation)],
             expires_at_us: end.and_then(|end| match end {
                 End::At(us) => Some(us),
                 End::After(_) => None,

@@ -7,7 +7,8 @@ use crate::executor::Group;
 use crate::invariants::i17_liveness::Turns;
 use crate::invariants::t16_moves::{self, Taking, UnderWay};
 use crate::invariants::{
-    Violation, i09_hints, i16_bounded, i19_isolation, i20_recovery, t11_reaping, t12_leaf_sums,
+    Violation, i09_hints, i16_bounded, i19_isolation, i20_recovery, index_rows, t11_reaping,
+    t12_leaf_sums,
 };
 use crate::network::{Serving, SimPeers, keep_connected};
 use crate::plan::Plan;
@@ -462,6 +463,9 @@ impl Cluster {
             if let Err(violation) = i20_recovery::check(&books, node, key, &object) {
                 return books.fail(violation);
             }
+        }
+        if let Err(violation) = index_rows::check(&books, node, store, self.0.plan.partitions) {
+            return books.fail(violation);
         }
         if let Err(violation) = t12_leaf_sums::check(&books, node, store, self.partitions()) {
             books.fail(violation);

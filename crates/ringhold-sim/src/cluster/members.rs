@@ -85,6 +85,16 @@ impl Cluster {
         self.set_gone(node);
     }
 
+    /// Whether somebody is of the release before.
+    #[must_use]
+    pub fn has_older_release(&self) -> bool {
+        let mut serving = self
+            .members()
+            .into_iter()
+            .filter_map(|node| self.0.network.serving(node));
+        serving.any(|serving| serving.protocol < ProtocolRange::SPOKEN.max)
+    }
+
     /// Whoever is of the release before still is stopped, and started with this one.
     pub fn upgrade_all(&self) {
         for node in self.members() {

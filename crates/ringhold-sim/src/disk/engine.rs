@@ -4,7 +4,9 @@
 use super::{Disk, Room};
 use crate::rare::Rare;
 use bytes::Bytes;
-use ringhold_storage::{Batch, Engine, EngineError, KeyRange, Keyspace, MemoryEngine, StorageKey};
+use ringhold_storage::{
+    Batch, Engine, EngineError, KeyRange, Keyspace, MemoryEngine, RowKey, RowRange, StorageKey,
+};
 use std::io;
 
 /// See [`super`].
@@ -42,6 +44,10 @@ impl Engine for SimEngine {
         limit: usize,
     ) -> Result<Vec<(StorageKey, Bytes)>, EngineError> {
         self.rows.range(keyspace, range, limit)
+    }
+
+    fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, EngineError> {
+        self.rows.rows(range, limit)
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), EngineError> {

@@ -201,6 +201,7 @@ impl Disk {
             let batch = Batch {
                 removed: Vec::new(),
                 changes: vec![(Keyspace::Objects, *place, None)],
+                rows: Vec::new(),
             };
             rows.apply(&batch)
                 .and_then(|()| rows.flush())

@@ -91,7 +91,7 @@ pub fn check_monotone(books: &Books, read: usize, object: &Object) -> Result<(),
 
 /// A disk that lost some of what it had without anybody's knowledge is an excuse. Disks that were replaced are none as long
 /// as fewer were than had acknowledged the put: their nodes know that they know nothing (T18).
-fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bool {
+pub(super) fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bool {
     let touches = |loss: &&Loss| {
         loss.at_us >= since_us
             && loss.key.is_none_or(|lost| lost == key)

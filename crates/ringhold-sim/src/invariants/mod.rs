@@ -26,6 +26,8 @@
 //! | [`t05_timestamps`] | a write is later than what its writer had seen | always |
 //! | [`t26_clocks`] | no clock that is known to be wrong makes timestamps | always |
 //! | [`conditional`] | a coordinator accepts a conditional put only if the condition had seen all that it held | always |
+//! | [`index_rows`] | X1: index rows are those of the objects | at each start, end |
+//! | [`index_queries`] | X2: a complete answer has what was acknowledged, and none has what was never written | always, end |
 //! | [`t12_leaf_sums`] | the sums under the hash trees are those of the objects | at each start, end |
 //! | [`t11_reaping`] | what is reaped was dead for the grace, and what it had replaced stays away | always, end |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
@@ -53,6 +55,8 @@ pub mod i17_liveness;
 pub mod i18_every_operation_ends;
 pub mod i19_isolation;
 pub mod i20_recovery;
+pub mod index_queries;
+pub mod index_rows;
 pub mod properties;
 pub mod t05_timestamps;
 pub mod t11_reaping;

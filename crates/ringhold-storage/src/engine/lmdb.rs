@@ -4,7 +4,7 @@
 //! engines that were measured, and no threads of its own. Its weak side, a flush and many page writes
 //! per small commit, does not show under the log: a checkpoint is one large sorted transaction.
 //!
-//! - One named database per keyspace, keys in their bytewise order.
+//! - One named database per keyspace and one for the rows, keys in their bytewise order.
 //! - The default, safe flags: a commit writes its pages, syncs, writes the meta page, syncs. So
 //!   `apply` is durable when it returns and `flush` has nothing left to do.
 //! - Read transactions are not tied to threads: they are taken in tasks that move between them. They
@@ -23,6 +23,7 @@ use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, RoTxn, Withou
 
 use super::{Batch, Engine, EngineError};
 use crate::key::{KeyRange, Keyspace, StorageKey};
+use crate::rows::{RowKey, RowRange};
 
 type Rows = Database<'static, Raw, Raw>;
 
@@ -33,6 +34,7 @@ const READERS_MAX: u32 = 1_024;
 pub struct LmdbEngine {
     env: Env<WithoutTls>,
     databases: [Rows; Keyspace::ALL.len()],
+    index: Rows,
 }
 
 impl LmdbEngine {
@@ -53,13 +55,18 @@ impl LmdbEngine {
             for name in names {
                 databases.push(opener.create_database::<Raw, Raw>(transaction, Some(name))?);
             }
+            let index = opener.create_database::<Raw, Raw>(transaction, Some("rows"))?;
             let databases: [_; Keyspace::ALL.len()] = databases
                 .try_into()
                 .map_err(|_| heed::Error::Mdb(MdbError::Problem))?;
-            Ok(CommitOrAbort::<_, ()>::Commit(databases))
+            Ok(CommitOrAbort::<_, ()>::Commit((databases, index)))
         });
         match opened.map_err(engine_error)?.commit() {
-            Some(databases) => Ok(Self { env, databases }),
+            Some((databases, index)) => Ok(Self {
+                env,
+                databases,
+                index,
+            }),
             None => Err(EngineError::Broken("the databases were not made".into())),
         }
     }
@@ -89,6 +96,14 @@ impl LmdbEngine {
                 Some(value) => self.rows(*keyspace).put(&mut transaction, &key.0, value)?,
                 None => {
                     self.rows(*keyspace).delete(&mut transaction, &key.0)?;
+                }
+            }
+        }
+        for (key, value) in &batch.rows {
+            match value {
+                Some(value) => self.index.put(&mut transaction, key.bytes(), value)?,
+                None => {
+                    self.index.delete(&mut transaction, key.bytes())?;
                 }
             }
         }
@@ -131,6 +146,29 @@ impl Engine for LmdbEngine {
             .collect()
     }
 
+    fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, EngineError> {
+        use std::ops::Bound;
+        if range
+            .end
+            .as_ref()
+            .is_some_and(|end| end <= range.start.bytes())
+        {
+            return Ok(Vec::new());
+        }
+        let end = range.end.as_ref();
+        let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        let bounds = (Bound::Included(&range.start.bytes()[..]), end);
+        let transaction = self.read()?;
+        let rows = self.index.range(&transaction, &bounds);
+        let rows = rows.map_err(engine_error)?.take(limit).map(|row| {
+            let (key, value) = row.map_err(engine_error)?;
+            let key = RowKey::from_bytes(Bytes::copy_from_slice(key))
+                .ok_or_else(|| EngineError::Broken("a row whose key is none".into()))?;
+            Ok((key, Bytes::copy_from_slice(value)))
+        });
+        rows.collect()
+    }
+
     fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
         assert!(batch.is_sorted(), "a batch is sorted");
         self.apply_in_transaction(batch).map_err(engine_error)
@@ -148,7 +186,7 @@ impl Engine for LmdbEngine {
 #[expect(unsafe_code, reason = "a memory map of a file: see SAFETY")]
 fn open_environment(directory: &Path, map_bytes: usize) -> Result<Env<WithoutTls>, EngineError> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    let databases = u32::try_from(Keyspace::ALL.len()).expect("few keyspaces");
+    let databases = u32::try_from(Keyspace::ALL.len() + 1).expect("few keyspaces");
     options
         .map_size(map_bytes)
         .max_dbs(databases)

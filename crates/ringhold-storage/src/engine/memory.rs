@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::{Batch, Engine, EngineError};
 use crate::key::{KeyRange, Keyspace, StorageKey};
+use crate::rows::{RowKey, RowRange};
 use crate::testing::Steps;
 
 type Rows = BTreeMap<(Keyspace, StorageKey), Bytes>;
@@ -31,6 +32,8 @@ pub struct MemoryEngine {
 struct State {
     rows: Rows,
     shadow: Rows,
+    index: BTreeMap<RowKey, Bytes>,
+    index_shadow: BTreeMap<RowKey, Bytes>,
 }
 
 impl MemoryEngine {
@@ -48,8 +51,10 @@ impl MemoryEngine {
         let mut state = self.write();
         if applied_survives {
             state.shadow = state.rows.clone();
+            state.index_shadow = state.index.clone();
         } else {
             state.rows = state.shadow.clone();
+            state.index = state.index_shadow.clone();
         }
     }
 
@@ -74,10 +79,18 @@ impl MemoryEngine {
     /// Another engine with the same rows, all of them safe.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let rows = self.read().rows.clone();
-        let shadow = rows.clone();
+        let (rows, index) = {
+            let state = self.read();
+            (state.rows.clone(), state.index.clone())
+        };
+        let state = State {
+            shadow: rows.clone(),
+            index_shadow: index.clone(),
+            rows,
+            index,
+        };
         Self {
-            state: Arc::new(RwLock::new(State { rows, shadow })),
+            state: Arc::new(RwLock::new(state)),
             steps: self.steps.clone(),
         }
     }
@@ -126,6 +139,15 @@ impl Engine for MemoryEngine {
             .collect())
     }
 
+    fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, EngineError> {
+        let state = self.read();
+        let rows = state.index.range(range.start.clone()..);
+        let inside = rows.take_while(|(key, _)| range.contains(key)).take(limit);
+        Ok(inside
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
     fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
         assert!(batch.is_sorted(), "a batch is sorted");
         self.stepped(|state| {
@@ -140,20 +162,32 @@ impl Engine for MemoryEngine {
                     None => state.rows.remove(&(*keyspace, *key)),
                 };
             }
+            for (key, value) in &batch.rows {
+                match value {
+                    Some(value) => state.index.insert(key.clone(), value.clone()),
+                    None => state.index.remove(key),
+                };
+            }
         })
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        self.stepped(|state| state.shadow = state.rows.clone())
+        self.stepped(|state| {
+            state.shadow = state.rows.clone();
+            state.index_shadow = state.index.clone();
+        })
     }
 
     fn size_bytes(&self) -> Result<u64, EngineError> {
-        let bytes: usize = self
-            .read()
-            .rows
-            .values()
+        let state = self.read();
+        let objects = state.rows.values();
+        let bytes: usize = objects
             .map(|value| size_of::<StorageKey>() + value.len())
             .sum();
-        Ok(u64::try_from(bytes).expect("memory is smaller than 2^64 bytes"))
+        let rows = state.index.iter();
+        let rows: usize = rows
+            .map(|(key, value)| key.bytes().len() + value.len())
+            .sum();
+        Ok(u64::try_from(bytes + rows).expect("memory is smaller than 2^64 bytes"))
     }
 }

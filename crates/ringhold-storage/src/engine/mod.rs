@@ -17,6 +17,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::key::{KeyRange, Keyspace, StorageKey};
+use crate::rows::{RowChanges, RowKey, RowRange};
 
 /// A sorted map per keyspace, with atomic batches.
 pub trait Engine: Send + Sync {
@@ -38,6 +39,13 @@ pub trait Engine: Send + Sync {
         range: &KeyRange,
         limit: usize,
     ) -> Result<Vec<(StorageKey, Bytes)>, EngineError>;
+
+    /// The first `limit` rows of a range with their values, in order.
+    ///
+    /// # Errors
+    ///
+    /// As for `get`.
+    fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, EngineError>;
 
     /// Applies a batch as a whole: first its range removals, then its changes.
     ///
@@ -68,6 +76,8 @@ pub struct Batch {
     pub removed: Vec<(Keyspace, KeyRange)>,
     /// Values to put, or keys to remove where there is none; strictly ascending by keyspace and key.
     pub changes: Vec<(Keyspace, StorageKey, Option<Bytes>)>,
+    /// The same for rows; strictly ascending.
+    pub rows: RowChanges,
 }
 
 impl Batch {
@@ -75,6 +85,7 @@ impl Batch {
     #[must_use]
     pub fn is_sorted(&self) -> bool {
         self.changes.is_sorted_by(|a, b| (a.0, a.1) < (b.0, b.1))
+            && self.rows.is_sorted_by(|a, b| a.0 < b.0)
     }
 }
 

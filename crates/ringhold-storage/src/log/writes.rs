@@ -1,10 +1,12 @@
 //! One committed batch of writes, as it stands in the log.
 //!
 //! ```text
-//! ranges u32 │ entries u32 │ range … │ entry …
+//! ranges u32 │ entries u32 │ range … │ entry … │ (rows u32 │ row …), if there are any
 //! range = keyspace u8 │ start 32 │ bounded u8 │ end 32 (all zero when not bounded)
 //! entry = keyspace u8 │ 0 │ key 32                              the key is removed
 //!       = keyspace u8 │ 1 │ key 32 │ length u32 │ sealed value  the key has this value
+//! row   = 0 │ length u16 │ key                                  the row is gone
+//!       = 1 │ length u16 │ key │ length u32 │ sealed value      the row has this value
 //! ```
 //!
 //! A batch is already collapsed: what several writes did to one key is one entry. Ranges apply first,
@@ -15,6 +17,7 @@ use bytes::{Buf, BufMut, Bytes};
 
 use crate::buffer::Buffer;
 use crate::key::{KeyRange, Keyspace, StorageKey};
+use crate::rows::{RowChanges, RowKey, sealed};
 use crate::seal::{SEAL_BYTES, put_sealed};
 
 /// A batch, as read from a record: sealed values that are slices of it.
@@ -22,6 +25,7 @@ use crate::seal::{SEAL_BYTES, put_sealed};
 pub(crate) struct WriteSet {
     pub(crate) ranges: Vec<(Keyspace, KeyRange)>,
     pub(crate) entries: Vec<(Keyspace, StorageKey, Option<Bytes>)>,
+    pub(crate) rows: RowChanges,
 }
 
 /// The record body for what a writer has staged, with the seals put on the values.
@@ -49,7 +53,28 @@ pub(crate) fn encode(staged: &Buffer) -> Bytes {
             put_sealed(&mut body, *keyspace, key, value);
         }
     }
+    encode_rows(&mut body, staged);
     body.into()
+}
+
+fn encode_rows(body: &mut Vec<u8>, staged: &Buffer) {
+    let rows = staged.all_rows();
+    if rows.is_empty() {
+        return;
+    }
+    let count = |length: usize| u32::try_from(length).expect("a batch is bounded by who fills it");
+    body.put_u32_le(count(rows.len()));
+    for (key, value) in rows {
+        let length = u16::try_from(key.bytes().len()).expect("a row's key is short");
+        body.put_u8(u8::from(value.is_some()));
+        body.put_u16_le(length);
+        body.put_slice(key.bytes());
+        if let Some(value) = value {
+            let value = sealed(key, value);
+            body.put_u32_le(count(value.len()));
+            body.put_slice(&value);
+        }
+    }
 }
 
 /// The batch in a record body; none if the body is not one. Allocates by what is there, never by
@@ -64,6 +89,11 @@ pub(crate) fn decode(body: &Bytes) -> Option<WriteSet> {
     }
     for _ in 0..entries {
         writes.entries.push(decode_entry(&mut rest)?);
+    }
+    if !rest.is_empty() {
+        for _ in 0..rest.try_get_u32_le().ok()? {
+            writes.rows.push(decode_row(&mut rest)?);
+        }
     }
     rest.is_empty().then_some(writes)
 }
@@ -87,6 +117,19 @@ fn decode_entry(rest: &mut Bytes) -> Option<(Keyspace, StorageKey, Option<Bytes>
     let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
     let whole = (SEAL_BYTES..=rest.len()).contains(&length);
     whole.then(|| (keyspace, key, Some(rest.split_to(length))))
+}
+
+fn decode_row(rest: &mut Bytes) -> Option<(RowKey, Option<Bytes>)> {
+    let put = decode_flag(rest)?;
+    let length = usize::from(rest.try_get_u16_le().ok()?);
+    let whole = length <= rest.len();
+    let key = RowKey::from_bytes(whole.then(|| rest.split_to(length))?)?;
+    if !put {
+        return Some((key, None));
+    }
+    let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
+    let whole = (SEAL_BYTES..=rest.len()).contains(&length);
+    whole.then(|| (key, Some(rest.split_to(length))))
 }
 
 fn decode_flag(rest: &mut Bytes) -> Option<bool> {

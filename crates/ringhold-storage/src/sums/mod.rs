@@ -54,6 +54,7 @@ use ringhold_core::ring::Class;
 use ringhold_core::tree::{Digest, TreeTag};
 
 use crate::key::{KeyRange, Keyspace, StorageKey};
+use crate::rows::RowKey;
 use sorting::Sorting;
 
 /// The keyspace whose values are summed up.
@@ -88,6 +89,12 @@ pub trait Summarize: Send + Sync {
         _sorting: &Sorting,
     ) -> Option<(Class, Digest)> {
         Some((Class::DEFAULT, self.digest(key, value)?))
+    }
+
+    /// The index rows of a value of [`Keyspace::Objects`], each in the partition of its key and each once. Depends on nothing
+    /// but its arguments.
+    fn rows(&self, _key: &StorageKey, _value: &Bytes) -> Vec<(RowKey, Bytes)> {
+        Vec::new()
     }
 }
 

@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use ringhold_storage::testing::{MemoryFiles, Task, drive};
 use ringhold_storage::{
     Batch, BoxFuture, Change, Durability, Engine, EngineError, Files, GroupWriter, KeyRange,
-    Keyspace, MemoryEngine, OpenError, Opened, Recounted, StorageKey, Store, StoreIdentity,
-    StoreOptions, Write,
+    Keyspace, MemoryEngine, OpenError, Opened, Recounted, RowKey, RowRange, StorageKey, Store,
+    StoreIdentity, StoreOptions, Write,
 };
 
 use crate::support::{Machine, Model, Random, Summing, open};
@@ -599,6 +599,10 @@ impl Engine for NoEngineFlush {
         limit: usize,
     ) -> Result<Vec<(StorageKey, Bytes)>, EngineError> {
         self.0.range(keyspace, range, limit)
+    }
+
+    fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, EngineError> {
+        self.0.rows(range, limit)
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), EngineError> {

@@ -389,6 +389,7 @@ fn a_damaged_value_is_an_error_and_never_absent() {
     let store = &opened.store;
     let corrupt = |error: ReadError| match error {
         ReadError::Corrupt { keyspace, key } => (keyspace, key),
+        ReadError::CorruptRow { key } => panic!("a row: {key:?}"),
         ReadError::Engine(error) => panic!("{error}"),
     };
     let read = store.get(Keyspace::Objects, &key(2)).map_err(corrupt);

@@ -61,6 +61,7 @@ fn a_full_lmdb_says_so_and_changes_nothing() {
     let large = Batch {
         removed: vec![(Keyspace::Objects, KeyRange::ALL)],
         changes: vec![(Keyspace::Objects, key(2), Some(large))],
+        rows: Vec::new(),
     };
     let error = engine.apply(&large).expect_err("there is no room");
     assert!(
@@ -167,6 +168,7 @@ fn keyspaces_are_apart(engine: &dyn Engine) {
         .apply(&Batch {
             removed: vec![(Keyspace::Hints, KeyRange::ALL)],
             changes: Vec::new(),
+            rows: Vec::new(),
         })
         .expect("room");
     for keyspace in Keyspace::ALL {
@@ -234,5 +236,6 @@ fn batch(rows: Vec<(Keyspace, u128, Option<&'static str>)>) -> Batch {
     Batch {
         removed: Vec::new(),
         changes,
+        rows: Vec::new(),
     }
 }

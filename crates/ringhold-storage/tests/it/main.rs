@@ -6,6 +6,7 @@ mod engines;
 mod formats;
 mod life;
 mod os_files;
+mod rows;
 mod sorting;
 mod store;
 mod sums;

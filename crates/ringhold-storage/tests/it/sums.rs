@@ -8,7 +8,7 @@ use ringhold_core::tree::LeafSum;
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
     Batch, Durability, Engine, EngineError, Flusher, GroupWriter, KeyRange, Keyspace, MemoryEngine,
-    OnDifference, Opened, Recounted, StorageKey, Store, StoreOptions, Write,
+    OnDifference, Opened, Recounted, RowKey, RowRange, StorageKey, Store, StoreOptions, Write,
 };
 
 use crate::support::{Machine, Model, Random, Summing, key, open_with, put};
@@ -336,6 +336,10 @@ impl Engine for Meanwhile {
             happens();
         }
         self.inner.range(keyspace, range, limit)
+    }
+
+    fn rows(&self, range: &RowRange, limit: usize) -> Result<Vec<(RowKey, Bytes)>, EngineError> {
+        self.inner.rows(range, limit)
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), EngineError> {

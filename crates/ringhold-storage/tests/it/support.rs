@@ -104,8 +104,18 @@ pub(crate) fn open_with(
     summing: Option<Summing>,
     random: &mut Random,
 ) -> Result<Opened, OpenError> {
-    let mut draw = || random.wide();
     let summarize = summing.map(|summing| Arc::new(summing) as Arc<dyn Summarize>);
+    open_summing(files, engine, options, summarize, random)
+}
+
+pub(crate) fn open_summing(
+    files: Arc<dyn Files>,
+    engine: Box<dyn Engine>,
+    options: StoreOptions,
+    summarize: Option<Arc<dyn Summarize>>,
+    random: &mut Random,
+) -> Result<Opened, OpenError> {
+    let mut draw = || random.wide();
     let opening = Store::open(files, engine, options, summarize, &mut draw);
     block_on(opening, Vec::new())
 }

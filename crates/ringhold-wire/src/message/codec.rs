@@ -18,6 +18,7 @@ mod coordinate;
 mod datatype;
 mod explain;
 mod gossip;
+mod index;
 mod membership;
 mod peer;
 mod reaping;
@@ -132,6 +133,8 @@ impl Part for Request {
             Self::RingFetch(request) => kind(writer, 26, request),
             Self::Recover(request) => kind(writer, 32, request),
             Self::RecoveryIs(request) => kind(writer, 33, request),
+            Self::Rows(request) => kind(writer, 44, request),
+            Self::CountKeys(request) => kind(writer, 45, request),
         }
     }
 
@@ -179,6 +182,8 @@ impl Part for Request {
             26 => Self::RingFetch(Part::read(reader)?),
             32 => Self::Recover(Part::read(reader)?),
             33 => Self::RecoveryIs(Part::read(reader)?),
+            44 => Self::Rows(Part::read(reader)?),
+            45 => Self::CountKeys(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -221,6 +226,8 @@ impl Part for Reply {
             Self::RingFetched(changes) => kind(writer, 26, changes),
             Self::Pledged(reply) => kind(writer, 32, reply),
             Self::RecoveryAccepted(reply) => kind(writer, 33, reply),
+            Self::Rows(page) => kind(writer, 44, page),
+            Self::CountedKeys(counted) => kind(writer, 45, counted),
         }
     }
 
@@ -262,6 +269,8 @@ impl Part for Reply {
             26 => Self::RingFetched(Part::read(reader)?),
             32 => Self::Pledged(Part::read(reader)?),
             33 => Self::RecoveryAccepted(Part::read(reader)?),
+            44 => Self::Rows(Part::read(reader)?),
+            45 => Self::CountedKeys(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

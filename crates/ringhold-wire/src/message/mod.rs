@@ -8,6 +8,7 @@
 
 pub(crate) mod codec;
 pub mod explain;
+pub mod index;
 pub mod membership;
 pub mod peer;
 mod protocol;

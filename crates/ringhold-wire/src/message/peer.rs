@@ -1,5 +1,6 @@
 //! What nodes ask of each other.
 
+use super::index::{CountKeysRequest, CountedKeys, RowsPage, RowsRequest};
 use super::membership::{AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest};
 use super::transfer::Receipts;
 use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
@@ -79,6 +80,10 @@ pub enum Request {
     GossipDigest(Digest),
     /// What the receiver lacked: the third message of a round.
     GossipDeltas(Deltas),
+    /// A page of index rows.
+    Rows(RowsRequest),
+    /// How many keys a bucket has.
+    CountKeys(CountKeysRequest),
 }
 
 /// A put as a client sends it. A client must not be able to make up what it has seen (T3), so it gives
@@ -322,6 +327,8 @@ pub enum Reply {
     },
     /// The third message of a round was taken in.
     GossipTaken,
+    Rows(RowsPage),
+    CountedKeys(CountedKeys),
     /// The request was not carried out.
     Refused(Refusal),
 }

@@ -12,7 +12,7 @@
 //! | protocol | new |
 //! | --- | --- |
 //! | 1 | everything else |
-//! | 2 | recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N; updates of data types |
+//! | 2 | listings and index queries (`Rows`, `CountKeys` and their replies); recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N; updates of data types |
 
 use super::Change;
 use super::peer::{ClientPut, Refusal, Reply, Request};
@@ -22,7 +22,7 @@ impl Request {
     #[must_use]
     pub fn since(&self) -> u16 {
         match self {
-            Self::Recover(_) | Self::RecoveryIs(_) => 2,
+            Self::Recover(_) | Self::RecoveryIs(_) | Self::Rows(_) | Self::CountKeys(_) => 2,
             Self::Coordinate(put) | Self::Put(ClientPut { request: put, .. })
                 if matches!(put.change, Change::Update(_)) =>
             {
@@ -41,6 +41,8 @@ impl Reply {
             Self::Here { .. }
             | Self::Pledged(_)
             | Self::RecoveryAccepted(_)
+            | Self::Rows(_)
+            | Self::CountedKeys(_)
             | Self::Refused(Refusal::OlderProtocol | Refusal::Sorting) => 2,
             _ => 1,
         }

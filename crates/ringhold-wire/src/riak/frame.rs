@@ -1,9 +1,10 @@
 //! Frames, and which code is which message.
 
 use super::{
-    ClientId, DelReq, ErrorResp, GetBucketReq, GetBucketResp, GetBucketTypeReq, GetReq, GetResp,
-    PreflistReq, PreflistResp, PutReq, PutResp, ResetBucketReq, ServerInfoResp, SetBucketReq,
-    SetBucketTypeReq,
+    ClientId, CsBucketReq, DelReq, ErrorResp, GetBucketReq, GetBucketResp, GetBucketTypeReq,
+    GetReq, GetResp, IndexBodyResp, IndexReq, IndexResp, ListBucketsReq, ListBucketsResp,
+    ListKeysReq, ListKeysResp, PreflistReq, PreflistResp, PutReq, PutResp, ResetBucketReq,
+    ServerInfoResp, SetBucketReq, SetBucketTypeReq,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -96,6 +97,10 @@ pub enum Request {
     GetBucketType(GetBucketTypeReq),
     Preflist(PreflistReq),
     SetBucketType(SetBucketTypeReq),
+    ListBuckets(ListBucketsReq),
+    ListKeys(ListKeysReq),
+    Index(IndexReq),
+    CsBucket(CsBucketReq),
     StartTls,
 }
 
@@ -117,6 +122,10 @@ impl Request {
             9 => Self::Get(message(code, bytes)?),
             11 => Self::Put(message(code, bytes)?),
             13 => Self::Delete(message(code, bytes)?),
+            15 => Self::ListBuckets(message(code, bytes)?),
+            17 => Self::ListKeys(message(code, bytes)?),
+            25 => Self::Index(message(code, bytes)?),
+            40 => Self::CsBucket(message(code, bytes)?),
             19 => Self::GetBucket(message(code, bytes)?),
             21 => Self::SetBucket(message(code, bytes)?),
             29 => Self::ResetBucket(message(code, bytes)?),
@@ -144,6 +153,12 @@ pub enum Response {
     BucketSet,
     BucketReset,
     Preflist(PreflistResp),
+    Buckets(ListBucketsResp),
+    Keys(ListKeysResp),
+    Index(IndexResp),
+    IndexBodies(IndexBodyResp),
+    /// The same in answer to a [`CsBucketReq`].
+    CsBucket(IndexBodyResp),
 }
 
 impl Response {
@@ -173,6 +188,11 @@ impl Response {
             Self::BucketSet => empty(out, 22),
             Self::BucketReset => empty(out, 30),
             Self::Preflist(message) => append(out, 34, Some(message)),
+            Self::Buckets(message) => append(out, 16, Some(message)),
+            Self::Keys(message) => append(out, 18, Some(message)),
+            Self::Index(message) => append(out, 26, Some(message)),
+            Self::IndexBodies(message) => append(out, 42, Some(message)),
+            Self::CsBucket(message) => append(out, 41, Some(message)),
         }
     }
 }

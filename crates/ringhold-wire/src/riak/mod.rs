@@ -24,6 +24,7 @@
 
 mod buckets;
 mod frame;
+mod listing;
 mod objects;
 mod service;
 
@@ -32,6 +33,10 @@ pub use buckets::{
     ResetBucketReq, SetBucketReq, SetBucketTypeReq,
 };
 pub use frame::{FrameError, HEADER_BYTES, Header, Request, RequestError, Response};
+pub use listing::{
+    CsBucketReq, IndexBodyResp, IndexObject, IndexQueryType, IndexReq, IndexResp, ListBucketsReq,
+    ListBucketsResp, ListKeysReq, ListKeysResp,
+};
 pub use objects::{Content, DelReq, GetReq, GetResp, Link, Pair, PutReq, PutResp};
 pub use service::{ClientId, ErrorResp, PreflistItem, PreflistReq, PreflistResp, ServerInfoResp};
 

@@ -1,6 +1,7 @@
 //! One fixed value of each kind for the golden files, and strategies for arbitrary ones.
 
 pub(crate) mod gossip;
+mod index;
 mod membership;
 pub(crate) mod messages;
 mod reaping;

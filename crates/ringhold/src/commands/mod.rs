@@ -16,6 +16,7 @@ mod everywhere;
 mod get;
 mod hints;
 mod job;
+mod list;
 mod load;
 mod put;
 mod rebuild;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Get(arguments) => on_runtime(get::run(arguments, format)),
         Command::Put(arguments) => on_runtime(put::run(arguments, format)),
         Command::Delete(arguments) => on_runtime(delete::run(arguments, format)),
+        Command::List(arguments) => on_runtime(list::run(arguments, format)),
         Command::Cluster(command) => cluster::run(command, format),
         Command::BucketType(command) => on_runtime(bucket_type::run(command, format)),
         Command::Backup(arguments) => on_runtime(backup::run(arguments, format)),

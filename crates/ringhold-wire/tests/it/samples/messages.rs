@@ -1,8 +1,8 @@
 //! Requests and replies of every kind.
 
 use super::{
-    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, gossip, membership,
-    name, object, reaping, text, updates,
+    actor, any_bytes, any_content, any_context, any_dot, any_name, any_object, gossip, index,
+    membership, name, object, reaping, text, updates,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -212,6 +212,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ),
     ];
     requests.extend(reaping::requests());
+    requests.extend(index::requests());
     requests.extend(gossip::requests());
     requests.extend(membership::requests());
     requests
@@ -396,6 +397,7 @@ pub(crate) fn replies() -> Vec<(String, Reply)> {
         ("testimony: later", Reply::Testimony(Testimony::Later(BOOT))),
     ];
     let mut replies: Vec<_> = kinds.map(|(label, reply)| (label.to_owned(), reply)).into();
+    replies.extend(index::replies().map(|(label, reply)| (label.to_owned(), reply)));
     replies.extend(membership::replies().map(|(label, reply)| (label.to_owned(), reply)));
     replies.extend(
         put_errors()
