@@ -22,7 +22,7 @@ impl Request {
     #[must_use]
     pub fn since(&self) -> u16 {
         match self {
-            Self::Recover(_) | Self::RecoveryIs(_) => 2,
+            Self::Recover(_) | Self::RecoveryIs(_) | Self::Follow(_) => 2,
             Self::Coordinate(put) | Self::Put(ClientPut { request: put, .. })
                 if matches!(put.change, Change::Update(_)) =>
             {
@@ -41,7 +41,7 @@ impl Reply {
             Self::Here { .. }
             | Self::Pledged(_)
             | Self::RecoveryAccepted(_)
-            | Self::Refused(Refusal::OlderProtocol | Refusal::Sorting) => 2,
+            | Self::Refused(Refusal::OlderProtocol | Refusal::OtherBase | Refusal::Sorting) => 2,
             _ => 1,
         }
     }
