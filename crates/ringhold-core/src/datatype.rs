@@ -11,19 +11,25 @@
 //! - who *coordinates* an update joins all that its replica holds, carries the update out, and puts the outcome in the place of all of them
 //!   ([`update`]). So there are no more siblings than replicas that coordinated at once.
 //!
+//! Other replicas are told what was done and on what ([`follow`]): one that holds the same does the same, with the same outcome to the
+//! byte, so that an update costs what it changes. One that does not is sent the whole.
+//!
 //! A delete is a tombstone. An update that knew nothing of it lives beside it and is what is read. The value that is written after a delete
 //! begins as having seen what the key's context covers: removes with contexts of the deleted value have nothing to wait for.
 //!
 //! Invariant: a version's state has what all versions had that it took the place of, unless a tombstone came between. So a dot that the object's context
 //! covers is in the join of what lives, or was deleted by somebody who had seen it.
 
+#[cfg(feature = "known-bad")]
+use crate::crdt::known_bad::{Variant, is_on};
 use crate::crdt::{
     CausalContext, DecodeError, Held, Kind, KindMismatch, Precision, Refused, Signed, State, Update,
 };
 use crate::id::{Incarnation, OperationId};
 use crate::version::coordinate::{Coordinated, name};
 use crate::version::{
-    Content, Context, KeyEpoch, LiveEpoch, MetadataField, Object, Timestamp, Version,
+    Content, ContentHash, Context, Dot, KeyEpoch, LiveEpoch, MetadataField, Object, Timestamp,
+    Version,
 };
 use std::fmt;
 
@@ -72,6 +78,29 @@ pub enum NotUpdated {
     Refused(Refused),
     NoValue(NoValue),
 }
+
+/// What became of an update.
+#[derive(Clone, Copy, Debug)]
+pub struct Updated {
+    pub coordinated: Coordinated,
+    /// For replicas that hold the same; none if the operation was here before.
+    pub record: Option<Record>,
+}
+
+/// What a coordinator did: by which names, on what, with which outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The digest of what its replica held.
+    pub base: u128,
+    pub dot: Dot,
+    pub timestamp: Timestamp,
+    /// Of the content that it made.
+    pub hash: ContentHash,
+}
+
+/// The replica does not hold what the update was carried out on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherBase;
 
 /// The code of a kind in the field [`TAG`].
 #[must_use]
@@ -140,6 +169,11 @@ pub fn value_of(object: &Object) -> Result<Option<Held>, NoValue> {
     };
     let mut joined = held_in(&first.content)?;
     for version in values {
+        #[cfg(feature = "known-bad")]
+        if is_on(Variant::OneSiblingJoined) {
+            joined = held_in(&version.content)?;
+            continue;
+        }
         let other = held_in(&version.content)?;
         joined.join(&other).map_err(NoValue::Mixed)?;
     }
@@ -148,15 +182,28 @@ pub fn value_of(object: &Object) -> Result<Option<Held>, NoValue> {
 
 /// The dot of an operation that is in the object already.
 #[must_use]
-pub fn dot_of(object: &Object, operation: OperationId) -> Option<crate::version::Dot> {
-    let of_types = || {
-        let versions = object.versions().iter();
-        versions.filter(|version| is_data_type(&version.content))
+pub fn dot_of(object: &Object, operation: OperationId) -> Option<Dot> {
+    let held = value_of(object).ok()??;
+    held.dot_of(operation)
+}
+
+/// What two replicas hold is the same if this is.
+#[must_use]
+pub fn digest_of(object: &Object) -> u128 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    let mut feed = |dot: Dot, hash: u128| {
+        hasher.update(&dot.actor.incarnation.0.to_be_bytes());
+        hasher.update(&dot.actor.epoch.0.to_be_bytes());
+        hasher.update(&dot.counter.to_be_bytes());
+        hasher.update(&hash.to_be_bytes());
     };
-    let alive = of_types().find(|version| version.operation == operation);
-    alive.map(|version| version.dot).or_else(|| {
-        of_types().find_map(|version| held_in(&version.content).ok()?.dot_of(operation))
-    })
+    for &(actor, counter) in object.context().entries() {
+        feed(Dot { actor, counter }, 0);
+    }
+    for version in object.versions() {
+        feed(version.dot, version.hash.0);
+    }
+    hasher.digest128()
 }
 
 /// Carries an update out at the replica that holds the object, and puts the outcome in the place of all that it holds.
@@ -171,19 +218,93 @@ pub fn update(
     incarnation: Incarnation,
     write: &NewUpdate<'_>,
     fresh_epoch: impl FnOnce() -> KeyEpoch,
-) -> Result<Coordinated, NotUpdated> {
+) -> Result<Updated, NotUpdated> {
     let held = value_of(object).map_err(NotUpdated::NoValue)?;
-    let mut held = held.unwrap_or_else(|| new_value(object.context(), write));
-    let (blind, never) = (Context::new(), Timestamp::default());
-    let named = name(
-        object,
-        live,
-        incarnation,
-        (&blind, never),
-        write.wall_us,
-        fresh_epoch,
-    );
-    let (dot, timestamp) = (named.coordinated.dot, named.timestamp);
+    let known = held.as_ref().and_then(|held| held.dot_of(write.operation));
+    if let Some(dot) = known {
+        let coordinated = Coordinated {
+            dot,
+            live,
+            repeated: true,
+            epoch_restarted: false,
+            own_dot_ahead: false,
+        };
+        let record = None;
+        return Ok(Updated {
+            coordinated,
+            record,
+        });
+    }
+    let base = digest_of(object);
+    let (blind, wall_us) = ((&Context::new(), Timestamp::default()), write.wall_us);
+    let named = name(object, live, incarnation, blind, wall_us, fresh_epoch);
+    let names = (named.coordinated.dot, named.timestamp);
+    let version = carried_out(object.context(), held, write, names)?;
+    let record = Some(Record {
+        base,
+        dot: version.dot,
+        timestamp: version.timestamp,
+        hash: version.hash,
+    });
+    let all = object.context().clone();
+    object.supersede(&all, version);
+    Ok(Updated {
+        coordinated: named.coordinated,
+        record,
+    })
+}
+
+/// Does at another replica what its coordinator did, if it holds exactly what that one held. The outcome is the same to the byte, or there is none.
+///
+/// # Errors
+/// If it holds something else; nothing has changed.
+pub fn follow(
+    object: &mut Object,
+    write: &NewUpdate<'_>,
+    record: &Record,
+) -> Result<(), OtherBase> {
+    if object.context().covers(record.dot) {
+        return Ok(());
+    }
+    #[cfg(feature = "known-bad")]
+    if is_on(Variant::FollowsAnyBase) {
+        return follow_blindly(object, write, record);
+    }
+    if digest_of(object) != record.base {
+        return Err(OtherBase);
+    }
+    follow_blindly(object, write, record)
+}
+
+/// The same without asking what the replica holds: the outcome still has to be what the coordinator says.
+fn follow_blindly(
+    object: &mut Object,
+    write: &NewUpdate<'_>,
+    record: &Record,
+) -> Result<(), OtherBase> {
+    let held = value_of(object).map_err(|_| OtherBase)?;
+    let names = (record.dot, record.timestamp);
+    let version = carried_out(object.context(), held, write, names).map_err(|_| OtherBase)?;
+    #[cfg(feature = "known-bad")]
+    let is_same = version.hash == record.hash || is_on(Variant::FollowsAnyBase);
+    #[cfg(not(feature = "known-bad"))]
+    let is_same = version.hash == record.hash;
+    if !is_same {
+        return Err(OtherBase);
+    }
+    let all = object.context().clone();
+    object.supersede(&all, version);
+    Ok(())
+}
+
+/// The version that an update makes of what a key held.
+fn carried_out(
+    context: &Context,
+    held: Option<Held>,
+    write: &NewUpdate<'_>,
+    (dot, timestamp): (Dot, Timestamp),
+) -> Result<Version, NotUpdated> {
+    let mut held = held.unwrap_or_else(|| new_value(context, write));
     let signed = Signed {
         update: write.update,
         operation: write.operation,
@@ -193,16 +314,13 @@ pub fn update(
     };
     held.update(&signed).map_err(NotUpdated::Refused)?;
     let content = content_of(&held);
-    let version = Version {
+    Ok(Version {
         dot,
         timestamp,
         operation: write.operation,
         hash: content.hash(),
         content,
-    };
-    let all = object.context().clone();
-    object.supersede(&all, version);
-    Ok(named.coordinated)
+    })
 }
 
 /// The value of a key that holds none, and may have held one.

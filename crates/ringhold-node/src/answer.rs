@@ -4,6 +4,7 @@ use crate::env::Deadline;
 use crate::front_door::Errand;
 use crate::membership::Sender;
 use crate::node::Node;
+use crate::replica::Incoming;
 use ringhold_core::boot::Boot;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::token::{TokenError, TokenScope};
@@ -47,15 +48,10 @@ impl Node {
                 Ok(object) => Reply::Digested(ObjectDigest::of(&object)),
                 Err(refusal) => Reply::Refused(refusal),
             },
-            Request::Merge(request) => {
-                let kept = self.kept(&request.name);
-                if !self.takes_writes() {
-                    return Reply::Refused(Refusal::Starting);
-                }
-                match self.replica.merge(request, kept, deadline).await {
-                    Ok(durable) => Reply::Merged { durable },
-                    Err(refusal) => Reply::Refused(refusal),
-                }
+            Request::Merge(request) => self.merge(Incoming::Whole(request), deadline).await,
+            Request::Follow(request) => {
+                self.merge(Incoming::Update(Box::new(request)), deadline)
+                    .await
             }
             Request::Coordinate(request) => {
                 let started_us = self.environment.now_us();
@@ -229,6 +225,17 @@ impl Node {
 }
 
 impl Node {
+    async fn merge(&self, incoming: Incoming, deadline: Deadline) -> Reply {
+        let kept = self.kept(incoming.name());
+        if !self.takes_writes() {
+            return Reply::Refused(Refusal::Starting);
+        }
+        match self.replica.merge(incoming, kept, deadline).await {
+            Ok(durable) => Reply::Merged { durable },
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
     /// Puts what a client has seen into its put, by the token that it was given.
     fn open_context(&self, request: &mut PutRequest, sealed: &[u8]) -> Result<(), TokenError> {
         request.seen = ContextToken::default();

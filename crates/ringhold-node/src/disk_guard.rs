@@ -107,6 +107,11 @@ pub(crate) fn use_of_copy(object: &Object, kept: Kept) -> DiskUse {
     if deletes || versions.is_empty() {
         return DiskUse::Delete;
     }
+    use_of_update(kept)
+}
+
+/// What an update of a data type is for the disk, where others have coordinated it.
+pub(crate) fn use_of_update(kept: Kept) -> DiskUse {
     match kept {
         Kept::AsHome => DiskUse::Copy,
         Kept::AsHint { .. } => DiskUse::Hint,

@@ -7,6 +7,7 @@
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::boot::Inquiry;
+use ringhold_core::datatype;
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::rebuild::Newness;
 use ringhold_core::ring::{Move, Replicas, TreeId};
@@ -44,6 +45,8 @@ pub enum Variant {
     AsksNoWitness,
     /// A node remembers the first boot that it was told of and none after it (T2).
     TestimonyNotRaised,
+    /// Siblings of a data type are joined into one while objects are merged (T10).
+    SiblingsFolded,
     /// A ring document of another cluster is taken for one of this (T19).
     ForeignDocumentTaken,
     /// A survivor goes on without asking the other survivors (T14).
@@ -234,6 +237,7 @@ impl Variant {
         Self::ReapsBeforeGrace,
         Self::ReapsOnOneClock,
         Self::ExpiryRestartsOnMerge,
+        Self::SiblingsFolded,
     ];
 }
 
@@ -259,12 +263,30 @@ pub(crate) fn merge(object: &mut Object, other: &Object) {
         *object =
             Object::from_parts(object.context().clone(), kept).expect("a part of an object is one");
     }
+    if is(Variant::SiblingsFolded) {
+        fold(object);
+    }
     if is(Variant::ExpiryRestartsOnMerge) {
         let mut versions = object.versions().to_vec();
         versions.iter_mut().for_each(live_anew);
         *object = Object::from_parts(object.context().clone(), versions)
             .expect("dots and context are as they were");
     }
+}
+
+/// Joins the siblings of a data type into one, under the greatest of their dots.
+fn fold(object: &mut Object) {
+    let Ok(Some(held)) = datatype::value_of(object) else {
+        return;
+    };
+    let mut versions = object.versions().to_vec();
+    let Some(mut last) = versions.pop().filter(|last| !last.content.is_tombstone()) else {
+        return;
+    };
+    last.content = datatype::content_of(&held);
+    last.hash = last.content.hash();
+    *object = Object::from_parts(object.context().clone(), vec![last])
+        .expect("one of the versions, and the context");
 }
 
 /// Moves the end of a value by a second.

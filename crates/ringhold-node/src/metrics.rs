@@ -119,6 +119,8 @@ pub struct Metrics {
     /// Jobs in one commit of a partition group.
     pub group_commit_batch_size: Histogram,
     pub puts_forwarded: Counter,
+    /// Updates of data types that a replica could not follow, and was sent whole.
+    pub updates_sent_whole: Counter,
     /// Hints that every home has given a receipt for.
     pub hints_delivered: Counter,
     /// Fallbacks that were asked in place of a primary.

@@ -69,6 +69,11 @@ fn requests(page: &mut Page, node: &Node) {
         metrics.puts_forwarded.count(),
     );
     page.counter(
+        "ringhold_updates_sent_whole_total",
+        "Updates of data types that a replica could not follow.",
+        metrics.updates_sent_whole.count(),
+    );
+    page.counter(
         "ringhold_hedged_reads_total",
         "Reads that asked one replica more because one was silent.",
         metrics.hedged_reads.count(),

@@ -12,10 +12,11 @@ use crate::graves::{Ending, Graves};
 use crate::invariants::i10_rings::RingWitness;
 use crate::invariants::t14_types::TypeWitness;
 use crate::invariants::t26_clocks::ClockWitnesses;
-use crate::invariants::{self, Violation};
+use crate::invariants::{self, Violation, typed};
 use crate::settings::Settings;
 use crate::value::operation_of;
 use crate::workload::{Kind, Workload};
+use ringhold_core::crdt::Held;
 use ringhold_core::id::Incarnation;
 use ringhold_core::version::{ContentHash, Context, Dot, Object, Timestamp, Version};
 use ringhold_wire::message::ObjectName;
@@ -64,10 +65,32 @@ pub struct Replies {
     pub n: u32,
 }
 
+/// What an operation does to a data type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    pub effect: Effect,
+    /// The operations that its client had read.
+    pub saw: BTreeSet<usize>,
+}
+
+/// Every item is its operation's number, so an operation adds its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Increment(i64),
+    Add,
+    Remove(u64),
+    /// Of a map: removes the counter, or the set.
+    RemoveCounter,
+    RemoveSet,
+    Delete,
+}
+
 /// What is particular to a put.
 #[derive(Clone, Debug)]
 pub struct Write {
-    pub hash: ContentHash,
+    pub hash: Option<ContentHash>,
+    /// Of an update of a data type, whose content its coordinator makes; also of a delete of one.
+    pub typed: Option<Typed>,
     /// The items that it adds to, or takes out of, what it had read.
     pub adds: Option<u64>,
     pub removes: Option<u64>,
@@ -128,6 +151,8 @@ pub struct Books {
     pub replicas: u32,
     pub now_us: u64,
     pub names: Vec<ObjectName>,
+    /// The keys that hold data types.
+    pub typed: BTreeSet<usize>,
     keys: BTreeMap<ObjectName, usize>,
     /// The nodes at which each key is at home.
     homes: BTreeMap<usize, Vec<usize>>,
@@ -217,6 +242,26 @@ impl Books {
                 return self.fail(violation);
             }
         }
+        if self.typed.contains(&key)
+            && let [only] = object.versions()
+            && !only.content.is_tombstone()
+        {
+            self.replaces_all(key, only, object.context());
+        }
+    }
+
+    /// An update takes the place of all that its replica holds. So where one alone is left, it is what all else has led to.
+    fn replaces_all(&mut self, key: usize, version: &Version, context: &Context) {
+        let Some(operation) = operation_of(version.operation) else {
+            return;
+        };
+        let mut past = DotSet::default();
+        let covered = self.dots.covered(key, context);
+        let others = covered.filter(|number| self.dots.named(*number).dot != version.dot);
+        others.for_each(|number| past.insert(number));
+        if let Some(write) = self.operations[operation].write.as_mut() {
+            write.saw.join(&past);
+        }
     }
 
     fn saw_version(&mut self, key: usize, version: &Version) -> Result<(), Violation> {
@@ -247,6 +292,11 @@ impl Books {
             .as_mut()
             .expect("checked when the dot was new");
         write.dots.push(number);
+        if let Some(held) = typed::held_in(version) {
+            let past = self.past_of_held(&held, version.dot);
+            let write = self.operations[operation].write.as_mut();
+            write.expect("checked above").saw.join(&past);
+        }
         invariants::conditional::check_dot(self, operation, version.dot)?;
         invariants::i06_one_operation::check_dots(self, operation)
     }
@@ -283,6 +333,17 @@ impl Books {
                 past.join(&write.saw);
             }
         }
+        past
+    }
+
+    /// The operations whose outcome is in a data type's value, but for the one with this dot.
+    fn past_of_held(&self, held: &Held, own: Dot) -> DotSet {
+        let mut past = DotSet::default();
+        let dots = held.operations().flat_map(|(_, dots)| dots);
+        let numbers = dots
+            .filter(|dot| *dot != own)
+            .filter_map(|dot| self.dots.number(dot));
+        numbers.for_each(|number| past.insert(number));
         past
     }
 

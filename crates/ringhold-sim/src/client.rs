@@ -9,6 +9,8 @@
 
 mod entries;
 mod properties;
+mod typed;
+pub(crate) use typed::items_of as typed_items_of;
 
 use crate::books::{Outcome, Replies};
 use crate::cluster::{Cluster, Presence};
@@ -45,6 +47,8 @@ struct Remembered {
     past: DotSet,
     /// The same as it is: what a condition says was seen.
     context: Context,
+    /// What was in it, of a data type.
+    typed: Option<typed::Seen>,
 }
 
 /// See the module.
@@ -202,6 +206,7 @@ impl Client {
                 .await;
             }
             Action::Stray => self.stray(key, workload).await,
+            Action::Update => self.update(key, workload).await,
             Action::DeleteOrCreate => {
                 let blind = self.random.chance(100_000);
                 if let Some(object) = self.read(key, workload).await {
@@ -327,12 +332,17 @@ impl Client {
             self.cluster.token_key().seal(scope(name), &token).into()
         });
         let context = object.context().clone();
+        if typed::has_twins(object) {
+            self.cluster.around().rare.hit(Rare::TwinsMet);
+        }
+        let typed = typed::Seen::of(object, &self.cluster.token_key(), scope(name));
         self.memory.insert(
             key,
             Remembered {
                 sealed,
                 past,
                 context,
+                typed,
             },
         );
     }
@@ -417,9 +427,9 @@ impl Client {
                     _ => Outcome::Rejected,
                 })
             }
-            Some(Reply::Refused(Refusal::Overloaded | Refusal::Expired)) => {
-                Try::Again(Outcome::NotStarted)
-            }
+            Some(Reply::Refused(
+                Refusal::Overloaded | Refusal::Expired | Refusal::OlderProtocol,
+            )) => Try::Again(Outcome::NotStarted),
             Some(_) | None => Try::Again(Outcome::Unknown),
         }
     }
@@ -455,6 +465,9 @@ impl Client {
         let executor = self.cluster.around().executor.clone();
         let deadline_us = executor.now_us() + timeout_us;
         let host = self.plan().nodes + self.number;
+        if request.since() > self.cluster.network().protocol_between(host, node) {
+            return Some(Reply::Refused(Refusal::OlderProtocol));
+        }
         let present: Option<Presence> = self.cluster.presence(node);
         let patience_us = i18_every_operation_ends::GRACE_US;
         let call = self

@@ -6,6 +6,7 @@
 
 use crate::plan::{Plan, Profile};
 use crate::run::{Report, run};
+use ringhold_core::crdt::known_bad as crdt;
 use ringhold_node::known_bad as node;
 use ringhold_storage::known_bad as storage;
 use std::fmt;
@@ -15,7 +16,19 @@ use std::fmt;
 pub enum KnownBad {
     Node(node::Variant),
     Storage(storage::Variant),
+    /// Of the data types.
+    Type(crdt::Variant),
 }
+
+/// Those mistakes with data types that a cluster makes; the others are for the property tests of the types.
+const OF_TYPES: [crdt::Variant; 6] = [
+    crdt::Variant::TwinsCount,
+    crdt::Variant::OneSiblingJoined,
+    crdt::Variant::FollowsAnyBase,
+    crdt::Variant::RemoveWins,
+    crdt::Variant::ResetTakesUnseen,
+    crdt::Variant::DeferredDropped,
+];
 
 impl KnownBad {
     /// All that a run can show. A checkpoint's work on the engine is one event of the simulated disk, so what
@@ -38,6 +51,7 @@ impl KnownBad {
         let of_storage = storage::Variant::ALL.iter().copied().map(Self::Storage);
         of_node
             .chain(of_storage)
+            .chain(OF_TYPES.map(Self::Type))
             .filter(|mistake| !elsewhere.contains(mistake))
             .collect()
     }
@@ -47,7 +61,9 @@ impl KnownBad {
     pub fn trap(self) -> &'static str {
         use node::Variant as N;
         match self {
-            Self::Node(N::MergeOverwrites | N::MergeDropsVersion | N::NeverRepairs) => "T10",
+            Self::Node(
+                N::MergeOverwrites | N::MergeDropsVersion | N::NeverRepairs | N::SiblingsFolded,
+            ) => "T10",
             Self::Node(
                 N::CountsNodeTwice
                 | N::QuorumOfOne
@@ -134,6 +150,8 @@ impl KnownBad {
                 | storage::Variant::OldRowsStay,
             ) => "T12",
             Self::Storage(_) => "T21",
+            Self::Type(crdt::Variant::TwinsCount) => "T6",
+            Self::Type(_) => "T10",
         }
     }
 
@@ -199,6 +217,7 @@ impl KnownBad {
         match self {
             Self::Node(variant) => node::activate(Some(variant)),
             Self::Storage(variant) => storage::activate(Some(variant)),
+            Self::Type(variant) => crdt::activate(Some(variant)),
         }
     }
 }
@@ -208,6 +227,7 @@ impl fmt::Display for KnownBad {
         let name = match self {
             Self::Node(variant) => format!("{variant:?}"),
             Self::Storage(variant) => format!("{variant:?}"),
+            Self::Type(variant) => format!("{variant:?}"),
         };
         f.pad(&name)
     }
@@ -220,6 +240,7 @@ pub fn run_with(mistake: KnownBad, plan: &Plan) -> Report {
     let report = run(plan, None);
     node::activate(None);
     storage::activate(None);
+    crdt::activate(None);
     report
 }
 

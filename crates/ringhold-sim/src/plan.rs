@@ -82,7 +82,15 @@ impl Plan {
     pub fn draw(seed: u64, profile: Profile) -> Self {
         let mut random = Random::of(seed, "plan");
         let faults = some_of(&profile.faults(), &mut random);
-        let mut operations = some_of(OperationClass::ALL, &mut random);
+        let of_values: Vec<OperationClass> = OperationClass::ALL
+            .iter()
+            .copied()
+            .filter(|class| *class != OperationClass::DataTypes)
+            .collect();
+        let mut operations = some_of(&of_values, &mut random);
+        if Random::of(seed, "data types").chance(300_000) {
+            operations.insert(OperationClass::DataTypes);
+        }
         if !Workload::ALL
             .iter()
             .any(|workload| operations.contains(&workload.class()))
@@ -220,7 +228,11 @@ impl Plan {
             // Sets and carts make no sense where one write wins.
             return vec![Workload::Register, Workload::Blind, Workload::Deletes];
         }
-        on.collect()
+        let typed = Workload::TYPED.into_iter().filter(|workload| {
+            let deletes = *workload == Workload::TypedDeletes;
+            self.does(OperationClass::DataTypes) && !(deletes && self.reaping)
+        });
+        typed.chain(on).collect()
     }
 
     /// Whether all that is sent arrives, and nobody falls.

@@ -70,6 +70,10 @@ rare_events! {
     SaidInOlderWords = "said in older words",
     /// A cluster without a majority went on in a new generation.
     Recovered = "lost majority recovered",
+    /// A replica did not hold what an update was carried out on.
+    OtherBase = "update on another base",
+    /// One operation had two dots in a data type.
+    TwinsMet = "twins met in a data type",
     /// A get gave a client more than one version.
     SiblingsRead = "siblings read",
     /// A get found a replica behind.

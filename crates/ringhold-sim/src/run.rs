@@ -135,7 +135,10 @@ fn open_books(cluster: &Cluster) {
             key: format!("key {key}").into(),
         };
         books.set_homes(key, cluster.primaries(&name));
-        books.add_key(name);
+        let key = books.add_key(name);
+        if workload_of(key, plan).is_typed() {
+            books.typed.insert(key);
+        }
     }
 }
 

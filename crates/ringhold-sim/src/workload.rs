@@ -12,6 +12,8 @@
 //! | register | writes with the context of what it last saw, old or new | I14 |
 //! | blind | writes without context | siblings, and nothing lost |
 //! | deletes | creates, deletes, creates again | nothing comes back |
+//! | typed counter, set, map | updates data types, and removes with the context of what it last read | what [`typed`](crate::invariants::typed) says |
+//! | typed, deleted | increments a counter and deletes it with the context of what it last read | the same |
 
 use crate::plan::{OperationClass, Plan};
 use crate::random::Random;
@@ -26,9 +28,14 @@ pub enum Workload {
     Register,
     Blind,
     Deletes,
+    TypedCounter,
+    TypedSet,
+    TypedMap,
+    TypedDeletes,
 }
 
 impl Workload {
+    /// Those whose keys hold ordinary values.
     pub const ALL: [Self; 6] = [
         Self::Set,
         Self::Cart,
@@ -37,6 +44,20 @@ impl Workload {
         Self::Blind,
         Self::Deletes,
     ];
+
+    /// Those whose keys hold data types.
+    pub const TYPED: [Self; 4] = [
+        Self::TypedCounter,
+        Self::TypedSet,
+        Self::TypedMap,
+        Self::TypedDeletes,
+    ];
+
+    /// Whether its keys hold data types.
+    #[must_use]
+    pub fn is_typed(self) -> bool {
+        Self::TYPED.contains(&self)
+    }
 
     /// Whether its values are sets of items that only grow by the operations on it.
     #[must_use]
@@ -53,6 +74,9 @@ impl Workload {
             Self::Register => OperationClass::Register,
             Self::Blind => OperationClass::Blind,
             Self::Deletes => OperationClass::Deletes,
+            Self::TypedCounter | Self::TypedSet | Self::TypedMap | Self::TypedDeletes => {
+                OperationClass::DataTypes
+            }
         }
     }
 }
@@ -66,6 +90,10 @@ impl fmt::Display for Workload {
             Self::Register => "register",
             Self::Blind => "blind register",
             Self::Deletes => "create and delete",
+            Self::TypedCounter => "typed counter",
+            Self::TypedSet => "typed set",
+            Self::TypedMap => "typed map",
+            Self::TypedDeletes => "typed counter that is deleted",
         })
     }
 }
@@ -75,6 +103,7 @@ impl fmt::Display for Workload {
 pub enum Kind {
     Get,
     Put,
+    Update,
     Delete,
 }
 
@@ -83,6 +112,7 @@ impl fmt::Display for Kind {
         f.pad(match self {
             Self::Get => "get",
             Self::Put => "put",
+            Self::Update => "update",
             Self::Delete => "delete",
         })
     }
@@ -105,6 +135,8 @@ pub enum Action {
     Stray,
     /// Read, and delete what is there or create what is not.
     DeleteOrCreate,
+    /// Update a data type, or delete it.
+    Update,
 }
 
 impl Action {
@@ -112,6 +144,10 @@ impl Action {
     #[must_use]
     pub fn choose(workload: Workload, plan: &Plan, random: &mut Random) -> Self {
         let has = |class| plan.operations.contains(&class);
+        if workload.is_typed() {
+            let reads = random.chance(350_000);
+            return if reads { Self::Read } else { Self::Update };
+        }
         if has(OperationClass::StrayContexts) && random.chance(30_000) {
             return Self::Stray;
         }
@@ -128,6 +164,10 @@ impl Action {
             Workload::Register => Self::Overwrite,
             Workload::Blind => Self::AddBlindly,
             Workload::Deletes => Self::DeleteOrCreate,
+            Workload::TypedCounter
+            | Workload::TypedSet
+            | Workload::TypedMap
+            | Workload::TypedDeletes => Self::Update,
         }
     }
 }

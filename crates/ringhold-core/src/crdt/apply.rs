@@ -12,7 +12,7 @@
 use super::amounts::Amounts;
 use super::causal::CausalContext;
 use super::dotted::Dotted;
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use super::map::{Content, Entry, Field, FieldKind, Fields};
 use super::register::Assignment;
@@ -89,7 +89,7 @@ impl State {
             return Err(Refused::TooManyDeferred { limit });
         }
         delta.seen.observe(dot);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         delta.seen.join(&author.claimed);
         delta.removals = author.removals;
         Ok(delta)
@@ -112,7 +112,7 @@ struct Author<'a> {
     path: Vec<Field>,
     removals: Removals,
     /// What a wrong variant says that it has seen.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "known-bad"))]
     claimed: CausalContext,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Author<'a> {
             reset: CausalContext::new(),
             path: Vec::new(),
             removals: Removals::default(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "known-bad"))]
             claimed: CausalContext::new(),
         }
     }
@@ -166,7 +166,7 @@ impl<'a> Author<'a> {
                 return Err(Refused::ElementNotPresent { fields, element });
             }
             let dots = self.removable(standing);
-            #[cfg(test)]
+            #[cfg(any(test, feature = "known-bad"))]
             if is_on(Variant::RemoveClaimsDots) {
                 self.claimed.join(&dots);
                 continue;
@@ -177,7 +177,7 @@ impl<'a> Author<'a> {
         for element in &update.adds {
             is_short(element)?;
             let replaced = current.dots_of(element);
-            #[cfg(test)]
+            #[cfg(any(test, feature = "known-bad"))]
             if is_on(Variant::AddWithoutDot) && !replaced.is_empty()
                 || is_on(Variant::RemoveBeatsOwnAdd) && update.removes.contains(element)
             {
@@ -253,7 +253,7 @@ impl<'a> Author<'a> {
             return Err(Refused::FieldNotPresent { fields });
         }
         let dots = self.context.as_ref().unwrap_or(self.seen).clone();
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         let dots = if is_on(Variant::ResetTakesUnseen) {
             self.seen.clone()
         } else {
@@ -274,7 +274,7 @@ impl<'a> Author<'a> {
         let presence = standing.presence.dots().collect();
         self.take(Target::Presence, &presence);
         changed.presence = self.stand();
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         if is_on(Variant::UpdateWithoutPresence) {
             changed.presence = Dotted::default();
         }
@@ -313,7 +313,7 @@ impl<'a> Author<'a> {
         let by = added.amount(self.dot).checked_add(by);
         let by = by.ok_or(Refused::CounterOverflow)?;
         in_range(have.sum_without(&self.reset), by)?;
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         let by = if is_on(Variant::IncrementCarriesTotal) {
             by + self.earlier(have)
         } else {
@@ -324,7 +324,7 @@ impl<'a> Author<'a> {
     }
 
     /// The wrong variant's running total: what the dot's actor added before, taken over from its old dots.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "known-bad"))]
     fn earlier(&mut self, have: &Amounts) -> i64 {
         let runs = have.actors().find(|(actor, _)| *actor == self.dot.actor);
         let (mut dots, mut total) = (CausalContext::new(), 0);

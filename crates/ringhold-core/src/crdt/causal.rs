@@ -10,7 +10,7 @@
 //!
 //! A client holds one of these between a read and the remove that it was for.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use super::runs::{Run, Runs};
 use crate::version::{Actor, Context, Dot};
@@ -51,7 +51,7 @@ impl CausalContext {
     /// # Panics
     /// If its counter is 0: no dot's is.
     pub fn observe(&mut self, dot: Dot) {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         if is_on(Variant::CloudIsVector) {
             return self.add(dot.actor, 1, dot.counter);
         }

@@ -15,7 +15,7 @@
 //! The ends: an increment that would take the value beyond 64 bits, as the replica that takes it knows the value, is refused. Replicas
 //! that are apart can each stay within and be beyond together; that sum is exact, in 128 bits. Nothing wraps.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use crate::version::{Actor, Dot};
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ impl Counter {
     pub(super) fn join(&mut self, other: &Self) {
         for (stretch, theirs) in &other.stretches {
             let ours = self.stretches.entry(*stretch).or_insert(*theirs);
-            #[cfg(test)]
+            #[cfg(any(test, feature = "known-bad"))]
             if is_on(Variant::RetryCountsTwice) && ours.last != theirs.last {
                 ours.sum += theirs.sum;
             }

@@ -15,7 +15,7 @@
 //! is not recognised, and counts again.
 
 use super::causal::CausalContext;
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use super::state::{KindMismatch, State};
 use super::update::{Kind, Refused, Update};
@@ -91,6 +91,12 @@ impl Held {
         self.state.context()
     }
 
+    /// The operations of late that are in it, each with its dots.
+    pub fn operations(&self) -> impl Iterator<Item = (OperationId, impl Iterator<Item = Dot>)> {
+        let operations = self.operations.iter();
+        operations.map(|(operation, known)| (*operation, known.dots.iter().copied()))
+    }
+
     /// The dot by which an operation is known here.
     #[must_use]
     pub fn dot_of(&self, operation: OperationId) -> Option<Dot> {
@@ -161,7 +167,7 @@ impl Held {
         }
         self.cancelled.extend(&other.cancelled);
         let twins = self.twins();
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         let twins = if is_on(Variant::TwinsCount) {
             Vec::new()
         } else {
@@ -199,7 +205,7 @@ impl Held {
     fn with_twins(&self, context: &CausalContext) -> CausalContext {
         let mut context = context.clone();
         for Twin { dot, of, .. } in self.twins() {
-            #[cfg(test)]
+            #[cfg(any(test, feature = "known-bad"))]
             if is_on(Variant::TwinsAreStrangers) {
                 continue;
             }

@@ -1,12 +1,12 @@
-//! Wrong variants of the rules, for the property tests to find. Compiled with this crate's own tests only.
+//! Wrong variants of the rules, for the property tests and the simulator to find. No release compiles them.
 //!
 //! Each is a mistake that some data type has made, built in at the one place of its rule and picked at run time, for
 //! one thread.
 
 use std::cell::Cell;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
     /// Removing an element takes the adds that it had not seen as well.
     RemoveWins,
     /// An increment of a nested counter carries on the total of its actor: a reset that saw only part takes nothing of it.
@@ -35,17 +35,27 @@ pub(super) enum Variant {
     TwinsCount,
     /// Whoever was seen by one twin only is not known by the other.
     TwinsAreStrangers,
+    /// An update is carried out on whatever a replica holds.
+    FollowsAnyBase,
+    /// An update takes the place of all that is there, and has only the last of it.
+    OneSiblingJoined,
 }
 
 thread_local! {
     static ON: Cell<Option<Variant>> = const { Cell::new(None) };
 }
 
-pub(super) fn is_on(variant: Variant) -> bool {
+pub(crate) fn is_on(variant: Variant) -> bool {
     ON.get() == Some(variant)
 }
 
+/// Builds a variant in, or none, on this thread from now on.
+pub fn activate(variant: Option<Variant>) {
+    ON.set(variant);
+}
+
 /// Runs `check` with a variant built in, or with none.
+#[cfg(test)]
 pub(super) fn with<T>(variant: Option<Variant>, check: impl FnOnce() -> T) -> T {
     ON.set(variant);
     let outcome = check();

@@ -11,7 +11,7 @@
 use super::amounts::Amounts;
 use super::causal::CausalContext;
 use super::dotted::Dotted;
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use super::meeting::Meeting;
 use super::register::Assignment;
@@ -138,7 +138,7 @@ impl Entry {
 
     fn remove(&mut self, dots: &CausalContext) {
         self.presence.remove(dots);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         if is_on(Variant::ResetIsShallow) && matches!(self.content, Content::Map(_)) {
             return;
         }

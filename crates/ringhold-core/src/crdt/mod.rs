@@ -40,8 +40,8 @@ mod flag;
 mod gset;
 mod held;
 mod hll;
-#[cfg(test)]
-mod known_bad;
+#[cfg(any(test, feature = "known-bad"))]
+pub mod known_bad;
 mod map;
 mod meeting;
 mod register;

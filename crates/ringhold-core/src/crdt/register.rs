@@ -6,7 +6,7 @@
 //! kept, a remove that had seen just that one would take the others with it.
 
 use super::dotted::Dotted;
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use crate::version::Timestamp;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(super) struct Assignment {
 
 /// What the register shows; nothing if it holds no assignment.
 pub(super) fn shown(assignments: &Dotted<Assignment>) -> Option<Bytes> {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "known-bad"))]
     if is_on(Variant::RegisterByDot) {
         return assignments
             .entries()

@@ -7,7 +7,7 @@
 
 use super::causal::CausalContext;
 use super::dotted::Dotted;
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use super::meeting::Meeting;
 use crate::version::Dot;
@@ -36,7 +36,7 @@ impl Elements {
             return;
         };
         left.remove(dots);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         if is_on(Variant::RemoveWins) {
             *left = Dotted::default();
         }

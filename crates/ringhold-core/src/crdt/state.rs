@@ -13,7 +13,7 @@ use super::causal::CausalContext;
 use super::counter::Counter;
 use super::gset::GrowingSet;
 use super::hll::{Hll, Precision};
-#[cfg(test)]
+#[cfg(any(test, feature = "known-bad"))]
 use super::known_bad::{Variant, is_on};
 use super::map::Fields;
 use super::meeting::Meeting;
@@ -183,7 +183,7 @@ impl State {
             }
         }
         self.removals.forget(&self.seen);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "known-bad"))]
         if is_on(Variant::DeferredDropped) {
             self.removals = Removals::default();
         }

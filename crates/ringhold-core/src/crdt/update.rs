@@ -108,6 +108,25 @@ impl Update {
             Self::Map(_) => Kind::Map,
         }
     }
+
+    /// How many maps lie in each other, the value itself included; 0 if it is none.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::Map(update) => update.depth(),
+            _ => 0,
+        }
+    }
+}
+
+impl MapUpdate {
+    fn depth(&self) -> usize {
+        let inside = self.updates.iter().map(|(_, update)| match update {
+            FieldUpdate::Map(update) => update.depth(),
+            _ => 0,
+        });
+        1 + inside.max().unwrap_or(0)
+    }
 }
 
 impl FieldUpdate {

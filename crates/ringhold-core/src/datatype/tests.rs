@@ -27,27 +27,27 @@ impl Replica {
     fn take(
         &mut self,
         operation: u128,
-        update: &Update,
+        change: &Update,
         context: Option<&CausalContext>,
     ) -> Result<Dot, NotUpdated> {
         self.epochs += 1;
         let epoch = KeyEpoch(self.epochs);
         let write = NewUpdate {
-            update,
+            update: change,
             context,
             operation: OperationId(operation),
             precision: Precision::DEFAULT,
             wall_us: 1,
         };
-        let done = super::update(
+        let done = update(
             &mut self.object,
             self.live,
             self.incarnation,
             &write,
             || epoch,
         )?;
-        self.live = done.live;
-        Ok(done.dot)
+        self.live = done.coordinated.live;
+        Ok(done.coordinated.dot)
     }
 
     fn add(&mut self, operation: u128, by: i64) {
@@ -164,4 +164,53 @@ fn an_ordinary_value_and_a_data_type_do_not_mix() {
     let (holds, update) = (Kind::Counter, Kind::Set);
     let wrong = Refused::WrongKind { holds, update };
     assert_eq!(refused, Err(NotUpdated::Refused(wrong)));
+}
+
+#[test]
+fn a_replica_follows_from_the_same_base_to_the_same_bytes_and_from_no_other() {
+    let (mut a, mut b) = (Replica::new(1), Replica::new(2));
+    a.take(1, &set(&["x"], &[]), None).expect("taken");
+    b.hear(&a);
+    let change = set(&["y"], &["x"]);
+    let write = NewUpdate {
+        update: &change,
+        context: None,
+        operation: OperationId(2),
+        precision: Precision::DEFAULT,
+        wall_us: 1,
+    };
+    let done = update(&mut a.object, a.live, a.incarnation, &write, || KeyEpoch(9));
+    let record = done.expect("taken").record.expect("it is new");
+    let mut other = b.clone();
+    other.take(3, &set(&["z"], &[]), None).expect("taken");
+    let before = other.object.clone();
+    assert_eq!(follow(&mut other.object, &write, &record), Err(OtherBase));
+    assert_eq!(other.object, before);
+    let wrong = Record {
+        hash: ContentHash(0),
+        ..record
+    };
+    assert_eq!(follow(&mut b.object, &write, &wrong), Err(OtherBase));
+    for _ in 0..2 {
+        assert_eq!(follow(&mut b.object, &write, &record), Ok(()));
+        assert_eq!(b.object, a.object);
+    }
+}
+
+#[test]
+fn a_retry_at_another_replica_counts_once_whenever_the_two_meet() {
+    let (mut a, mut b) = (Replica::new(1), Replica::new(2));
+    a.add(1, 5);
+    b.add(1, 5);
+    let first = a.object.versions()[0].dot;
+    a.hear(&b);
+    assert_eq!((a.object.versions().len(), a.counter()), (2, Some(5)));
+    assert_eq!(
+        a.take(1, &Update::Counter(5), None),
+        Ok(first),
+        "it is known"
+    );
+    a.add(2, 1);
+    b.hear(&a);
+    assert_eq!(b.counter(), Some(6));
 }

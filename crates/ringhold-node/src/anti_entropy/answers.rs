@@ -50,6 +50,7 @@ impl fmt::Display for Refused {
             Refusal::DiskFull => "its disk is nearly full",
             Refusal::Sorting => "it is still sorting its keys into hash trees",
             Refusal::OlderProtocol => "it speaks an older protocol",
+            Refusal::OtherBase => "it holds something else",
             Refusal::OtherBasis => "its hash trees are made otherwise, or its ring is another",
         })
     }

@@ -20,24 +20,29 @@ use super::explain::Notes;
 use super::plan::Placement;
 use super::views::dots_of;
 use crate::clock_guard::ClockState;
-use crate::env::{CallError, Deadline};
+use crate::env::{BoxFuture, CallError, Deadline};
 use crate::gather::{Arrival, Gather, until};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::properties::Properties;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
+use ringhold_core::crdt::{DEPTH_MAX, Refused, Update};
 use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
     FailureKind, PutOutcome, PutQuorum, PutReply, PutTally, ReplicaKind, Status, Target,
 };
-use ringhold_wire::message::peer::{MergeRequest, Refusal, Reply, Request};
+use ringhold_wire::message::peer::{FollowRequest, MergeRequest, Refusal, Reply, Request};
 use ringhold_wire::message::{
     Change, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection, Uncertain,
 };
+use ringhold_wire::object::encoded_bytes;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// What is not larger goes as it is: asking whether it has to would cost more.
+const SENT_WHOLE_BYTES_MAX: usize = 512;
 
 type Answer = oneshot::Sender<Result<PutAnswer, PutError>>;
 
@@ -127,8 +132,8 @@ impl Node {
         // Who forwards it may know already that the type is active.
         let properties = self.properties.known(&name.bucket_type, &name.bucket);
         let properties = properties.ok_or(Rejection::UnknownBucketType)?;
-        if matches!(request.change, Change::Update(_)) && !properties.allow_mult {
-            return Err(Rejection::SiblingsOff);
+        if let Change::Update(asked) = &request.change {
+            check_update(&asked.update, &properties)?;
         }
         // A fallback knows too little of the key to judge a condition.
         let primaries_only = request.options.primaries_only || request.unchanged_since.is_some();
@@ -171,7 +176,8 @@ impl Node {
                     not_started = NotStarted::Starting;
                 }
                 Ok(Reply::Coordinated(answer)) => return answer,
-                Err(CallError::NotSent) => {}
+                // A release that knows no updates was not even sent it.
+                Err(CallError::NotSent) | Ok(Reply::Refused(Refusal::OlderProtocol)) => {}
                 #[cfg(feature = "known-bad")]
                 Err(CallError::NoAnswer) if known_bad::is(Variant::ForwardsAfterSilence) => {}
                 Ok(Reply::Refused(Refusal::Overloaded)) => not_started = NotStarted::Overloaded,
@@ -289,6 +295,7 @@ impl Node {
             notes,
             tail,
             merge: None,
+            follow: None,
         })
     }
 
@@ -333,6 +340,18 @@ impl Node {
     }
 }
 
+/// What can be said of an update without its key. What goes deeper than any map could not even be read by a peer.
+fn check_update(update: &Update, properties: &Properties) -> Result<(), Rejection> {
+    if !properties.allow_mult {
+        return Err(Rejection::SiblingsOff);
+    }
+    if update.depth() > DEPTH_MAX {
+        let limit = DEPTH_MAX;
+        return Err(Rejection::Update(Refused::TooDeep { limit }));
+    }
+    Ok(())
+}
+
 /// What is decided of a put before anything is sent.
 struct PutPlan {
     properties: Arc<Properties>,
@@ -357,6 +376,8 @@ struct Putting {
     tail: Deadline,
     /// What is sent, once it is written here.
     merge: Option<MergeRequest>,
+    /// What is sent in its place to those who may hold what an update was carried out on.
+    follow: Option<FollowRequest>,
 }
 
 impl Putting {
@@ -374,6 +395,9 @@ impl Putting {
 
     /// Counts this node's own write and sends the object to the other replicas.
     fn replicate(&mut self, written: &Coordinated) {
+        let is_large = encoded_bytes(&written.object) > SENT_WHOLE_BYTES_MAX;
+        let follow = written.follow.as_deref().filter(|_| is_large);
+        self.follow = follow.cloned();
         self.merge = Some(MergeRequest {
             name: self.placement.name.clone(),
             object: written.object.clone(),
@@ -418,10 +442,34 @@ impl Putting {
 
     fn send(&mut self, target: Target) {
         let merge = self.merge.clone().expect("written before it is sent");
-        let call = self
-            .node
-            .call(target.node, Request::Merge(merge), self.tail);
+        let whole = Request::Merge(merge);
+        // Who stands in mostly holds nothing.
+        let is_home = target.kind == ReplicaKind::Primary;
+        let call = match self.follow.clone().filter(|_| is_home) {
+            None => self.node.call(target.node, whole, self.tail),
+            Some(follow) => self.follow_or_merge(target.node, follow, whole),
+        };
         self.calls.ask(target, call);
+    }
+
+    /// Has a replica do what was done here; if it can't, it is sent the whole.
+    fn follow_or_merge(
+        &self,
+        to: NodeId,
+        follow: FollowRequest,
+        whole: Request,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let (node, tail) = (Arc::clone(&self.node), self.tail);
+        Box::pin(async move {
+            let followed = node.call(to, Request::Follow(follow), tail).await;
+            match followed {
+                Ok(Reply::Refused(Refusal::OtherBase | Refusal::OlderProtocol)) => {
+                    node.metrics.updates_sent_whole.add(1);
+                    node.call(to, whole, tail).await
+                }
+                other => other,
+            }
+        })
     }
 
     /// The next fallback, if it is to be asked.
@@ -562,6 +610,7 @@ fn not_started(refusal: Refusal) -> NotStarted {
         | Refusal::NotAMember
         | Refusal::OlderProtocol
         | Refusal::OtherBasis
+        | Refusal::OtherBase
         | Refusal::Sorting => NotStarted::StoreFailed,
     }
 }

@@ -205,6 +205,7 @@ fn why(refusal: Refusal) -> &'static str {
         | Refusal::PlacementUnknown
         | Refusal::NotAMember
         | Refusal::Sorting
+        | Refusal::OtherBase
         | Refusal::OtherBasis => "has another ring",
     }
 }

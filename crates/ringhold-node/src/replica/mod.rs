@@ -14,7 +14,7 @@ pub(crate) mod removal;
 mod updates;
 pub(crate) mod writer;
 
-use crate::disk_guard::{DiskGuard, use_of_copy, use_of_put};
+use crate::disk_guard::{DiskGuard, use_of_copy, use_of_put, use_of_update};
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
@@ -27,7 +27,7 @@ use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::health::Reported;
 use ringhold_core::version::{Context, Dot, Object};
 use ringhold_storage::{GroupWriter, Keyspace, ReadError, RowKey, StorageKey, Store};
-use ringhold_wire::message::peer::{MergeRequest, Refusal};
+use ringhold_wire::message::peer::{FollowRequest, MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
 use std::sync::Arc;
@@ -89,6 +89,32 @@ pub(crate) struct Coordinated {
     pub(crate) object: Object,
     /// Whether a flush covers it.
     pub(crate) durable: bool,
+    /// Of an update: what other replicas need to do the same.
+    pub(crate) follow: Option<Box<FollowRequest>>,
+}
+
+/// What another replica sent to be merged.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Whole(MergeRequest),
+    /// What it did, for those who hold the same.
+    Update(Box<FollowRequest>),
+}
+
+impl Incoming {
+    pub(crate) fn name(&self) -> &ObjectName {
+        match self {
+            Self::Whole(request) => &request.name,
+            Self::Update(request) => &request.name,
+        }
+    }
+
+    fn flushed(&self) -> bool {
+        match self {
+            Self::Whole(request) => request.flushed,
+            Self::Update(request) => request.flushed,
+        }
+    }
 }
 
 /// Why a replica did not coordinate a write.
@@ -243,11 +269,11 @@ impl Replica {
     /// Merges what another replica sent. Answers whether a flush covers the result.
     pub(crate) async fn merge(
         &self,
-        request: MergeRequest,
+        incoming: Incoming,
         kept: Kept,
         deadline: Deadline,
     ) -> Result<bool, Refusal> {
-        let answer = self.enqueue_merge(request, kept, deadline)?;
+        let answer = self.enqueue_merge(incoming, kept, deadline)?;
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 
@@ -259,7 +285,7 @@ impl Replica {
     ) -> Vec<Result<bool, Refusal>> {
         let queued: Vec<_> = requests
             .into_iter()
-            .map(|(request, kept)| self.enqueue_merge(request, kept, deadline))
+            .map(|(request, kept)| self.enqueue_merge(Incoming::Whole(request), kept, deadline))
             .collect();
         let mut outcomes = Vec::with_capacity(queued.len());
         for answer in queued {
@@ -273,18 +299,22 @@ impl Replica {
 
     fn enqueue_merge(
         &self,
-        request: MergeRequest,
+        incoming: Incoming,
         kept: Kept,
         deadline: Deadline,
     ) -> Result<oneshot::Receiver<Result<bool, Refusal>>, Refusal> {
-        if !self.disk.takes(use_of_copy(&request.object, kept)) {
+        let is_for = match &incoming {
+            Incoming::Whole(request) => use_of_copy(&request.object, kept),
+            Incoming::Update(_) => use_of_update(kept),
+        };
+        if !self.disk.takes(is_for) {
             return Err(Refusal::DiskFull);
         }
-        let key = self.key_of(&request.name);
+        let key = self.key_of(incoming.name());
         let (reply, answer) = oneshot::channel();
         let job = Job::Merge {
             key,
-            request,
+            incoming,
             kept,
             deadline,
             reply,

@@ -8,14 +8,56 @@ use super::CoordinateJob;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use ringhold_core::crdt::Precision;
-use ringhold_core::datatype::{self, NewUpdate, NotUpdated};
-use ringhold_core::id::Incarnation;
+use ringhold_core::datatype::{self, NewUpdate, NotUpdated, OtherBase};
+use ringhold_core::id::{Incarnation, OperationId};
 use ringhold_core::version::coordinate::Coordinated;
 use ringhold_core::version::truncate::CONTEXT_ENTRIES_MAX;
 use ringhold_core::version::{
-    Content, Context, KeyEpoch, LiveEpoch, NewVersion, Object, coordinate,
+    Content, ContentHash, Context, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, Version,
+    coordinate,
 };
-use ringhold_wire::message::{Change, Rejection, TypeUpdate};
+use ringhold_wire::message::peer::FollowRequest;
+use ringhold_wire::message::{Change, PutRequest, Rejection, TypeUpdate};
+
+/// How the operations of late know an update: its id says all.
+pub(super) const OF_UPDATES: ContentHash = ContentHash(0);
+
+/// By which a repeated try is known to be the same.
+pub(super) fn hash_of(change: &Change) -> ContentHash {
+    match change {
+        Change::Content(content) => content.hash(),
+        Change::Update(_) => OF_UPDATES,
+    }
+}
+
+/// The dot of the version that an earlier try of this request has made, if it is still there.
+pub(super) fn living_dot(object: &Object, request: &PutRequest) -> Option<Dot> {
+    let hash = hash_of(&request.change);
+    let is_update = matches!(request.change, Change::Update(_));
+    let is_same = |version: &&Version| {
+        let same = if is_update {
+            datatype::is_data_type(&version.content)
+        } else {
+            version.hash == hash
+        };
+        version.operation == request.operation && same
+    };
+    let version = object.versions().iter().rev().find(is_same)?;
+    Some(version.dot)
+}
+
+/// The updates that an object has as versions of their own.
+pub(super) fn updates_in(object: &Object) -> impl Iterator<Item = (OperationId, ContentHash, Dot)> {
+    let versions = object.versions().iter();
+    let updates = versions.filter(|version| datatype::is_data_type(&version.content));
+    updates.map(|version| (version.operation, OF_UPDATES, version.dot))
+}
+
+/// A write that was carried out, and for other replicas, if it is an update, how.
+pub(super) struct CarriedOut {
+    pub(super) coordinated: Coordinated,
+    pub(super) follow: Option<Box<FollowRequest>>,
+}
 
 /// Adds the write to the object, or says why it may not.
 pub(super) fn carry_out(
@@ -25,31 +67,73 @@ pub(super) fn carry_out(
     incarnation: Incarnation,
     wall_us: u64,
     fresh_epoch: impl FnOnce() -> KeyEpoch,
-) -> Result<Coordinated, Rejection> {
+) -> Result<CarriedOut, Rejection> {
     check_condition(&job, object)?;
     let nothing = Change::Content(Content::Tombstone);
-    match std::mem::replace(&mut job.request.change, nothing) {
+    let asked = match std::mem::replace(&mut job.request.change, nothing) {
         Change::Content(content) => {
             check_sort(&content, object)?;
             let write = new_version(job, content, object, wall_us)?;
-            Ok(coordinate(object, live, incarnation, write, fresh_epoch))
+            return Ok(CarriedOut {
+                coordinated: coordinate(object, live, incarnation, write, fresh_epoch),
+                follow: None,
+            });
         }
-        Change::Update(asked) => {
-            check_growth(object, object.context(), job.limits.siblings)?;
-            let TypeUpdate { update, context } = &*asked;
-            let write = NewUpdate {
-                update,
-                context: context.as_ref(),
-                operation: job.request.operation,
-                precision: Precision::DEFAULT,
-                wall_us,
-            };
-            let done = datatype::update(object, live, incarnation, &write, fresh_epoch);
-            done.map_err(|why| match why {
-                NotUpdated::Refused(refused) => Rejection::Update(refused),
-                NotUpdated::NoValue(_) => Rejection::NotADataType,
-            })
-        }
+        Change::Update(asked) => *asked,
+    };
+    check_growth(object, object.context(), job.limits.siblings)?;
+    let CoordinateJob {
+        request, flushed, ..
+    } = job;
+    let precision = Precision::DEFAULT;
+    let write = new_update(&asked, request.operation, precision, wall_us);
+    let done = datatype::update(object, live, incarnation, &write, fresh_epoch);
+    let done = done.map_err(|why| match why {
+        NotUpdated::Refused(refused) => Rejection::Update(refused),
+        NotUpdated::NoValue(_) => Rejection::NotADataType,
+    })?;
+    let follow = done.record.map(|record| {
+        Box::new(FollowRequest {
+            name: request.name,
+            operation: request.operation,
+            update: asked,
+            precision,
+            record,
+            flushed,
+        })
+    });
+    let coordinated = done.coordinated;
+    Ok(CarriedOut {
+        coordinated,
+        follow,
+    })
+}
+
+/// Does what another replica did, if it did it on what is here.
+pub(super) fn follow(object: &mut Object, request: &FollowRequest) -> Result<(), OtherBase> {
+    let FollowRequest {
+        update,
+        operation,
+        precision,
+        record,
+        ..
+    } = request;
+    let write = new_update(update, *operation, *precision, 0);
+    datatype::follow(object, &write, record)
+}
+
+fn new_update(
+    asked: &TypeUpdate,
+    operation: OperationId,
+    precision: Precision,
+    wall_us: u64,
+) -> NewUpdate<'_> {
+    NewUpdate {
+        update: &asked.update,
+        context: asked.context.as_ref(),
+        operation,
+        precision,
+        wall_us,
     }
 }
 

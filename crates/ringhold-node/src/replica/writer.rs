@@ -10,21 +10,22 @@
 use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
 use super::updates;
-use super::{CoordinateError, CoordinateJob, Coordinated, Kept, Removal, record_of, refusal_of};
+use super::{
+    CoordinateError, CoordinateJob, Coordinated, Incoming, Kept, Removal, record_of, refusal_of,
+};
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
 use bytes::Bytes;
-use ringhold_core::datatype;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::CONTEXT_ENTRIES_ALARM;
 use ringhold_core::version::{Context, Dot, KeyEpoch, Object};
 use ringhold_storage::{
     Change, Durability, GroupWriter, Keyspace, RowKey, StorageKey, Store, Write,
 };
-use ringhold_wire::message::peer::{MergeRequest, Refusal};
+use ringhold_wire::message::peer::Refusal;
 use ringhold_wire::message::{Change as Asked, ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub(crate) enum Job {
     },
     Merge {
         key: StorageKey,
-        request: MergeRequest,
+        incoming: Incoming,
         kept: Kept,
         deadline: Deadline,
         reply: oneshot::Sender<Result<bool, Refusal>>,
@@ -182,13 +183,13 @@ impl Writer {
             }
             Job::Merge {
                 key,
-                request,
+                incoming,
                 kept,
                 deadline,
                 reply,
-            } => match self.merge(key, &request, kept, deadline) {
+            } => match self.merge(key, &incoming, kept, deadline) {
                 Ok(()) => {
-                    batch.flushed |= request.flushed;
+                    batch.flushed |= incoming.flushed();
                     batch.waiting.push(Waiting::Merged(reply));
                 }
                 Err(refusal) => answer(reply, Err(refusal)),
@@ -308,7 +309,8 @@ impl Writer {
             mut object,
         } = record;
         // A retry comes first: whatever has changed since its first try, its answer stands (T6).
-        let (operation, hash) = (job.request.operation, job.request.change.hash());
+        let operation = job.request.operation;
+        let hash = updates::hash_of(&job.request.change);
         let stands =
             stays_written(&job, &object).or_else(|| self.dot_of_retry(key, &object, &job.request));
         if let Some(dot) = stands {
@@ -326,6 +328,7 @@ impl Writer {
                 dot,
                 object,
                 durable: false,
+                follow: None,
             });
         }
         let incarnation = self.store.identity().incarnation;
@@ -338,6 +341,10 @@ impl Writer {
         };
         let done = updates::carry_out(job, &mut object, live, incarnation, wall_us, fresh_epoch);
         let done = done.map_err(CoordinateError::Rejected)?;
+        let (done, follow) = (done.coordinated, done.follow);
+        if done.repeated {
+            self.metrics.operations_repeated.add(1);
+        }
         let record = Record {
             name,
             live: done.live,
@@ -360,6 +367,7 @@ impl Writer {
             dot: done.dot,
             object: record.object,
             durable: false,
+            follow,
         })
     }
 
@@ -385,38 +393,30 @@ impl Writer {
         if known_bad::is(Variant::ForgetsOperations) {
             return None;
         }
-        let (operation, hash) = (request.operation, request.change.hash());
-        let mut living = object.versions().iter().rev();
-        let living = living.find(|version| version.operation == operation && version.hash == hash);
-        let in_values = || match request.change {
-            Asked::Update(_) => datatype::dot_of(object, operation),
-            Asked::Content(_) => None,
-        };
         let known = || {
             self.operations
-                .dot_of(operation, key, hash)
+                .dot_of(request.operation, key, updates::hash_of(&request.change))
                 .filter(|dot| object.context().covers(*dot))
         };
-        let living = living.map(|version| version.dot);
-        living.or_else(in_values).or_else(known)
+        updates::living_dot(object, request).or_else(known)
     }
 
     /// Joins what another replica sent into the record and stages the result.
     fn merge(
         &mut self,
         key: StorageKey,
-        request: &MergeRequest,
+        incoming: &Incoming,
         kept: Kept,
         deadline: Deadline,
     ) -> Result<(), Refusal> {
         self.check_admission(kept, deadline)?;
-        let (record, before) = match self.record(key, request.name.clone()) {
+        let (record, before) = match self.record(key, incoming.name().clone()) {
             Ok(found) => found,
             // What is damaged is lost here; the others' copies heal it, and without its mark this store
             // starts a fresh epoch on the key. A read that merely failed has lost nothing, so it must not
             // cost the record.
             Err(Refusal::Unreadable) => {
-                let (name, object) = (request.name.clone(), Object::new());
+                let (name, object) = (incoming.name().clone(), Object::new());
                 let live = None;
                 (Record { name, live, object }, Before::Unknown)
             }
@@ -427,9 +427,23 @@ impl Writer {
             live,
             mut object,
         } = record;
-        object.merge(&request.object);
-        #[cfg(feature = "known-bad")]
-        known_bad::merge(&mut object, &request.object);
+        match incoming {
+            Incoming::Whole(request) => {
+                object.merge(&request.object);
+                #[cfg(feature = "known-bad")]
+                known_bad::merge(&mut object, &request.object);
+                // So a retry is known here too, also when a later update has taken its version's place.
+                for (operation, hash, dot) in updates::updates_in(&request.object) {
+                    self.operations.note(operation, key, hash, dot);
+                }
+            }
+            Incoming::Update(request) => {
+                let done = updates::follow(&mut object, request);
+                done.map_err(|_| Refusal::OtherBase)?;
+                let (hash, dot) = (updates::OF_UPDATES, request.record.dot);
+                self.operations.note(request.operation, key, hash, dot);
+            }
+        }
         let live = live_after_merge(&object, live, self.store.identity().incarnation);
         // Staged even if nothing changed: the sender wants a flush that covers what is here.
         let encoded = Record { name, live, object }.encode();

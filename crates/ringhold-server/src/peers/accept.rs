@@ -286,6 +286,7 @@ fn asker_of(request: &Request) -> Asker {
         Request::Ping | Request::Get(_) | Request::Put(_) => Asker::Anybody,
         Request::Coordinate(_)
         | Request::Merge(_)
+        | Request::Follow(_)
         | Request::Fetch(_)
         | Request::Digest(_)
         | Request::Properties(_)

@@ -332,12 +332,13 @@ impl Door for FakeDoor {
                     wall_us,
                 };
                 let done = datatype::update(object, *live, STORE, &write, || KeyEpoch(epoch));
-                done.map_err(|why| {
+                let done = done.map_err(|why| {
                     PutError::Rejected(match why {
                         NotUpdated::Refused(refused) => Rejection::Update(refused),
                         NotUpdated::NoValue(_) => Rejection::NotADataType,
                     })
-                })?
+                });
+                done?.coordinated
             }
         };
         *live = done.live;

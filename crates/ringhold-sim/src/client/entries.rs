@@ -49,7 +49,8 @@ impl Client {
             .map(|context| context.past.clone())
             .unwrap_or_default();
         let write = Write {
-            hash: content.hash(),
+            hash: Some(content.hash()),
+            typed: self.typed_delete(key, draft),
             adds: draft.adds_own.then_some(own),
             removes: draft.removes,
             saw,
@@ -240,7 +241,7 @@ impl Client {
     }
 
     /// What a put asks for, and whether its acknowledgements are from disks.
-    fn put_options(&mut self) -> (PutOptions, bool) {
+    pub(super) fn put_options(&mut self) -> (PutOptions, bool) {
         let n_val = self.own_n_val();
         let (mut quorum, mut flushed) = (PutSpec::default(), !self.plan().buffered);
         if self.plan().does(OperationClass::Quorums) && self.random.chance(500_000) {

@@ -122,7 +122,8 @@ mod tests {
         books.set_homes(0, vec![0]);
         books.started(0, Incarnation(1), 0);
         let write = |condition| Write {
-            hash: ContentHash(0),
+            hash: Some(ContentHash(0)),
+            typed: None,
             adds: None,
             removes: None,
             saw: DotSet::default(),

@@ -7,7 +7,7 @@
 //! Half of it is asked of every object that a client is given: each dot that the object's context covers
 //! and that is not alive in it must be in the past of something that is.
 
-use super::Violation;
+use super::{Violation, typed};
 use crate::books::{Books, Outcome};
 use crate::dots::DotNumber;
 use ringhold_core::version::{Object, Timestamp};
@@ -75,7 +75,8 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
         let known = write
             .dots
             .iter()
-            .any(|&dot| merged.context().covers(books.dots.named(dot).dot));
+            .any(|&dot| merged.context().covers(books.dots.named(dot).dot))
+            || typed::has(merged, number);
         let holder = (0..books.nodes()).find(|&node| books.is_durable(node, key, number));
         if let Some(node) = holder
             .filter(|_| !known && !write.dots.is_empty() && !books.rules.last_write_wins)

@@ -1,6 +1,6 @@
 //! I12: no replica gives out a content that differs from what was put, whatever a disk or a wire did to it.
 
-use super::Violation;
+use super::{Violation, typed};
 use crate::books::Books;
 use crate::value::{Value, operation_of};
 use ringhold_core::version::{Content, Object, Version};
@@ -20,13 +20,16 @@ fn check_version(books: &Books, key: usize, version: &Version) -> Result<(), Vio
     let operation = operation_of(version.operation);
     let written = operation
         .and_then(|operation| books.write(operation))
-        .map(|write| write.hash);
+        .and_then(|write| write.hash);
     let damaged = |why: &str| {
         Err(Violation::new(
             NAME,
             format!("key {key}: dot {} {why}", version.dot),
         ))
     };
+    if books.typed.contains(&key) {
+        return typed::check_content(books, key, version);
+    }
     if written != Some(version.content.hash()) {
         return damaged("has a content that nobody wrote");
     }

@@ -19,25 +19,26 @@ pub fn check_replica(
     object: &Object,
     asked_us: u64,
 ) -> Result<(), Violation> {
-    for version in object.versions() {
-        if let Some(number) = books.dots.number(version.dot)
-            && !books.holds_durably(node, number)
-        {
-            let Named { operation, key, .. } = *books.dots.named(number);
-            if books.has_lost(node, key, asked_us)
-                || books.may_be_gone(operation, books.latest_us())
-            {
-                continue;
-            }
-            return Err(Violation::new(
-                NAME,
-                format!(
-                    "n{node} called operation {operation} durable, which its disk does not have"
-                ),
-            ));
-        }
+    let mut dots = object.versions().iter().map(|version| version.dot);
+    dots.try_for_each(|dot| check_dot(books, node, dot, asked_us))
+}
+
+/// # Errors
+/// If a replica's disk lacks a write that it has just called durable.
+pub fn check_dot(books: &Books, node: usize, dot: Dot, asked_us: u64) -> Result<(), Violation> {
+    let Some(number) = books.dots.number(dot) else {
+        return Ok(());
+    };
+    let Named { operation, key, .. } = *books.dots.named(number);
+    if books.holds_durably(node, number)
+        || books.has_lost(node, key, asked_us)
+        || books.may_be_gone(operation, books.latest_us())
+    {
+        return Ok(());
     }
-    Ok(())
+    let text =
+        format!("n{node} called operation {operation} durable, which its disk does not have");
+    Err(Violation::new(NAME, text))
 }
 
 /// The nodes on whose disks an operation is, or what had seen its dot. (A dot that has just been made is known

@@ -1,6 +1,6 @@
 //! I20, seen from outside: a store that was reopened after any crash has every write that had been flushed.
 
-use super::Violation;
+use super::{Violation, typed};
 use crate::books::Books;
 use ringhold_core::version::Object;
 
@@ -20,7 +20,8 @@ pub fn check(books: &Books, node: usize, key: usize, object: &Object) -> Result<
         let known = write
             .dots
             .iter()
-            .any(|&dot| object.context().covers(books.dots.named(dot).dot));
+            .any(|&dot| object.context().covers(books.dots.named(dot).dot))
+            || typed::has(object, operation);
         let is_gone = || books.may_be_gone(operation, books.latest_us());
         if !known && !write.dots.is_empty() && !is_gone() {
             return Err(Violation::new(

@@ -30,7 +30,11 @@
 //! | [`index_queries`] | X2: a complete answer has what was acknowledged, and none has what was never written | always, end |
 //! | [`t12_leaf_sums`] | the sums under the hash trees are those of the objects | at each start, end |
 //! | [`t11_reaping`] | what is reaped was dead for the grace, and what it had replaced stays away | always, end |
+//! | [`typed`] | a data type is what its operations make of it, each counted once | always, end |
 //! | [`t24_expired`] | nothing is done for those who no longer wait | always |
+//!
+//! Keys with data types have versions that their coordinators make of others, so what is said there of versions is replaced by what
+//! [`typed`] says of operations.
 //!
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
 
@@ -65,6 +69,7 @@ pub mod t14_types;
 pub mod t16_moves;
 pub mod t24_expired;
 pub mod t26_clocks;
+pub mod typed;
 pub mod workloads;
 
 use crate::books::Books;
@@ -103,6 +108,10 @@ impl std::error::Error for Violation {}
 /// The first statement that does not hold.
 pub fn check_answer(books: &Books, key: usize, object: &Object) -> Result<(), Violation> {
     i12_corruption::check(books, key, object)?;
+    if books.typed.contains(&key) {
+        typed::check_answer(books, key, object)?;
+        return i16_bounded::check_object(key, object);
+    }
     i06_one_operation::check(books, key, object)?;
     i14_causal_read::check(books, key, object)?;
     i07_sibling_bound::check(books, key, object)?;
@@ -118,6 +127,9 @@ pub fn check_answer(books: &Books, key: usize, object: &Object) -> Result<(), Vi
 pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Violation> {
     check_answer(books, key, merged)?;
     i01_durability::check_end(books, key, merged)?;
+    if books.typed.contains(&key) {
+        return typed::check_end(books, key, merged);
+    }
     i04_no_resurrection::check(books, key, merged)?;
     workloads::check(books, key, merged)
 }

@@ -98,7 +98,11 @@ pub struct Serving {
 fn is_by_placement(request: &Request) -> bool {
     matches!(
         request,
-        Request::Coordinate(_) | Request::Merge(_) | Request::Fetch(_) | Request::Digest(_)
+        Request::Coordinate(_)
+            | Request::Merge(_)
+            | Request::Follow(_)
+            | Request::Fetch(_)
+            | Request::Digest(_)
     )
 }
 
@@ -248,7 +252,10 @@ impl Network {
             .expect("simulated values are far smaller than a frame");
         self.witness_request(from, request);
         self.send(from, to, generation, &bytes.freeze(), Direction::There);
-        if matches!(request, Request::Merge(_) | Request::MergeMany(_)) {
+        if matches!(
+            request,
+            Request::Merge(_) | Request::Follow(_) | Request::MergeMany(_)
+        ) {
             self.trip(from, CrashPoint::AfterSend);
         }
         Ok(Call::new(
@@ -267,7 +274,7 @@ impl Network {
     }
 
     /// What two hosts agree on: connections end with the process that made them.
-    pub(super) fn protocol_between(&self, one: usize, other: usize) -> u16 {
+    pub(crate) fn protocol_between(&self, one: usize, other: usize) -> u16 {
         self.protocol_of(one).min(self.protocol_of(other))
     }
 

@@ -12,7 +12,7 @@ use crate::settings::number_of;
 use crate::trace::Who;
 use crate::value::operation_of;
 use ringhold_core::id::OperationId;
-use ringhold_core::version::Object;
+use ringhold_core::version::{Dot, Object};
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use std::collections::BTreeSet;
@@ -27,6 +27,11 @@ pub(super) enum Asked {
     /// Several at once.
     Replicas {
         objects: Vec<(ObjectName, Object)>,
+        asked_us: u64,
+    },
+    /// To do as a coordinator did.
+    Update {
+        dot: Dot,
         asked_us: u64,
     },
     Name(ObjectName),
@@ -45,6 +50,10 @@ impl Asked {
             Request::Merge(merge) => Self::Replica {
                 name: merge.name.clone(),
                 object: merge.object.clone(),
+                asked_us: now_us,
+            },
+            Request::Follow(follow) => Self::Update {
+                dot: follow.record.dot,
                 asked_us: now_us,
             },
             Request::MergeMany(objects) => Self::Replicas {
@@ -127,6 +136,13 @@ impl Network {
             ) => {
                 books.saw_object(name, object);
                 i13_honest_acknowledgement::check_replica(&books, node, object, *asked_us)
+            }
+            (Asked::Update { dot, asked_us }, Reply::Merged { durable: true }) => {
+                i13_honest_acknowledgement::check_dot(&books, node, *dot, *asked_us)
+            }
+            (Asked::Update { .. }, Reply::Refused(Refusal::OtherBase)) => {
+                self.0.rare.hit(Rare::OtherBase);
+                Ok(())
             }
             (Asked::Replicas { objects, asked_us }, Reply::MergedMany(outcomes)) => {
                 let merged = objects.iter().zip(outcomes);

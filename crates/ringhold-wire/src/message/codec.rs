@@ -29,7 +29,6 @@ use super::peer::{ClientPut, Reply, Request};
 use super::{Change, NAME_BYTES_MAX, ObjectName, PutRequest};
 use crate::bytes_io::{DecodeError, Reader, Writer, decode_whole};
 use bytes::{Bytes, BytesMut};
-pub(super) use datatype::hash_of;
 use membership::{read_document, write_document};
 use trees::{read_compared, write_compared};
 
@@ -93,6 +92,7 @@ impl Part for Request {
             Self::Ping => writer.u8(1),
             Self::Coordinate(put) => kind(writer, if is_update(put) { 52 } else { 2 }, put),
             Self::Merge(merge) => kind(writer, 3, merge),
+            Self::Follow(request) => kind(writer, 54, request),
             Self::Fetch(name) => kind(writer, 4, name),
             Self::Digest(name) => kind(writer, 5, name),
             Self::Properties(buckets) => kind(writer, 6, buckets),
@@ -144,6 +144,7 @@ impl Part for Request {
             2 => Self::Coordinate(of_sort(reader, false, |put| put)?),
             52 => Self::Coordinate(of_sort(reader, true, |put| put)?),
             3 => Self::Merge(Part::read(reader)?),
+            54 => Self::Follow(Part::read(reader)?),
             4 => Self::Fetch(Part::read(reader)?),
             5 => Self::Digest(Part::read(reader)?),
             6 => Self::Properties(Part::read(reader)?),

@@ -20,7 +20,7 @@ use ringhold_core::crdt::{CausalContext, Refused, Update};
 use ringhold_core::id::OperationId;
 use ringhold_core::quorum::{GetSpec, PutCounts, PutSpec, QuorumViolation, Shortfall};
 use ringhold_core::ring::Position;
-use ringhold_core::version::{Content, ContentHash, Context, ContextToken, Dot, Object};
+use ringhold_core::version::{Content, Context, ContextToken, Dot, Object};
 
 /// No longer bucket type is taken in, in bytes.
 pub const BUCKET_TYPE_BYTES_MAX: usize = 256;
@@ -100,15 +100,6 @@ impl Change {
     #[must_use]
     pub fn is_delete(&self) -> bool {
         matches!(self, Self::Content(Content::Tombstone))
-    }
-
-    /// By which a repeated try is known to be the same.
-    #[must_use]
-    pub fn hash(&self) -> ContentHash {
-        match self {
-            Self::Content(content) => content.hash(),
-            Self::Update(update) => codec::hash_of(update),
-        }
     }
 }
 

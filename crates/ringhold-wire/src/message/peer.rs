@@ -3,11 +3,15 @@
 use super::index::{CountKeysRequest, CountedKeys, RowsPage, RowsRequest};
 use super::membership::{AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest};
 use super::transfer::Receipts;
-use super::{GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest};
+use super::{
+    GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest, TypeUpdate,
+};
 use bytes::Bytes;
 use ringhold_core::boot::{Boot, Testimony};
+use ringhold_core::crdt::Precision;
+use ringhold_core::datatype::Record;
 use ringhold_core::health::Reported;
-use ringhold_core::id::NodeId;
+use ringhold_core::id::{NodeId, OperationId};
 use ringhold_core::membership::gossip::{Deltas, Digest};
 use ringhold_core::membership::recovery::PledgeReply;
 use ringhold_core::membership::register::{AcceptReply, PrepareReply};
@@ -24,6 +28,8 @@ pub enum Request {
     Coordinate(PutRequest),
     /// Merge this object into your replica.
     Merge(MergeRequest),
+    /// Do what I did to my replica's data type, if yours holds what mine held.
+    Follow(FollowRequest),
     /// The whole object as your replica holds it.
     Fetch(ObjectName),
     /// What your replica's object amounts to, without the values.
@@ -108,6 +114,19 @@ pub struct MergeRequest {
     pub name: ObjectName,
     pub object: Object,
     /// Answer only once the merged object is on disk.
+    pub flushed: bool,
+}
+
+/// An update that its coordinator has carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowRequest {
+    pub name: ObjectName,
+    pub update: TypeUpdate,
+    pub operation: OperationId,
+    /// Of an estimate that begins with it.
+    pub precision: Precision,
+    pub record: Record,
+    /// Answer only once the outcome is on disk.
     pub flushed: bool,
 }
 
@@ -360,6 +379,8 @@ pub enum Refusal {
     NotAMember,
     /// Its hash trees are made with something else, or for other nodes (T13).
     OtherBasis,
+    /// It does not hold what an update was carried out on.
+    OtherBase,
     /// It is still telling apart which of its keys belong to which hash tree.
     Sorting,
     /// It speaks an older protocol, which does not have this request. It was not even sent.

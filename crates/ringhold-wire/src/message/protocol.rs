@@ -22,7 +22,11 @@ impl Request {
     #[must_use]
     pub fn since(&self) -> u16 {
         match self {
-            Self::Recover(_) | Self::RecoveryIs(_) | Self::Rows(_) | Self::CountKeys(_) => 2,
+            Self::Recover(_)
+            | Self::RecoveryIs(_)
+            | Self::Rows(_)
+            | Self::CountKeys(_)
+            | Self::Follow(_) => 2,
             Self::Coordinate(put) | Self::Put(ClientPut { request: put, .. })
                 if matches!(put.change, Change::Update(_)) =>
             {
@@ -43,7 +47,7 @@ impl Reply {
             | Self::RecoveryAccepted(_)
             | Self::Rows(_)
             | Self::CountedKeys(_)
-            | Self::Refused(Refusal::OlderProtocol | Refusal::Sorting) => 2,
+            | Self::Refused(Refusal::OlderProtocol | Refusal::OtherBase | Refusal::Sorting) => 2,
             _ => 1,
         }
     }

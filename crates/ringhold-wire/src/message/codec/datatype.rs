@@ -2,17 +2,19 @@
 //!
 //! A map's update holds updates of maps again, so this is read recursively, and no deeper than a map may go.
 
+use super::super::peer::FollowRequest;
 use super::super::{Change, TypeUpdate};
 use super::{Part, kind};
-use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer, encode_alone};
+use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer};
 use crate::object;
 use bytes::Bytes;
 use ringhold_core::crdt::{
-    CausalContext, DEPTH_MAX, Field, FieldKind, FieldUpdate, Kind, MapUpdate, Refused, SetUpdate,
-    Update,
+    CausalContext, DEPTH_MAX, Field, FieldKind, FieldUpdate, Kind, MapUpdate, Precision, Refused,
+    SetUpdate, Update,
 };
-use ringhold_core::version::ContentHash;
-use xxhash_rust::xxh3::xxh3_128;
+use ringhold_core::datatype::Record;
+use ringhold_core::id::OperationId;
+use ringhold_core::version::{ContentHash, Timestamp};
 
 const CHANGE_UPDATE: u8 = 2;
 
@@ -22,11 +24,6 @@ const BYTES_MIN: usize = 4;
 const FIELD_BYTES_MIN: usize = 1 + 4;
 /// A name, the kind and what to do. One takes a box until all are there: a count is believed only as far as the bytes go.
 const FIELD_UPDATE_BYTES_MIN: usize = 4 + 1 + 1;
-
-/// The hash of the encoding.
-pub(in super::super) fn hash_of(update: &TypeUpdate) -> ContentHash {
-    ContentHash(xxh3_128(&encode_alone(64, |writer| update.write(writer))))
-}
 
 /// A content as it is, which begins with 0 or 1, or 2 and an update.
 impl Part for Change {
@@ -65,6 +62,50 @@ impl Part for TypeUpdate {
             offset,
         })?;
         Ok(Self { update, context })
+    }
+}
+
+impl Part for FollowRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.name.write(writer);
+        self.update.write(writer);
+        writer.u128(self.operation.0);
+        writer.u8(self.precision.bits());
+        writer.u128(self.record.base);
+        self.record.dot.write(writer);
+        writer.u64(self.record.timestamp.0);
+        writer.u128(self.record.hash.0);
+        writer.flag(self.flushed);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (name, update) = (Part::read(reader)?, Part::read(reader)?);
+        let operation = OperationId(reader.u128("operation id")?);
+        let (what, offset) = ("precision", reader.offset());
+        let precision = Precision::new(reader.u8(what)?);
+        let precision = precision.ok_or(DecodeError::Malformed { what, offset })?;
+        let base = reader.u128("base")?;
+        let offset = reader.offset();
+        let dot = object::read_dot(reader)?;
+        if dot.counter == 0 {
+            let what = "counter";
+            return Err(DecodeError::Malformed { what, offset });
+        }
+        let timestamp = Timestamp(reader.u64("timestamp")?);
+        let hash = ContentHash(reader.u128("content hash")?);
+        Ok(Self {
+            name,
+            update,
+            operation,
+            precision,
+            record: Record {
+                base,
+                dot,
+                timestamp,
+                hash,
+            },
+            flushed: reader.flag("flushed")?,
+        })
     }
 }
 

@@ -182,4 +182,5 @@ codes!("refusal", Refusal {
     NotAMember = 12,
     Sorting = 13,
     OlderProtocol = 15,
+    OtherBase = 25,
 });

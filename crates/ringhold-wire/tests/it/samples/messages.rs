@@ -162,6 +162,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 context: "token".into(),
             }),
         ),
+        ("follow", Request::Follow(updates::follow())),
         ("testify", Request::Testify(BOOT)),
         (
             "branches",
@@ -284,7 +285,7 @@ pub(crate) fn get_errors() -> Vec<GetError> {
     ]
 }
 
-const REFUSALS: [Refusal; 11] = [
+const REFUSALS: [Refusal; 12] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::StoreFailed,
@@ -295,6 +296,7 @@ const REFUSALS: [Refusal; 11] = [
     Refusal::OtherBasis,
     Refusal::Sorting,
     Refusal::OlderProtocol,
+    Refusal::OtherBase,
     Refusal::Starting,
 ];
 

@@ -6,8 +6,13 @@ use proptest::collection::vec;
 use proptest::option::of as maybe;
 use proptest::prelude::*;
 use ringhold_core::crdt::{
-    CausalContext, Field, FieldKind, FieldUpdate, Kind, MapUpdate, Refused, SetUpdate, Update,
+    CausalContext, Field, FieldKind, FieldUpdate, Kind, MapUpdate, Precision, Refused, SetUpdate,
+    Update,
 };
+use ringhold_core::datatype::Record;
+use ringhold_core::id::OperationId;
+use ringhold_core::version::{ContentHash, Timestamp};
+use ringhold_wire::message::peer::FollowRequest;
 use ringhold_wire::message::{PutRequest, Rejection, TypeUpdate};
 
 fn field(name: &'static str, kind: FieldKind) -> Field {
@@ -44,6 +49,22 @@ pub(crate) fn counter() -> TypeUpdate {
     TypeUpdate {
         update: Update::Counter(7),
         context: None,
+    }
+}
+
+pub(crate) fn follow() -> FollowRequest {
+    FollowRequest {
+        name: super::name(),
+        update: map(),
+        operation: OperationId(0x1234),
+        precision: Precision::DEFAULT,
+        record: Record {
+            base: 77,
+            dot: DOT,
+            timestamp: Timestamp(1_790_000_000_000_000),
+            hash: ContentHash(78),
+        },
+        flushed: true,
     }
 }
 
