@@ -2,6 +2,7 @@
 
 mod backup;
 mod bad_input;
+mod bucket_types;
 mod cluster;
 mod handoff;
 mod http;
