@@ -71,6 +71,8 @@ pub struct Typed {
     pub effect: Effect,
     /// The operations that its client had read.
     pub saw: BTreeSet<usize>,
+    /// The value that it had read had forgotten some.
+    pub saw_more: bool,
 }
 
 /// Every item is its operation's number, so an operation adds its own.

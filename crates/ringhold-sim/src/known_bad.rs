@@ -21,11 +21,10 @@ pub enum KnownBad {
 }
 
 /// Those mistakes with data types that a cluster makes; the others are for the property tests of the types.
-const OF_TYPES: [crdt::Variant; 6] = [
+const OF_TYPES: [crdt::Variant; 5] = [
     crdt::Variant::TwinsCount,
     crdt::Variant::OneSiblingJoined,
     crdt::Variant::FollowsAnyBase,
-    crdt::Variant::RemoveWins,
     crdt::Variant::ResetTakesUnseen,
     crdt::Variant::DeferredDropped,
 ];

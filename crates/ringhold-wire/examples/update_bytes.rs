@@ -9,6 +9,7 @@ use ringhold_core::id::{Incarnation, OperationId};
 use ringhold_core::version::{KeyEpoch, LiveEpoch, Object};
 use ringhold_wire::message::peer::{FollowRequest, MergeRequest, Request};
 use ringhold_wire::message::{ObjectName, TypeUpdate};
+use std::io::{self, Write};
 
 const ELEMENTS: usize = 10_000;
 
@@ -52,7 +53,8 @@ fn encoded_bytes(request: &Request) -> usize {
     bytes.len()
 }
 
-fn main() {
+fn main() -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let mut key = Key {
         object: Object::new(),
         live: None,
@@ -73,8 +75,11 @@ fn main() {
         ("add one again", set(vec![element(77)], Vec::new(), &key)),
         ("remove one", set(Vec::new(), vec![element(78)], &key)),
     ];
-    println!("a set of {ELEMENTS} elements of 14 bytes; bytes to one other home");
-    println!("{:<16}{:>10}{:>10}", "", "whole", "update");
+    writeln!(
+        out,
+        "a set of {ELEMENTS} elements of 14 bytes; bytes to one other home"
+    )?;
+    writeln!(out, "{:<16}{:>10}{:>10}", "", "whole", "update")?;
     for (what, update) in rows {
         let (done, operation) = key.update(&update);
         let whole = Request::Merge(MergeRequest {
@@ -91,6 +96,7 @@ fn main() {
             flushed: true,
         });
         let (whole, follow) = (encoded_bytes(&whole), encoded_bytes(&follow));
-        println!("{what:<16}{whole:>10}{follow:>10}");
+        writeln!(out, "{what:<16}{whole:>10}{follow:>10}")?;
     }
+    Ok(())
 }

@@ -27,7 +27,7 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::properties::Properties;
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
-use ringhold_core::crdt::{DEPTH_MAX, Refused, Update};
+use ringhold_core::crdt::{DEPTH_MAX, Precision, Refused, Update};
 use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
@@ -289,6 +289,7 @@ impl Node {
             calls: Gather::until(Arc::clone(&self.environment), tail),
             hidden_versions: properties.hidden_versions(),
             write_once: properties.write_once,
+            hll_precision: properties.hll_precision,
             node: Arc::clone(self),
             placement,
             flushed,
@@ -345,6 +346,14 @@ fn check_update(update: &Update, properties: &Properties) -> Result<(), Rejectio
     if !properties.allow_mult {
         return Err(Rejection::SiblingsOff);
     }
+    if properties.write_once {
+        return Err(Rejection::NotADataType);
+    }
+    let holds = properties.datatype.unwrap_or(update.kind());
+    if holds != update.kind() {
+        let update = update.kind();
+        return Err(Rejection::Update(Refused::WrongKind { holds, update }));
+    }
     if update.depth() > DEPTH_MAX {
         let limit = DEPTH_MAX;
         return Err(Rejection::Update(Refused::TooDeep { limit }));
@@ -367,6 +376,7 @@ struct Putting {
     placement: Placement,
     hidden_versions: Option<usize>,
     write_once: bool,
+    hll_precision: Precision,
     flushed: bool,
     tally: PutTally,
     calls: Gather<Target, Result<Reply, CallError>>,
@@ -388,6 +398,7 @@ impl Putting {
             request,
             hidden_versions: self.hidden_versions,
             write_once: self.write_once,
+            hll_precision: self.hll_precision,
             flushed: self.flushed,
             limits: self.node.tuning.limits,
         }

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use bytes::Bytes;
 use commit_latency::CommitLatency;
 pub(crate) use removal::Removal;
+use ringhold_core::crdt::Precision;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::health::Reported;
 use ringhold_core::version::{Context, Dot, Object};
@@ -46,6 +47,8 @@ pub(crate) struct CoordinateJob {
     pub(crate) hidden_versions: Option<usize>,
     /// What is there stays, if anything is.
     pub(crate) write_once: bool,
+    /// Of an estimate that begins.
+    pub(crate) hll_precision: Precision,
     /// The answer waits for the flush.
     pub(crate) flushed: bool,
     pub(crate) kept: Kept,

@@ -83,9 +83,11 @@ pub(super) fn carry_out(
     };
     check_growth(object, object.context(), job.limits.siblings)?;
     let CoordinateJob {
-        request, flushed, ..
+        request,
+        flushed,
+        hll_precision: precision,
+        ..
     } = job;
-    let precision = Precision::DEFAULT;
     let write = new_update(&asked, request.operation, precision, wall_us);
     let done = datatype::update(object, live, incarnation, &write, fresh_epoch);
     let done = done.map_err(|why| match why {

@@ -9,7 +9,7 @@ use crate::value::{operation_id, operation_of};
 use crate::workload::{Kind, Workload};
 use bytes::Bytes;
 use ringhold_core::crdt::{
-    Field, FieldKind, FieldUpdate, FieldValue, MapUpdate, SetUpdate, Update, Value,
+    Field, FieldKind, FieldUpdate, FieldValue, MapUpdate, OPERATIONS_MAX, SetUpdate, Update, Value,
 };
 use ringhold_core::datatype;
 use ringhold_core::quorum::PutSpec;
@@ -28,6 +28,8 @@ pub(crate) const SET: &str = "set";
 pub(super) struct Seen {
     sealed: Bytes,
     operations: BTreeSet<usize>,
+    /// The value has forgotten the eldest.
+    forgot: bool,
     items: BTreeSet<u64>,
 }
 
@@ -37,10 +39,15 @@ impl Seen {
         let held = datatype::value_of(object).ok()??;
         let operations = held.operations();
         let operations = operations.filter_map(|(operation, _)| operation_of(operation));
+        let mut operations: BTreeSet<usize> = operations.collect();
+        let forgot = operations.len() >= OPERATIONS_MAX;
+        let items = items_of(&held.value().ok()?);
+        operations.extend(items.iter().filter_map(|item| usize::try_from(*item).ok()));
         Some(Self {
             sealed: key.seal_past(scope, held.context()).into(),
-            operations: operations.collect(),
-            items: items_of(&held.value().ok()?),
+            operations,
+            forgot,
+            items,
         })
     }
 }
@@ -122,6 +129,7 @@ impl Client {
         Some(Typed {
             effect: Effect::Delete,
             saw: read.operations.clone(),
+            saw_more: read.forgot,
         })
     }
 
@@ -139,11 +147,13 @@ impl Client {
         let resolved = options.quorum.resolve(n, &PutSpec::default());
         let resolved = resolved.expect("no client asks for more than N");
         let saw = seen.as_ref().map(|seen| seen.operations.clone());
+        let saw_more = seen.as_ref().is_some_and(|seen| seen.forgot);
         let write = Write {
             hash: None,
             typed: Some(Typed {
                 effect,
                 saw: saw.unwrap_or_default(),
+                saw_more,
             }),
             adds: None,
             removes: None,

@@ -37,8 +37,8 @@ impl Reading {
         reading.actors()?;
         reading.seen(false)?;
         let removals = reading.removals(kind)?;
-        let is_bare = reading.seen.is_empty() && removals.len() == 0;
-        if !kind.has_context() && !is_bare {
+        let has_past = !reading.seen.is_empty() || removals.len() > 0;
+        if has_past && !kind.has_context() {
             return Err(reading.malformed("context"));
         }
         let body = reading.body(kind)?;
