@@ -17,6 +17,14 @@ die() {
   exit 1
 }
 
+# Says that nothing is run, and why, where a tool is missing.
+needs() {
+  command -v "$1" >/dev/null 2>&1 && return 0
+  say "SKIP: no $1 here"
+  exit 0
+}
+
+needs python3
 [ -x "$RINGHOLD" ] || die "no binary at $RINGHOLD: cargo build --release -p ringhold"
 
 stop_cluster() {

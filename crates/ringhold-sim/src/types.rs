@@ -14,9 +14,9 @@ use ringhold_node::properties::{Overrides, Value, propose_type};
 use ringhold_node::{ChangeFailed, Node};
 use std::sync::Arc;
 
-const NAMES: [&str; 4] = ["plain", "sets", "counters", "once"];
+const NAMES: [&str; 3] = ["sets", "counters", "once"];
 /// Between two wishes, about, in microseconds.
-const THINKS_US: u64 = 2_000_000;
+const THINKS_US: u64 = 1_000_000;
 
 /// Sends that person, if the plan has one, until some moment.
 pub fn change_types(cluster: &Cluster, until_us: u64) {

@@ -132,6 +132,19 @@ proptest! {
     }
 
     #[test]
+    fn of_values_written_once_all_replicas_keep_the_same_one(a in any_object(), b in any_object()) {
+        let (mut one, mut other) = (merged(&a, &b), merged(&b, &a));
+        let values: Vec<Version> = one.versions().iter().filter(|v| !v.content.is_tombstone()).cloned().collect();
+        one.keep_first_written();
+        other.keep_first_written();
+        prop_assert_eq!(&one, &other);
+        if let Some(least) = values.iter().map(|version| version.hash).min() {
+            prop_assert_eq!(one.versions().len(), 1);
+            prop_assert_eq!(one.versions()[0].hash, least);
+        }
+    }
+
+    #[test]
     fn an_answer_shows_each_operation_once_and_hides_nothing_else(object in any_object()) {
         let shown = object.siblings();
         for version in object.versions() {

@@ -43,9 +43,18 @@ pub struct Edge<D> {
 }
 
 /// What a connection remembers between requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Session {
     client_id: Bytes,
+}
+
+impl Default for Session {
+    /// Riak's id of clients that name none.
+    fn default() -> Self {
+        Self {
+            client_id: Bytes::from_static(&[0; 4]),
+        }
+    }
 }
 
 impl<D: Door> Edge<D> {
