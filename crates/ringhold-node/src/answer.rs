@@ -40,6 +40,10 @@ impl Node {
             return Reply::Refused(refusal);
         }
         let from = from.map(|from| from.id);
+        let request = match self.answer_on_partition(request, deadline).await {
+            Ok(reply) => return reply,
+            Err(request) => request,
+        };
         match request {
             Request::Fetch(name) => self
                 .vouched(&name)
@@ -63,6 +67,46 @@ impl Node {
                 Ok(()) => Reply::PropertiesKept,
                 Err(refusal) => Reply::Refused(refusal),
             },
+            Request::FetchMany(names) => Reply::FetchedMany(self.fetch_many(&names)),
+            Request::MergeMany(_) if !self.takes_writes() => Reply::Refused(Refusal::Starting),
+            Request::MergeMany(objects) => {
+                Reply::MergedMany(self.merge_many(objects, deadline).await)
+            }
+            Request::Testify(boot) => self.testified(from, boot).await,
+            Request::Ping
+            | Request::RingPrepare(_)
+            | Request::RingAccept(_)
+            | Request::RingFetch(_)
+            | Request::RingIs(_)
+            | Request::Recover(_)
+            | Request::RecoveryIs(_)
+            | Request::GossipDigest(_)
+            | Request::GossipDeltas(_)
+            | Request::Branches { .. }
+            | Request::Leaves { .. }
+            | Request::LeafKeys(_)
+            | Request::Mend(_)
+            | Request::Objects(_)
+            | Request::Count(_)
+            | Request::Rows(_)
+            | Request::CountKeys(_)
+            | Request::Strays(_)
+            | Request::Vouch(_)
+            | Request::Reap(_)
+            | Request::Receipts => unreachable!("answered before"),
+            Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
+            Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
+        }
+    }
+
+    /// The answer to who asks about a partition or several keys of it: to compare, to copy, to count, to list, to reap. The request if it is about
+    /// something else.
+    async fn answer_on_partition(
+        self: &Arc<Self>,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Reply, Request> {
+        Ok(match request {
             Request::Branches { basis, partition } => self
                 .branches(basis, partition)
                 .map_or_else(Reply::Refused, |branches| {
@@ -79,11 +123,6 @@ impl Node {
                 .listed_leaves(request)
                 .await
                 .map_or_else(Reply::Refused, Reply::LeafKeys),
-            Request::FetchMany(names) => Reply::FetchedMany(self.fetch_many(&names)),
-            Request::MergeMany(_) if !self.takes_writes() => Reply::Refused(Refusal::Starting),
-            Request::MergeMany(objects) => {
-                Reply::MergedMany(self.merge_many(objects, deadline).await)
-            }
             Request::Mend(request) => self
                 .mend_with(request, deadline)
                 .await
@@ -107,20 +146,9 @@ impl Node {
             Request::Strays(request) => said(self.lacks(request).await),
             Request::Vouch(request) => said(self.vouch(request).await),
             Request::Reap(request) => said(self.reap(request).await),
-            Request::Testify(boot) => self.testified(from, boot).await,
             Request::Receipts => Reply::Receipts(self.receipts()),
-            Request::Ping
-            | Request::RingPrepare(_)
-            | Request::RingAccept(_)
-            | Request::RingFetch(_)
-            | Request::RingIs(_)
-            | Request::Recover(_)
-            | Request::RecoveryIs(_)
-            | Request::GossipDigest(_)
-            | Request::GossipDeltas(_) => unreachable!("answered before"),
-            Request::Get(request) => Reply::Got(self.get_for_client(request, deadline).await),
-            Request::Put(put) => Reply::Coordinated(self.put_for_client(put, deadline).await),
-        }
+            other => return Err(other),
+        })
     }
 
     /// The answer to a member that asks about the ring, or the request if it is about something else.

@@ -243,11 +243,8 @@ impl Node {
         let front_door = FrontDoor::new(&environment, tuning.client_requests_max);
         let clock_guard = ClockGuard::new(&*environment, others.len(), tuning.clock_drift_us_max);
         let health = PeerHealth::new(others.into_iter(), environment.now_us(), tuning.hedge);
-        let background = Background::new(
-            Arc::clone(&environment),
-            Arc::clone(&metrics),
-            tuning.background,
-        );
+        let (world, counters) = (Arc::clone(&environment), Arc::clone(&metrics));
+        let background = Background::new(world, counters, tuning.background);
         let homecomings = Homecomings::since_start(&*environment);
         let gossiping = Gossiping::new(id, &*environment);
         let standstill = Standstill::since_start(&*environment, tuning.reaping.settle_us);

@@ -9,11 +9,13 @@
 //! | [`plan`] | which nodes, in which order, and what has to be met |
 //! | [`get`] | read, compare, answer, repair |
 //! | [`views`] | what each replica said of a key, and what that makes together |
-//! | [`put`] | route, write here, replicate, answer |
+//! | [`put`] | route, write here, answer |
+//! | [`replicate`] | the other replicas of a put: send, count, replace |
 //! | [`explain`] | the notes for a client that asks how it went |
 
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod plan;
 pub(crate) mod put;
+mod replicate;
 pub(crate) mod views;

@@ -6,15 +6,15 @@
 use super::Network;
 use crate::books::Books;
 use crate::cluster::tree_of;
-use crate::invariants::{i13_honest_acknowledgement, properties, t16_moves};
+use crate::invariants::{Violation, i13_honest_acknowledgement, properties, t16_moves};
 use crate::rare::Rare;
 use crate::settings::number_of;
 use crate::trace::Who;
 use crate::value::operation_of;
 use ringhold_core::id::OperationId;
 use ringhold_core::version::{Dot, Object};
-use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::message::{ObjectName, PutAnswer};
 use std::collections::BTreeSet;
 
 /// What a request was about, to judge its reply by.
@@ -120,6 +120,40 @@ impl Network {
         homes.filter_map(number).collect()
     }
 
+    /// A put that its coordinator has just acknowledged.
+    fn check_acknowledged(
+        &self,
+        books: &mut Books,
+        operation: usize,
+        answer: &PutAnswer,
+    ) -> Result<(), Violation> {
+        let holders = i13_honest_acknowledgement::holders(books, operation, answer.dot);
+        let required = books.write(operation).map_or(0, |write| write.dw);
+        let said = answer.counts.durable;
+        let verdict =
+            i13_honest_acknowledgement::check_put(books, operation, &holders, said, required);
+        // What is in memory only can't be looked for.
+        let counts = &answer.counts;
+        let is_on_disk = counts.durable == counts.acknowledged;
+        let is_whole = !books.losses.iter().any(|loss| loss.flushed_too);
+        let verdict = verdict.and_then(|()| {
+            if !is_on_disk || !is_whole {
+                return Ok(());
+            }
+            let homes = self.homes_of_late(books, operation);
+            let held = homes.intersection(&holders).count();
+            t16_moves::check_primaries(operation, counts.primaries, held)
+        });
+        if let Some(write) = books
+            .operations
+            .get_mut(operation)
+            .and_then(|operation| operation.write.as_mut())
+        {
+            write.held_by = holders;
+        }
+        verdict
+    }
+
     pub(super) fn witness_reply(&self, node: usize, asked: &Asked, reply: &Reply) {
         if matches!(reply, Reply::Refused(Refusal::Expired)) {
             self.0.rare.hit(Rare::Expired);
@@ -182,32 +216,7 @@ impl Network {
             (Asked::Put { operation }, Reply::Coordinated(Ok(answer)))
                 if books.write(*operation).is_some() =>
             {
-                let holders = i13_honest_acknowledgement::holders(&books, *operation, answer.dot);
-                let required = books.write(*operation).map_or(0, |write| write.dw);
-                let said = answer.counts.durable;
-                let verdict = i13_honest_acknowledgement::check_put(
-                    &books, *operation, &holders, said, required,
-                );
-                // What is in memory only can't be looked for.
-                let counts = &answer.counts;
-                let is_on_disk = counts.durable == counts.acknowledged;
-                let is_whole = !books.losses.iter().any(|loss| loss.flushed_too);
-                let verdict = verdict.and_then(|()| {
-                    if !is_on_disk || !is_whole {
-                        return Ok(());
-                    }
-                    let homes = self.homes_of_late(&books, *operation);
-                    let held = homes.intersection(&holders).count();
-                    t16_moves::check_primaries(*operation, counts.primaries, held)
-                });
-                if let Some(write) = books
-                    .operations
-                    .get_mut(*operation)
-                    .and_then(|operation| operation.write.as_mut())
-                {
-                    write.held_by = holders;
-                }
-                verdict
+                self.check_acknowledged(&mut books, *operation, answer)
             }
             _ => Ok(()),
         };
