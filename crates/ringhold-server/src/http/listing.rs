@@ -241,7 +241,7 @@ impl<D: Door> Asking<'_, D> {
                     first.push(Bytes::from(Value::Object(head).to_string()));
                 }
                 let chunks = stream_objects(member, listed, first);
-                Ok(streamed(chunks, "application/json".to_owned()))
+                Ok(streamed(chunks, "application/json"))
             }
             Some("true") => {
                 let listed = self.door.query(query, timeout_ms);
@@ -344,7 +344,7 @@ impl<D: Door> Asking<'_, D> {
             let boundary = random_name([self.door.random(), self.door.random()]);
             let content_type = format!("multipart/mixed;boundary={boundary}");
             let chunks = stream_parts(boundary, listed, returns_terms, rows_max);
-            return Ok(streamed(chunks, content_type));
+            return Ok(streamed(chunks, &content_type));
         }
         let listed = collect(listed, ANSWER_BYTES_MAX).await;
         let (rows, ended) = listed.map_err(problem_of)?;
@@ -435,9 +435,9 @@ fn results(rows: &[Found], returns_terms: bool) -> Value {
 }
 
 /// An answer that follows its chunks.
-fn streamed(chunks: mpsc::Receiver<Bytes>, content_type: String) -> Response<AnswerBody> {
+fn streamed(chunks: mpsc::Receiver<Bytes>, content_type: &str) -> Response<AnswerBody> {
     let mut answer = Response::new(AnswerBody::following(chunks));
-    let content_type = HeaderValue::from_str(&content_type).expect("letters and digits");
+    let content_type = HeaderValue::from_str(content_type).expect("letters and digits");
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
