@@ -454,9 +454,14 @@ impl Coverage {
             let (node, name) = (Arc::clone(&self.node), name_of(&found[at].row));
             let deadline = self.deadline;
             let call: BoxFuture<'static, Option<Object>> = Box::pin(async move {
+                // Of primaries alone: a stand-in that knows nothing of the key is no reason to leave it out.
+                let options = GetOptions {
+                    primaries_only: true,
+                    ..GetOptions::default()
+                };
                 let request = GetRequest {
                     name,
-                    options: GetOptions::default(),
+                    options,
                     explain: false,
                 };
                 let answer = node.get(request, deadline).await.ok();

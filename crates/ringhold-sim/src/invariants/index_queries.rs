@@ -60,7 +60,9 @@ pub fn check(
         let number = books.key_of(&name);
         let mut writes = books.operations.iter().enumerate();
         let written = |(at, operation): (usize, &Operation)| {
-            Some(operation.key) == number && operation.kind == Kind::Put && wants(asked, at)
+            Some(operation.key) == number
+                && gives_a_value(operation)
+                && wants(books, asked, operation, at)
         };
         if !writes.any(written) {
             return fail(format!("{key:?} was never written so"));
@@ -101,19 +103,24 @@ fn due(books: &Books, key: usize, asked: &Asked, began_us: u64, replicas: usize)
     let is_due = acknowledged
         && before
         && overlaps
-        && last.kind == Kind::Put
+        && gives_a_value(last)
         && write.ending.is_none()
-        && wants(asked, number)
+        && wants(books, asked, last, number)
         && !is_excused(books, key, last.called_us, write.w)
         && !books.may_be_gone(number, books.latest_us());
     is_due.then_some(number)
 }
 
-fn wants(asked: &Asked, operation: usize) -> bool {
-    let term = term_of(operation);
-    asked
-        .terms
-        .is_none_or(|(first, last)| (first..=last).contains(&term))
+fn gives_a_value(operation: &Operation) -> bool {
+    matches!(operation.kind, Kind::Put | Kind::Update)
+}
+
+/// Whether a write gives its key what is asked for. Updates of data types bring no entries.
+fn wants(books: &Books, asked: &Asked, operation: &Operation, number: usize) -> bool {
+    let term = term_of(number);
+    asked.terms.is_none_or(|(first, last)| {
+        !books.typed.contains(&operation.key) && (first..=last).contains(&term)
+    })
 }
 
 /// Whether an object has one of the terms, as it is shown to clients; whether it has a value, if none are given.
