@@ -60,7 +60,7 @@ pub fn check(
         let number = books.key_of(&name);
         let mut writes = books.operations.iter().enumerate();
         let written = |(at, operation): (usize, &Operation)| {
-            Some(operation.key) == number && operation.kind == Kind::Put && wants(asked, at)
+            Some(operation.key) == number && leaves_value(asked, operation) && wants(asked, at)
         };
         if !writes.any(written) {
             return fail(format!("{key:?} was never written so"));
@@ -101,12 +101,21 @@ fn due(books: &Books, key: usize, asked: &Asked, began_us: u64, replicas: usize)
     let is_due = acknowledged
         && before
         && overlaps
-        && last.kind == Kind::Put
+        && leaves_value(asked, last)
         && write.ending.is_none()
         && wants(asked, number)
         && !is_excused(books, key, last.called_us, write.w)
         && !books.may_be_gone(number, books.latest_us());
     is_due.then_some(number)
+}
+
+/// Whether a write leaves something to be found. Data types have no terms, and are listed.
+fn leaves_value(asked: &Asked, operation: &Operation) -> bool {
+    match operation.kind {
+        Kind::Put => true,
+        Kind::Update => asked.terms.is_none(),
+        Kind::Get | Kind::Delete => false,
+    }
 }
 
 fn wants(asked: &Asked, operation: usize) -> bool {
