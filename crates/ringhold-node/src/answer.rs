@@ -6,6 +6,7 @@ use crate::membership::Sender;
 use crate::node::Node;
 use crate::replica::Incoming;
 use ringhold_core::boot::Boot;
+use ringhold_core::crdt::CausalContext;
 use ringhold_core::id::NodeId;
 use ringhold_core::version::token::{TokenError, TokenScope};
 use ringhold_core::version::{Content, ContextToken, Object};
@@ -271,7 +272,15 @@ impl Node {
         match &mut request.change {
             Change::Update(update) if sealed.is_empty() => update.context = None,
             Change::Update(update) => {
-                update.context = Some(self.token_key().open_past(scope, sealed)?);
+                // The token of a get will do as well: whoever has read the object has seen what its context covers.
+                let past = match self.token_key().open_past(scope, sealed) {
+                    Err(TokenError::UnknownVersion(_)) => {
+                        let token = self.token_key().open(scope, sealed)?;
+                        CausalContext::from(&token.context)
+                    }
+                    opened => opened?,
+                };
+                update.context = Some(past);
             }
             Change::Content(_) if sealed.is_empty() => {}
             Change::Content(_) => request.seen = self.token_key().open(scope, sealed)?,

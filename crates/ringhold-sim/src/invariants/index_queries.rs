@@ -60,9 +60,7 @@ pub fn check(
         let number = books.key_of(&name);
         let mut writes = books.operations.iter().enumerate();
         let written = |(at, operation): (usize, &Operation)| {
-            Some(operation.key) == number
-                && gives_a_value(operation)
-                && wants(books, asked, operation, at)
+            Some(operation.key) == number && leaves_value(asked, operation) && wants(asked, at)
         };
         if !writes.any(written) {
             return fail(format!("{key:?} was never written so"));
@@ -103,24 +101,28 @@ fn due(books: &Books, key: usize, asked: &Asked, began_us: u64, replicas: usize)
     let is_due = acknowledged
         && before
         && overlaps
-        && gives_a_value(last)
+        && leaves_value(asked, last)
         && write.ending.is_none()
-        && wants(books, asked, last, number)
+        && wants(asked, number)
         && !is_excused(books, key, last.called_us, write.w)
         && !books.may_be_gone(number, books.latest_us());
     is_due.then_some(number)
 }
 
-fn gives_a_value(operation: &Operation) -> bool {
-    matches!(operation.kind, Kind::Put | Kind::Update)
+/// Whether a write leaves something to be found. Data types have no terms, and are listed.
+fn leaves_value(asked: &Asked, operation: &Operation) -> bool {
+    match operation.kind {
+        Kind::Put => true,
+        Kind::Update => asked.terms.is_none(),
+        Kind::Get | Kind::Delete => false,
+    }
 }
 
-/// Whether a write gives its key what is asked for. Updates of data types bring no entries.
-fn wants(books: &Books, asked: &Asked, operation: &Operation, number: usize) -> bool {
-    let term = term_of(number);
-    asked.terms.is_none_or(|(first, last)| {
-        !books.typed.contains(&operation.key) && (first..=last).contains(&term)
-    })
+fn wants(asked: &Asked, operation: usize) -> bool {
+    let term = term_of(operation);
+    asked
+        .terms
+        .is_none_or(|(first, last)| (first..=last).contains(&term))
 }
 
 /// Whether an object has one of the terms, as it is shown to clients; whether it has a value, if none are given.

@@ -3,11 +3,14 @@
 use crate::cluster::Cluster;
 use bytes::Bytes;
 use ringhold_client::NativeClient;
+use ringhold_core::crdt::{Refused, SetUpdate, Update, Value};
+use ringhold_core::datatype;
 use ringhold_core::id::OperationId;
 use ringhold_core::version::{Content, Context, ContextToken};
 use ringhold_wire::message::peer::{ClientGot, ClientPut};
 use ringhold_wire::message::{
     Change, GetOptions, GetRequest, ObjectName, PutError, PutOptions, PutRequest, Rejection,
+    TypeUpdate,
 };
 use std::time::Duration;
 
@@ -172,5 +175,93 @@ fn a_context_outside_its_seal_is_ignored() {
             2,
             "the value stands beside the tombstone: {got:?}"
         );
+    });
+}
+
+/// Updates as one of three nodes; the answer says what became of it.
+async fn update(
+    client: &NativeClient,
+    key: &'static str,
+    operation: u128,
+    update: Update,
+    context: Bytes,
+) -> Result<(), PutError> {
+    let change = TypeUpdate {
+        update,
+        context: None,
+    };
+    let request = PutRequest {
+        name: name(key),
+        seen: ContextToken::default(),
+        operation: OperationId(operation),
+        change: change.into(),
+        unchanged_since: None,
+        options: PutOptions::default(),
+        return_object: false,
+        explain: false,
+    };
+    let answer = client.put(ClientPut { request, context }, PATIENCE).await;
+    answer.expect("the node answers").map(|_| ())
+}
+
+fn value(got: &ClientGot) -> Value {
+    let held = datatype::value_of(&got.answer.object).expect("a data type");
+    held.expect("alive").value().expect("in range")
+}
+
+#[test]
+fn data_types_are_updated_at_any_node_and_a_retry_counts_once() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let members = cluster.members();
+    let addresses = [members[0].native.clone(), members[1].native.clone()];
+    runtime.block_on(async {
+        let here = NativeClient::connect(&addresses[0], [1; 32])
+            .await
+            .expect("the node listens");
+        let there = NativeClient::connect(&addresses[1], [2; 32])
+            .await
+            .expect("the node listens");
+        let none = Bytes::new;
+        for operation in 1..=40 {
+            for client in [&here, &there] {
+                let by = Update::Counter(1);
+                assert_eq!(update(client, "n", operation, by, none()).await, Ok(()));
+            }
+        }
+        assert_eq!(value(&get(&there, "n").await), Value::Counter(40));
+
+        let set = |adds: &[&'static str], removes: &[&'static str]| {
+            let items = |items: &[&'static str]| items.iter().map(|item| (*item).into()).collect();
+            Update::Set(SetUpdate {
+                adds: items(adds),
+                removes: items(removes),
+            })
+        };
+        let taken = update(&here, "s", 100, set(&["x", "y"], &[]), none()).await;
+        assert_eq!(taken, Ok(()));
+        let seen = get(&there, "s").await.context;
+        let taken = update(&here, "s", 101, set(&["x"], &[]), none()).await;
+        assert_eq!(taken, Ok(()));
+        let taken = update(&there, "s", 102, set(&[], &["x", "y"]), seen.clone()).await;
+        assert_eq!(taken, Ok(()));
+        let left = Value::Set(vec!["x".into()]);
+        assert_eq!(
+            value(&get(&here, "s").await),
+            left,
+            "added since it was read"
+        );
+        let refused = update(&here, "n", 103, Update::Counter(1), seen).await;
+        assert_eq!(refused, Err(PutError::Rejected(Rejection::ContextRefused)));
+        let refused = update(&here, "s", 104, set(&[], &["z"]), none()).await;
+        let (fields, element) = (Vec::new(), "z".into());
+        let absent = Refused::ElementNotPresent { fields, element };
+        assert_eq!(refused, Err(PutError::Rejected(Rejection::Update(absent))));
+        let refused = put(&here, "s", 105, "plain", none()).await;
+        assert_eq!(refused, Err(PutError::Rejected(Rejection::NotADataType)));
     });
 }
