@@ -7,6 +7,7 @@
 //! Not here: HTTP ([`crate::http`]) and Protocol Buffers ([`crate::pb`]) themselves.
 
 mod capacity;
+pub(crate) mod datatype;
 pub mod door;
 pub mod listing;
 pub(crate) mod names;

@@ -23,6 +23,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use ringhold_core::crdt::CausalContext;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::id::OperationId;
 use ringhold_core::quorum::GetSpec;
@@ -90,6 +91,14 @@ impl<'a, D: Door> Call<'a, D> {
         })
     }
 
+    /// As it is with data types: a timeout of 0 is none.
+    pub(super) fn zero_is_no_timeout(mut self) -> Result<Self, Problem> {
+        if self.options.timeout_ms == Some(0) {
+            self.timeout_ms = deadline_ms(self.request)?.min(TIMEOUT_MS_MAX);
+        }
+        Ok(self)
+    }
+
     pub(super) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.request.headers.get(name)
     }
@@ -114,6 +123,18 @@ impl<'a, D: Door> Call<'a, D> {
     /// The context of `X-Riak-Vclock`.
     pub(super) fn seen(&self) -> Result<Option<ContextToken>, Problem> {
         self.context_in(&VCLOCK, "Invalid X-Riak-Vclock\n")
+    }
+
+    /// The past of a data type that a client brings, in base 64.
+    pub(super) fn past(&self, sealed: &str) -> Result<CausalContext, Problem> {
+        let opened = STANDARD.decode(sealed).ok();
+        let opened =
+            opened.and_then(|sealed| self.door.token_key().open_past(self.scope(), &sealed).ok());
+        opened.ok_or_else(|| Problem::bad_request("Invalid context\n"))
+    }
+
+    pub(super) fn sealed_past(&self, past: &CausalContext) -> Vec<u8> {
+        self.door.token_key().seal_past(self.scope(), past)
     }
 
     /// The context in a header; an empty one is none.

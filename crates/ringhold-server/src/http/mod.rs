@@ -7,7 +7,7 @@
 //! 2. [`route`]: what is it about?
 //! 3. [`options`], [`metadata`], [`condition`]: what does it ask? All of it is read, and refused if wrong,
 //!    before anything happens.
-//! 4. [`store`], [`object`], [`props`], [`service`]: ask the node, through a [`Door`].
+//! 4. [`store`], [`object`], [`datatype`], [`counter`], [`props`], [`service`]: ask the node, through a [`Door`].
 //! 5. [`render`], or [`problem`]: the answer, in Riak's words where it has some.
 //!
 //! Everything that a client can make large is bounded (T28): heads by hyper, names by `route`, bodies
@@ -18,7 +18,7 @@
 //! Invariants: no byte of a client or an object reaches a header unescaped; a request that was refused
 //! with a 4xx has changed nothing; traces hold neither keys nor values.
 //!
-//! Not here: TLS and who may do what; data types; a server's own compression
+//! Not here: TLS and who may do what; a server's own compression
 //! (an object that was stored compressed is served so).
 
 mod accept;
@@ -26,6 +26,8 @@ mod body;
 mod bucket_types;
 mod call;
 mod condition;
+mod counter;
+mod datatype;
 mod explain;
 mod guard;
 mod job;
@@ -243,6 +245,11 @@ impl<D: Door> Edge<D> {
             }
             Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
             Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
+            Route::DataType { bucket, key } => {
+                self.on_data_type(bucket, Some(key), parts, body).await
+            }
+            Route::NewDataType(bucket) => self.on_data_type(bucket, None, parts, body).await,
+            Route::Counter { bucket, key } => self.on_counter(bucket, key, parts, body).await,
             Route::Properties(bucket) => {
                 props::serve(door, &bucket, parts, body, &self.capacity.room).await
             }
@@ -281,6 +288,45 @@ impl<D: Door> Edge<D> {
             )),
         };
         answer.map(job::whole)
+    }
+
+    async fn on_data_type(
+        &self,
+        bucket: BucketName,
+        key: Option<Bytes>,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let admitted = self.door.admit(errand(&parts.method));
+        let admitted = admitted.ok_or_else(Problem::overloaded)?;
+        let made_up = key.is_none();
+        let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
+        let call = call.zero_is_no_timeout()?;
+        let answer = datatype::serve(&call, made_up, body, &self.bounds()).await?;
+        admitted.served();
+        Ok(answer)
+    }
+
+    async fn on_counter(
+        &self,
+        bucket: BucketName,
+        key: Bytes,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let admitted = self.door.admit(errand(&parts.method));
+        let admitted = admitted.ok_or_else(Problem::overloaded)?;
+        let call = Call::new(&self.door, bucket, Some(key), parts, self.limits.request_ms)?;
+        let answer = counter::serve(&call, body, &self.bounds()).await?;
+        admitted.served();
+        Ok(answer)
+    }
+
+    fn bounds(&self) -> datatype::Bounds<'_> {
+        datatype::Bounds {
+            room: &self.capacity.room,
+            body_bytes: self.limits.value_bytes,
+        }
     }
 
     async fn on_object(

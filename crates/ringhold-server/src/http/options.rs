@@ -102,6 +102,19 @@ pub(super) fn parse(query: Option<&str>) -> Result<Options, BadOption> {
     })
 }
 
+/// Whether the answer is to have a context, where the value has one.
+pub(super) fn include_context(query: Option<&str>) -> Result<bool, BadOption> {
+    let parameters = Parameters::split(query.unwrap_or_default())?;
+    parameters.boolean("returnbody")?;
+    Ok(parameters.boolean("include_context")?.unwrap_or(true))
+}
+
+/// Whether the answer to an addition is to have the sum.
+pub(super) fn return_value(query: Option<&str>) -> Result<bool, BadOption> {
+    let parameters = Parameters::split(query.unwrap_or_default())?;
+    Ok(parameters.boolean("returnvalue")?.unwrap_or(false))
+}
+
 /// The partition that a job is about; none if it is about all.
 pub(super) fn partition(query: Option<&str>) -> Result<Option<u32>, BadOption> {
     let parameters = Parameters::split(query.unwrap_or_default())?;

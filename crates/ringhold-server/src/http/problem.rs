@@ -17,6 +17,7 @@
 use super::Answer;
 use super::options::BadOption;
 use super::route::Unrouted;
+use crate::edge::datatype::precondition;
 use crate::edge::patience::TimeIsUp;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -53,6 +54,11 @@ impl Problem {
 
     pub(super) fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     #[must_use]
@@ -105,7 +111,13 @@ impl Problem {
             StatusCode::BAD_REQUEST => !self.text.starts_with(VIOLATION),
             status => status == StatusCode::NOT_ACCEPTABLE,
         };
-        if is_malformed || self.headers.iter().any(|(name, _)| name == VARY) {
+        if is_malformed { self } else { self.varying() }
+    }
+
+    /// An answer of a resource that could be had in several encodings.
+    #[must_use]
+    pub(super) fn varying(self) -> Self {
+        if self.headers.iter().any(|(name, _)| name == VARY) {
             return self;
         }
         self.with(VARY, HeaderValue::from_static("Accept-Encoding"))
@@ -205,7 +217,14 @@ impl Problem {
                 format!("the object's context has {entries} entries, the limit is {limit}\n"),
             ),
             Rejection::Modified => Self::precondition_failed(),
-            Rejection::Update(refused) => Self::bad_request(format!("{refused}\n")),
+            Rejection::Update(refused) => match precondition(refused) {
+                // Riak's status. Nothing was written all the same.
+                Some(reason) => Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("Error:\n{reason}\n"),
+                ),
+                None => Self::bad_request(format!("{refused}\n")),
+            },
             Rejection::NotADataType => Self::new(
                 StatusCode::CONFLICT,
                 "an ordinary value and a data type do not share a key\n",

@@ -49,6 +49,11 @@ impl BucketName {
         }
     }
 
+    /// Where a counter of this bucket of the default type is found.
+    pub(super) fn counter_location(&self, key: &[u8]) -> String {
+        format!("/buckets/{}/counters/{}", escape(&self.bucket), escape(key))
+    }
+
     /// Where an object of this bucket is found.
     pub(super) fn location(&self, key: &[u8]) -> String {
         let (bucket, key) = (escape(&self.bucket), escape(key));
@@ -92,6 +97,17 @@ pub(super) enum Route {
     },
     /// A new object whose key the node makes up.
     NewObject(BucketName),
+    DataType {
+        bucket: BucketName,
+        key: Bytes,
+    },
+    /// A new one whose key the node makes up.
+    NewDataType(BucketName),
+    /// A counter as it was before data types.
+    Counter {
+        bucket: BucketName,
+        key: Bytes,
+    },
     Properties(BucketName),
     /// The properties of a bucket type.
     TypeProperties(Bytes),
@@ -109,8 +125,9 @@ impl Route {
         match self {
             Self::Object { .. } if *method == Method::DELETE => "delete",
             Self::Object { .. } if *method == Method::PUT || *method == Method::POST => "put",
-            Self::Object { .. } => "get",
-            Self::NewObject(_) => "put",
+            Self::DataType { .. } | Self::Counter { .. } if *method == Method::POST => "put",
+            Self::Object { .. } | Self::DataType { .. } | Self::Counter { .. } => "get",
+            Self::NewObject(_) | Self::NewDataType(_) => "put",
             Self::Properties(_) | Self::TypeProperties(_) => "properties",
             Self::Explain(_) | Self::PreferenceList(_) => "explain",
             Self::Status | Self::Ring => "status",
@@ -127,9 +144,12 @@ impl Route {
 
     pub(super) fn bucket_type(&self) -> Option<&Bytes> {
         match self {
-            Self::Object { bucket, .. } | Self::NewObject(bucket) | Self::Properties(bucket) => {
-                Some(&bucket.bucket_type)
-            }
+            Self::Object { bucket, .. }
+            | Self::DataType { bucket, .. }
+            | Self::Counter { bucket, .. }
+            | Self::NewObject(bucket)
+            | Self::NewDataType(bucket)
+            | Self::Properties(bucket) => Some(&bucket.bucket_type),
             Self::Explain(name) | Self::PreferenceList(name) => Some(&name.bucket_type),
             Self::TypeProperties(name) => Some(name),
             Self::Listing(listing) => Some(listing.bucket_type()),
@@ -181,6 +201,7 @@ impl fmt::Display for BadName {
 const READ: &str = "GET, HEAD";
 const JOB: &str = "POST";
 const OBJECT: &str = "HEAD, GET, POST, PUT, DELETE";
+const DATA_TYPE: &str = "GET, HEAD, POST";
 const PROPERTIES: &str = "HEAD, GET, PUT, DELETE";
 const TYPE_PROPERTIES: &str = "HEAD, GET, PUT";
 const OLD_BUCKET: &str = "HEAD, GET, POST, PUT";
@@ -375,6 +396,15 @@ impl Names {
             ["keys"] | ["keys", ""] => (Route::NewObject(named()?), NEW_OBJECT),
             ["index", f, ref terms @ ..] => (index(named()?, f, terms)?, READ),
             ["keys", k] => (self.object(form, bucket_type, bucket, k)?, OBJECT),
+            ["datatypes"] if form == Form::Typed => (Route::NewDataType(named()?), NEW_OBJECT),
+            ["datatypes", k] if form == Form::Typed => {
+                let (bucket, key) = (named()?, self.key(k)?);
+                (Route::DataType { bucket, key }, DATA_TYPE)
+            }
+            ["counters", k] if form == Form::Plain => {
+                let (bucket, key) = (named()?, self.key(k)?);
+                (Route::Counter { bucket, key }, DATA_TYPE)
+            }
             ["keys", k, "preflist"] => {
                 let name = self.name(bucket_type, bucket, k)?;
                 (Route::PreferenceList(name), READ)
@@ -401,8 +431,12 @@ impl Names {
         let bucket = self.bucket(form, bucket_type, bucket)?;
         Ok(Route::Object {
             bucket,
-            key: name("Key", key, self.limits.key_bytes)?,
+            key: self.key(key)?,
         })
+    }
+
+    fn key(&self, key: &str) -> Result<Bytes, Unrouted> {
+        name("Key", key, self.limits.key_bytes)
     }
 
     fn explain(
@@ -421,7 +455,7 @@ impl Names {
         key: &str,
     ) -> Result<ObjectName, Unrouted> {
         let bucket = self.bucket(Form::Plain, bucket_type, bucket)?;
-        Ok(bucket.object(name("Key", key, self.limits.key_bytes)?))
+        Ok(bucket.object(self.key(key)?))
     }
 }
 

@@ -24,9 +24,11 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What Riak's clients look for, and where it is, by name. Clients take the first place; all generations of addresses are listed for
 /// people and in the header. What is not served is not here: that is how clients know.
-const RESOURCES: [(&str, &[&str]); 9] = [
+const RESOURCES: [(&str, &[&str]); 11] = [
     ("riak_kv_wm_bucket_type", &["/types"]),
     ("riak_kv_wm_buckets", &["/buckets"]),
+    ("riak_kv_wm_counter", &["/buckets"]),
+    ("riak_kv_wm_crdt", &["/types"]),
     ("riak_kv_wm_index", &["/buckets", "/types"]),
     ("riak_kv_wm_keylist", &["/buckets", "/riak", "/types"]),
     ("riak_kv_wm_object", &["/buckets", "/riak", "/types"]),

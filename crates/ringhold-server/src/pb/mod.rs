@@ -5,7 +5,7 @@
 //! socket. Three steps, as at the HTTP edge:
 //!
 //! 1. [`connection`]: a frame, within bounds of size and time;
-//! 2. [`object`], [`bucket`], [`listing`], [`service`]: ask the node, through a [`Door`];
+//! 2. [`object`], [`datatype`], [`bucket`], [`listing`], [`service`]: ask the node, through a [`Door`];
 //! 3. [`content`] and [`refusal`]: the answer, in Riak's words where it has some; clients compare them.
 //!
 //! What clients make large is bounded as at the HTTP edge, and by the same numbers: both edges share the room for
@@ -14,11 +14,12 @@
 //! Invariants: every request gets an answer, or the connection ends; a request that was refused has changed nothing;
 //! nothing is allocated for a length that was only announced before it was held against its limit.
 //!
-//! Not here: TLS and users; data types (their codes are "unknown").
+//! Not here: TLS and users.
 
 mod bucket;
 mod connection;
 mod content;
+mod datatype;
 mod listing;
 mod object;
 mod quorum;
@@ -83,6 +84,10 @@ impl<D: Door> Edge<D> {
             Request::SetBucket(message) => bucket::set(self, message).await,
             Request::ResetBucket(message) => bucket::reset(self, &message).await,
             Request::GetBucketType(message) => bucket::get_type(self, &message),
+            Request::CounterUpdate(message) => datatype::add(self, message).await,
+            Request::CounterGet(message) => datatype::counter(self, message).await,
+            Request::DtFetch(message) => datatype::fetch(self, message).await,
+            Request::DtUpdate(message) => datatype::update(self, *message).await,
             Request::Preflist(message) => service::preference_list(self, message),
             Request::SetBucketType(message) => bucket::set_type(self, &message).await,
             Request::ListBuckets(_)

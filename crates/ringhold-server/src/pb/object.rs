@@ -13,26 +13,33 @@ use crate::edge::names::random_name;
 use crate::edge::patience::Clock;
 use crate::edge::{delete_put, token_of};
 use bytes::Bytes;
+use ringhold_core::crdt::CausalContext;
 use ringhold_core::id::OperationId;
 use ringhold_core::quorum::{GetSpec, PutSpec};
 use ringhold_core::version::token::{ContextToken, TokenScope};
 use ringhold_core::version::{Content, Context, Object};
 use ringhold_node::Errand;
 use ringhold_node::properties::Properties;
-use ringhold_wire::message::{GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use ringhold_wire::message::{
+    Change, GetOptions, GetRequest, ObjectName, PutOptions, PutRequest, TypeUpdate,
+};
 use ringhold_wire::riak::{DelReq, GetReq, GetResp, PutReq, PutResp, Response};
 use std::sync::Arc;
 
 /// One request about one object.
-struct Call<'a, D> {
+pub(super) struct Call<'a, D> {
     edge: &'a Edge<D>,
-    name: ObjectName,
-    properties: Arc<Properties>,
+    pub(super) name: ObjectName,
+    pub(super) properties: Arc<Properties>,
     clock: Clock,
 }
 
 impl<'a, D: Door> Call<'a, D> {
-    fn new(edge: &'a Edge<D>, name: ObjectName, timeout_ms: Option<u32>) -> Result<Self, Refusal> {
+    pub(super) fn new(
+        edge: &'a Edge<D>,
+        name: ObjectName,
+        timeout_ms: Option<u32>,
+    ) -> Result<Self, Refusal> {
         edge.check_name(&name)?;
         let properties = edge.door.properties(&name.bucket_type, &name.bucket);
         let properties =
@@ -67,7 +74,7 @@ impl<'a, D: Door> Call<'a, D> {
         Bytes::from(self.edge.door.token_key().seal(self.scope(), &token))
     }
 
-    async fn fetch(&self, options: GetOptions) -> Result<Object, Refusal> {
+    pub(super) async fn fetch(&self, options: GetOptions) -> Result<Object, Refusal> {
         let request = GetRequest {
             name: self.name.clone(),
             options,
@@ -78,21 +85,68 @@ impl<'a, D: Door> Call<'a, D> {
         Ok(fetched.object)
     }
 
+    /// The past of a data type that a client brings; an empty one is none.
+    pub(super) fn past(&self, context: Option<&Bytes>) -> Result<Option<CausalContext>, Refusal> {
+        let Some(sealed) = context.filter(|sealed| !sealed.is_empty()) else {
+            return Ok(None);
+        };
+        let opened = self.edge.door.token_key().open_past(self.scope(), sealed);
+        opened
+            .map(Some)
+            .map_err(|_| Refusal::text("Invalid context"))
+    }
+
+    pub(super) fn sealed_past(&self, past: &CausalContext) -> Bytes {
+        Bytes::from(self.edge.door.token_key().seal_past(self.scope(), past))
+    }
+
+    /// Updates a data type; the object afterwards, if it is asked for.
+    pub(super) async fn update(
+        &self,
+        update: TypeUpdate,
+        options: PutOptions,
+        return_object: bool,
+    ) -> Result<Option<Object>, Refusal> {
+        let request = PutRequest {
+            return_object,
+            ..self.change(update.into(), options)
+        };
+        self.send(request, Condition::None).await
+    }
+
     /// Writes; the object afterwards, if it is asked for.
     async fn write(&self, write: Write, options: PutOptions) -> Result<Option<Object>, Refusal> {
         let request = PutRequest {
-            name: self.name.clone(),
             seen: write.seen.unwrap_or_default(),
-            operation: OperationId(self.edge.door.random()),
-            change: write.content.into(),
             unchanged_since: write.unchanged_since,
-            options,
             return_object: write.return_object,
-            explain: false,
+            ..self.change(write.content.into(), options)
         };
+        self.send(request, write.condition).await
+    }
+
+    /// A put by somebody who has seen nothing.
+    fn change(&self, change: Change, options: PutOptions) -> PutRequest {
+        PutRequest {
+            name: self.name.clone(),
+            seen: ContextToken::default(),
+            operation: OperationId(self.edge.door.random()),
+            change,
+            unchanged_since: None,
+            options,
+            return_object: false,
+            explain: false,
+        }
+    }
+
+    async fn send(
+        &self,
+        request: PutRequest,
+        condition: Condition,
+    ) -> Result<Option<Object>, Refusal> {
         let done = self.edge.door.put(request, self.clock.left_ms()?).await;
         let done =
-            done.map_err(|error| Refusal::of_put(&error, &self.name.bucket_type, write.condition))?;
+            done.map_err(|error| Refusal::of_put(&error, &self.name.bucket_type, condition))?;
         Ok(done.object)
     }
 }

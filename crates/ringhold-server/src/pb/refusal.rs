@@ -3,6 +3,7 @@
 //! Riak prints Erlang terms as the text of an error, and clients and their test suites look for them; so they
 //! are written here as it writes them. What Riak does not know is said in a sentence. The code of an error is always 0.
 
+use crate::edge::datatype::precondition;
 use crate::edge::patience::TimeIsUp;
 use bytes::Bytes;
 use ringhold_core::quorum::{QuorumViolation, Requirement, Shortfall};
@@ -102,7 +103,10 @@ impl Refusal {
                 Condition::NoneMatch => "match_found",
                 Condition::NotModified | Condition::None => "modified",
             },
-            Rejection::Update(refused) => return Self::text(refused.to_string()),
+            Rejection::Update(refused) => {
+                let reason = precondition(refused).unwrap_or_else(|| refused.to_string());
+                return Self::text(reason);
+            }
             Rejection::NotADataType => "an ordinary value and a data type do not share a key",
             Rejection::SiblingsOff => "Bucket must be allow_mult=true",
         })
@@ -129,6 +133,12 @@ impl Refusal {
             }
             counted => format!("{{{counted}_val_unsatisfied,{required},{obtained}}}"),
         })
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

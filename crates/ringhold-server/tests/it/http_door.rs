@@ -3,7 +3,7 @@
 //! Time, chance and the cluster's key are fixed, so that every answer has the same bytes in every run.
 
 use bytes::Bytes;
-use ringhold_core::crdt::Precision;
+use ringhold_core::crdt::{Kind, Precision};
 use ringhold_core::datatype::{self, NewUpdate, NotUpdated};
 use ringhold_core::id::{Incarnation, NodeId};
 use ringhold_core::index::{Row, entry_row, key_row, place_of, term_order};
@@ -356,7 +356,8 @@ impl Door for FakeDoor {
         let of_type = match state.types.get(bucket_type) {
             _ if bucket_type == "default" => Properties::default(),
             Some((TypeStage::Active, set)) => Properties::of_type(3, set),
-            _ => return None,
+            Some(_) => return None,
+            None => of_data_type(bucket_type)?,
         };
         Some(Arc::new(Properties::resolve(&of_type, &overrides)))
     }
@@ -567,6 +568,17 @@ impl Door for FakeDoor {
     }
 
     fn note_request_shed(&self) {}
+}
+
+/// `the-sets` holds sets, and so on, without anybody having created it.
+fn of_data_type(bucket_type: &[u8]) -> Option<Properties> {
+    let name = std::str::from_utf8(bucket_type).ok()?;
+    Some(Properties {
+        datatype: Some(Kind::from_name(
+            name.strip_prefix("the-")?.strip_suffix('s')?,
+        )?),
+        ..Properties::default()
+    })
 }
 
 fn counts() -> PutCounts {

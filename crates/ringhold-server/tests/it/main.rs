@@ -1,5 +1,6 @@
 //! One binary for all integration tests of the server.
 
+mod datatypes;
 mod http;
 mod http_door;
 mod http_malformed;

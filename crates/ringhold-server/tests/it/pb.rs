@@ -25,17 +25,17 @@ const RESET_BUCKET: u8 = 29;
 const GET_BUCKET_TYPE: u8 = 31;
 
 /// A client's end of a connection.
-struct Client {
+pub(crate) struct Client {
     stream: DuplexStream,
     door: FakeDoor,
 }
 
 impl Client {
-    fn connect() -> Self {
+    pub(crate) fn connect() -> Self {
         Self::within(limits())
     }
 
-    fn within(limits: Limits) -> Self {
+    pub(crate) fn within(limits: Limits) -> Self {
         let door = FakeDoor::new();
         let edge = Edge::within(door.clone(), limits, Capacity::of(&limits));
         let (stream, server) = duplex(1 << 20);
@@ -43,7 +43,7 @@ impl Client {
         Self { stream, door }
     }
 
-    async fn send(&mut self, code: u8, message: &impl Message) {
+    pub(crate) async fn send(&mut self, code: u8, message: &impl Message) {
         let bytes = message.encode_to_vec();
         let mut frame = BytesMut::new();
         frame.put_u32(u32::try_from(bytes.len() + 1).expect("a small message"));
@@ -52,7 +52,7 @@ impl Client {
         self.stream.write_all(&frame).await.expect("it listens");
     }
 
-    async fn receive(&mut self) -> (u8, Bytes) {
+    pub(crate) async fn receive(&mut self) -> (u8, Bytes) {
         let length = self.stream.read_u32().await.expect("a frame");
         let mut frame = vec![0; usize::try_from(length).expect("a small message")];
         self.stream.read_exact(&mut frame).await.expect("all of it");
@@ -61,12 +61,16 @@ impl Client {
         (code, frame)
     }
 
-    async fn ask(&mut self, code: u8, message: &impl Message) -> (u8, Bytes) {
+    pub(crate) async fn ask(&mut self, code: u8, message: &impl Message) -> (u8, Bytes) {
         self.send(code, message).await;
         self.receive().await
     }
 
-    async fn answer<M: Message + Default>(&mut self, code: u8, message: &impl Message) -> M {
+    pub(crate) async fn answer<M: Message + Default>(
+        &mut self,
+        code: u8,
+        message: &impl Message,
+    ) -> M {
         let (answered, bytes) = self.ask(code, message).await;
         let expected = if code == GET_BUCKET_TYPE {
             20
@@ -77,7 +81,7 @@ impl Client {
         M::decode(bytes).expect("it is that message")
     }
 
-    async fn error(&mut self, code: u8, message: &impl Message) -> String {
+    pub(crate) async fn error(&mut self, code: u8, message: &impl Message) -> String {
         let (answered, bytes) = self.ask(code, message).await;
         assert_eq!(answered, 0, "not an error");
         let error = ErrorResp::decode(bytes).expect("it is an error");
@@ -93,7 +97,7 @@ impl Client {
         self.answer(PUT, &message).await
     }
 
-    async fn set_props(&mut self, props: BucketProps) {
+    pub(crate) async fn set_props(&mut self, props: BucketProps) {
         let message = SetBucketReq {
             bucket: Bytes::from("b"),
             props,

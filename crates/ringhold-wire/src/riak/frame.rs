@@ -1,10 +1,11 @@
 //! Frames, and which code is which message.
 
 use super::{
-    ClientId, CsBucketReq, DelReq, ErrorResp, GetBucketReq, GetBucketResp, GetBucketTypeReq,
-    GetReq, GetResp, IndexBodyResp, IndexReq, IndexResp, ListBucketsReq, ListBucketsResp,
-    ListKeysReq, ListKeysResp, PreflistReq, PreflistResp, PutReq, PutResp, ResetBucketReq,
-    ServerInfoResp, SetBucketReq, SetBucketTypeReq,
+    ClientId, CounterGetReq, CounterResp, CounterUpdateReq, CsBucketReq, DelReq, DtFetchReq,
+    DtFetchResp, DtUpdateReq, DtUpdateResp, ErrorResp, GetBucketReq, GetBucketResp,
+    GetBucketTypeReq, GetReq, GetResp, IndexBodyResp, IndexReq, IndexResp, ListBucketsReq,
+    ListBucketsResp, ListKeysReq, ListKeysResp, PreflistReq, PreflistResp, PutReq, PutResp,
+    ResetBucketReq, ServerInfoResp, SetBucketReq, SetBucketTypeReq,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -101,6 +102,10 @@ pub enum Request {
     ListKeys(ListKeysReq),
     Index(IndexReq),
     CsBucket(CsBucketReq),
+    CounterUpdate(CounterUpdateReq),
+    CounterGet(CounterGetReq),
+    DtFetch(DtFetchReq),
+    DtUpdate(Box<DtUpdateReq>),
     StartTls,
 }
 
@@ -132,6 +137,10 @@ impl Request {
             31 => Self::GetBucketType(message(code, bytes)?),
             33 => Self::Preflist(message(code, bytes)?),
             32 => Self::SetBucketType(message(code, bytes)?),
+            50 => Self::CounterUpdate(message(code, bytes)?),
+            52 => Self::CounterGet(message(code, bytes)?),
+            80 => Self::DtFetch(message(code, bytes)?),
+            82 => Self::DtUpdate(Box::new(message(code, bytes)?)),
             255 => Self::StartTls,
             unknown => return Err(RequestError::UnknownCode(unknown)),
         })
@@ -159,6 +168,10 @@ pub enum Response {
     IndexBodies(IndexBodyResp),
     /// The same in answer to a [`CsBucketReq`].
     CsBucket(IndexBodyResp),
+    CounterUpdate(CounterResp),
+    CounterGet(CounterResp),
+    DtFetch(DtFetchResp),
+    DtUpdate(DtUpdateResp),
 }
 
 impl Response {
@@ -193,6 +206,10 @@ impl Response {
             Self::Index(message) => append(out, 26, Some(message)),
             Self::IndexBodies(message) => append(out, 42, Some(message)),
             Self::CsBucket(message) => append(out, 41, Some(message)),
+            Self::CounterUpdate(message) => append(out, 51, Some(message)),
+            Self::CounterGet(message) => append(out, 53, Some(message)),
+            Self::DtFetch(message) => append(out, 81, Some(message)),
+            Self::DtUpdate(message) => append(out, 83, Some(message)),
         }
     }
 }

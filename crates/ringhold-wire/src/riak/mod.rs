@@ -23,6 +23,7 @@
 //! Not here: sockets, what requests mean, and search, time series and replication, which are out of scope.
 
 mod buckets;
+mod datatypes;
 mod frame;
 mod listing;
 mod objects;
@@ -31,6 +32,11 @@ mod service;
 pub use buckets::{
     BucketProps, CommitHook, GetBucketReq, GetBucketResp, GetBucketTypeReq, ModFun, Repl,
     ResetBucketReq, SetBucketReq, SetBucketTypeReq,
+};
+pub use datatypes::{
+    AddOp, CounterGetReq, CounterOp, CounterResp, CounterUpdateReq, DataType, DtFetchReq,
+    DtFetchResp, DtOp, DtUpdateReq, DtUpdateResp, DtValue, FieldType, FlagOp, MapEntry, MapField,
+    MapOp, MapUpdate, SetOp,
 };
 pub use frame::{FrameError, HEADER_BYTES, Header, Request, RequestError, Response};
 pub use listing::{

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use ringhold_wire::fuzzing;
 use ringhold_wire::riak::{
-    Content, FrameError, GetResp, Header, PutReq, Request, RequestError, Response,
+    Content, DtOp, DtUpdateReq, FieldType, FrameError, GetResp, Header, MapField, MapOp, MapUpdate,
+    PutReq, Request, RequestError, Response, SetOp,
 };
 
 fn frame(response: &Response) -> Vec<u8> {
@@ -79,7 +80,64 @@ fn put() -> Vec<u8> {
     put.encode_to_vec()
 }
 
+/// An update of a map in a map.
+fn update() -> Vec<u8> {
+    let field = |name: &'static str, kind: FieldType| MapField {
+        name: Bytes::from(name),
+        r#type: kind.into(),
+    };
+    let set = MapUpdate {
+        field: field("s", FieldType::Set),
+        set_op: Some(SetOp {
+            adds: vec![Bytes::from("a"), Bytes::from("b")],
+            removes: vec![Bytes::from("c")],
+        }),
+        ..MapUpdate::default()
+    };
+    let flag = field("f", FieldType::Flag);
+    let inner = MapUpdate {
+        field: field("m", FieldType::Map),
+        map_op: Some(MapOp {
+            removes: vec![flag],
+            updates: vec![set],
+        }),
+        ..MapUpdate::default()
+    };
+    let map_op = Some(MapOp {
+        removes: Vec::new(),
+        updates: vec![inner],
+    });
+    let update = DtUpdateReq {
+        bucket: Bytes::from("bucket"),
+        key: Some(Bytes::from("key")),
+        r#type: Bytes::from("maps"),
+        op: DtOp {
+            map_op,
+            ..DtOp::default()
+        },
+        return_body: Some(true),
+        ..DtUpdateReq::default()
+    };
+    update.encode_to_vec()
+}
+
 proptest! {
+    #[test]
+    fn a_damaged_update_is_another_one_or_refused(
+        cut in 0usize..70, at in 0usize..70, flip in 1u8..,
+    ) {
+        let mut message = update();
+        prop_assert!(matches!(
+            Request::decode(82, Bytes::from(message.clone())),
+            Ok(Request::DtUpdate(_))
+        ));
+        message.truncate(message.len().saturating_sub(cut));
+        if let Some(byte) = message.get_mut(at) {
+            *byte ^= flip;
+        }
+        fuzzing::riak_request(&[&[82], &message[..]].concat());
+    }
+
     #[test]
     fn any_bytes_are_a_request_or_refused(code in any::<u8>(), message in vec(any::<u8>(), 0..200)) {
         fuzzing::riak_request(&[&[code], &message[..]].concat());

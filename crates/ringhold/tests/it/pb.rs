@@ -5,7 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use prost::Message;
-use ringhold_wire::riak::{Content, DelReq, GetReq, GetResp, Pair, PutReq, PutResp};
+use ringhold_wire::riak::{
+    Content, CounterResp, CounterUpdateReq, DelReq, GetReq, GetResp, Pair, PutReq, PutResp,
+};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -102,4 +104,39 @@ fn both_apis_of_riak_read_and_update_each_others_objects() {
     };
     client.ask::<GetResp>(13, &delete);
     assert_eq!(members[2].get(PATH, &[]).status, 404);
+}
+
+#[test]
+fn a_counter_counts_what_came_by_either_api_and_node() {
+    const PATH: &str = "/buckets/both/counters/c";
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    let json = cluster.description();
+    let address = json["nodes"][0]["pb"].as_str().expect("dev says where");
+    let mut client = Client::connect(address);
+    for (at, member) in members.iter().enumerate() {
+        let answer = member.try_send("POST", PATH, &[], format!("{}", at + 1).as_bytes());
+        assert_eq!(answer.map(|answer| answer.status), Some(204));
+    }
+    let add = CounterUpdateReq {
+        bucket: Bytes::from("both"),
+        key: Bytes::from("c"),
+        amount: -10,
+        returnvalue: Some(true),
+        ..CounterUpdateReq::default()
+    };
+    let sum: CounterResp = client.ask(50, &add);
+    assert_eq!(sum.value, Some(-4));
+    assert_eq!(members[2].get(PATH, &[]).body, "-4");
+    let plain = members[1].get("/buckets/both/keys/c", &[]);
+    assert_eq!(
+        plain.header("Content-Type"),
+        Some("application/riak_counter")
+    );
+    // What was deleted counts no more.
+    let deleted = members[1].try_send("DELETE", "/buckets/both/keys/c", &[], b"");
+    assert_eq!(deleted.map(|answer| answer.status), Some(204));
+    let sum: CounterResp = client.ask(50, &add);
+    assert_eq!(sum.value, Some(-10));
 }

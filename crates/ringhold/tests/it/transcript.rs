@@ -26,6 +26,17 @@ use table::Call;
 /// As Riak's default bucket type has it.
 const SETTINGS: [(&str, &str); 1] = [("RINGHOLD_DEFAULT_BUCKET_ALLOW_MULT", "false")];
 
+/// The types that were there.
+const TYPES: [(&str, &str); 7] = [
+    ("nodt", "{}"),
+    ("wonce", r#"{"write_once":true}"#),
+    ("counters", r#"{"datatype":"counter"}"#),
+    ("sets", r#"{"datatype":"set"}"#),
+    ("gsets", r#"{"datatype":"gset"}"#),
+    ("hlls", r#"{"datatype":"hll"}"#),
+    ("maps", r#"{"datatype":"map"}"#),
+];
+
 #[test]
 fn a_transcript_of_riak_s_answers() {
     let calls = table::read(include_str!("../transcript/riak-3.2.3.txt"));
@@ -37,6 +48,9 @@ fn a_transcript_of_riak_s_answers() {
     let mut cluster = Cluster::start_with(3, &SETTINGS);
     cluster.wait_until_ready();
     let member = cluster.members().remove(0);
+    TYPES
+        .iter()
+        .for_each(|(name, props)| create(&member, name, props));
     let mut known = Known::default();
     let (mut failures, mut waiting, mut differing) = (String::new(), 0, 0);
     for call in &calls {
@@ -73,6 +87,18 @@ fn a_transcript_of_riak_s_answers() {
         "{} calls, {differing} answered differently for a reason, {waiting} not judged",
         calls.len()
     );
+}
+
+/// Creates a type and makes it active.
+fn create(member: &Member, name: &str, props: &str) {
+    let json = [("Content-Type", "application/json")];
+    let body = format!("{{\"props\":{props}}}");
+    for (order, body) in [("create", body.as_str()), ("activate", "")] {
+        let path = format!("/ringhold/v1/bucket-types/{name}/{order}");
+        let answer = member.try_send("POST", &path, &json, body.as_bytes());
+        let answer = answer.unwrap_or_else(|| panic!("no answer to {order} {name}"));
+        assert!(answer.status < 300, "{order} {name}: {answer:?}");
+    }
 }
 
 /// Makes a call; how the answer differs.
