@@ -1,7 +1,7 @@
 //! A person who creates, activates and changes bucket types while things break.
 //!
-//! There is a handful of names, so that a type is created again before it is active, activated twice, changed by what somebody else has changed
-//! meanwhile. Whoever is told that a type is active asks the same node for its properties: they are there from then on.
+//! There are few names, so that a type is created again before it is active, activated twice, changed by what somebody else has changed
+//! meanwhile; and enough of them that one is still new when a member is cut off, often activated by the same script that has created it. Whoever is told that a type is active asks the same node for its properties: they are there from then on.
 
 use crate::cluster::Cluster;
 use crate::executor::Group;
@@ -14,7 +14,9 @@ use ringhold_node::properties::{Overrides, Value, propose_type};
 use ringhold_node::{ChangeFailed, Node};
 use std::sync::Arc;
 
-const NAMES: [&str; 3] = ["sets", "counters", "once"];
+const KINDS: [&str; 3] = ["sets", "counters", "once"];
+/// Types of each kind.
+const OF_EACH: u64 = 6;
 /// Between two wishes, about, in microseconds.
 const THINKS_US: u64 = 1_000_000;
 
@@ -58,14 +60,20 @@ impl Operator {
     }
 
     async fn wish(&mut self, at: usize, node: Arc<Node>) {
-        let name = Bytes::from(*self.random.pick(&NAMES));
+        let kind = *self.random.pick(&KINDS);
+        let name = Bytes::from(format!("{kind}-{}", self.random.between(1, OF_EACH)));
         let r = i64::try_from(self.random.between(1, 3)).expect("a handful");
-        let (what, done) = match self.random.index(3) {
-            0 => {
-                let set = self.properties_of(&name, r);
-                ("create type", node.create_bucket_type(&name, &set).await)
+        let (what, done) = match self.random.index(4) {
+            first @ (0 | 1) => {
+                let set = self.properties_of(kind, r);
+                match node.create_bucket_type(&name, &set).await {
+                    Ok(()) if first == 1 => {
+                        ("activate type", node.activate_bucket_type(&name).await)
+                    }
+                    created => ("create type", created),
+                }
             }
-            1 => ("activate type", node.activate_bucket_type(&name).await),
+            2 => ("activate type", node.activate_bucket_type(&name).await),
             _ => {
                 let change = Overrides::propose_update([("r", Value::Integer(r))]);
                 let change = change.expect("a number of replicas");
@@ -89,12 +97,12 @@ impl Operator {
         }
     }
 
-    fn properties_of(&mut self, name: &Bytes, r: i64) -> Overrides {
+    fn properties_of(&mut self, kind: &str, r: i64) -> Overrides {
         let mut proposals = vec![("r", Value::Integer(r))];
-        match &name[..] {
-            b"sets" => proposals.push(("datatype", Value::Text("set".to_owned()))),
-            b"counters" => proposals.push(("datatype", Value::Text("counter".to_owned()))),
-            b"once" => proposals.push(("write_once", Value::Boolean(self.random.chance(500_000)))),
+        match kind {
+            "sets" => proposals.push(("datatype", Value::Text("set".to_owned()))),
+            "counters" => proposals.push(("datatype", Value::Text("counter".to_owned()))),
+            "once" => proposals.push(("write_once", Value::Boolean(self.random.chance(500_000)))),
             _ => {}
         }
         let set = propose_type(self.cluster.plan().replicas, proposals);
