@@ -104,7 +104,8 @@ fn refused_requests_say_why_and_change_nothing() {
             "Unknown bucket type: nosuch",
         ),
         ("PUT", &long_key, vec![text], 400, ""),
-        ("PATCH", path, vec![], 405, ""),
+        ("PATCH", path, vec![], 501, ""),
+        ("POST", "/stats", vec![text], 405, ""),
         ("GET", "/nosuch", vec![], 404, ""),
     ];
     for (method, path, headers, status, fragment) in rows {
