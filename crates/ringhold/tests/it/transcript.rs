@@ -96,8 +96,8 @@ fn create(member: &Member, name: &str, props: &str) {
     for (order, body) in [("create", body.as_str()), ("activate", "")] {
         let path = format!("/ringhold/v1/bucket-types/{name}/{order}");
         let answer = member.try_send("POST", &path, &json, body.as_bytes());
-        // What needs the type is not judged yet.
-        assert!(answer.is_some(), "no answer to {order} {name}");
+        let answer = answer.expect("the node answers");
+        assert_eq!(answer.status, 200, "{order} {name}: {}", answer.body);
     }
 }
 
