@@ -9,7 +9,7 @@ use crate::{jobs, listings, metrics_text, recovery_orders, ring_orders, status};
 use bytes::Bytes;
 use ringhold_core::id::{NodeId, TokenId};
 use ringhold_core::join_token::JoinToken;
-use ringhold_core::quorum::{ReplicaKind, Target};
+use ringhold_core::quorum::ReplicaKind;
 use ringhold_core::version::TokenKey;
 use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Properties, PropertiesError};
@@ -208,13 +208,21 @@ impl Door for NodeDoor {
     }
 
     fn preference_list(&self, name: ObjectName) -> Option<Vec<Place>> {
+        let wanted = self.properties(&name.bucket_type, &name.bucket)?.n_val;
         let preference = self.node.preference(name)?;
-        let place = |target: &Target| Place {
-            partition: preference.partition,
-            node: self.node_name(target.node),
-            is_primary: target.kind == ReplicaKind::Primary,
-        };
-        Some(preference.targets.iter().map(place).collect())
+        let partitions = self.node.ring().partition_count().partitions().count();
+        let (nodes, first) = (preference.targets.len(), to_usize(preference.partition));
+        // In Riak each replica is of a partition of its own, those that follow each other; a node that stands for several is told as often.
+        let places = (0..nodes.max(to_usize(wanted))).filter_map(|replica| {
+            let target = preference.targets.get(replica % nodes.max(1))?;
+            let partition = (first + replica) % partitions;
+            Some(Place {
+                partition: u32::try_from(partition).expect("Q is a 32-bit number"),
+                node: self.node_name(target.node),
+                is_primary: target.kind == ReplicaKind::Primary,
+            })
+        });
+        Some(places.collect())
     }
 
     fn stats(&self) -> serde_json::Value {
@@ -273,4 +281,8 @@ impl Door for NodeDoor {
     fn note_request_shed(&self) {
         self.node.metrics().requests_shed.client.add(1);
     }
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).expect("a machine counts with 32 bits at least")
 }

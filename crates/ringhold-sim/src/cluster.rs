@@ -447,7 +447,7 @@ fn place_of(store: &Store, name: &ObjectName) -> StorageKey {
     StorageKey::new(name.position().0, print)
 }
 
-fn read_record(store: &Store, name: &ObjectName) -> Result<Object, String> {
+pub(crate) fn read_record(store: &Store, name: &ObjectName) -> Result<Object, String> {
     let bytes = store
         .get(Keyspace::Objects, &place_of(store, name))
         .map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! Where the replicas of a key are, as Riak's clients ask it.
 //!
-//! In Riak each replica is kept by a partition of its own; here all replicas of a key belong to the key's one partition, so every
-//! entry names the same.
+//! In Riak each replica is kept by a partition of its own; here all replicas of a key belong to the key's one partition. They are told as Riak
+//! tells them, and where there are fewer nodes than replicas were asked for, nodes come more than once.
 
 use super::Answer;
 use super::problem::Problem;

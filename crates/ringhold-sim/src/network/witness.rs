@@ -5,7 +5,7 @@
 
 use super::Network;
 use crate::books::Books;
-use crate::cluster::tree_of;
+use crate::cluster::{read_record, tree_of};
 use crate::invariants::{Violation, i13_honest_acknowledgement, properties, t16_moves};
 use crate::rare::Rare;
 use crate::settings::number_of;
@@ -83,6 +83,14 @@ impl Network {
         let mut books = self.0.books.lock();
         match request {
             Request::Merge(merge) => books.saw_object(&merge.name, &merge.object),
+            Request::Follow(follow) => {
+                // What became of the update is not in the message, and is what its sender has.
+                let sender = self.serving(from);
+                let object = sender.map(|sender| read_record(sender.node.store(), &follow.name));
+                if let Some(Ok(object)) = object {
+                    books.saw_object(&follow.name, &object);
+                }
+            }
             Request::MergeMany(objects) => {
                 for (name, object) in objects {
                     books.saw_object(name, object);
