@@ -230,7 +230,9 @@ impl Plan {
         }
         let typed = Workload::TYPED.into_iter().filter(|workload| {
             let deletes = *workload == Workload::TypedDeletes;
-            self.does(OperationClass::DataTypes) && !(deletes && self.reaping)
+            // What a delete had seen is known from the versions; reaping forgets them, and a lost majority takes them along.
+            let is_known = !(self.reaping || self.majority_dies);
+            self.does(OperationClass::DataTypes) && (is_known || !deletes)
         });
         typed.chain(on).collect()
     }

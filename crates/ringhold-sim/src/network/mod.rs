@@ -122,6 +122,8 @@ struct Shared {
 
 struct State {
     serving: Vec<Option<Serving>>,
+    /// The protocol that a node spoke when it served last; the oldest before it ever did. Clients speak all.
+    spoken: Vec<u16>,
     ways: Vec<Vec<Way>>,
     links: BTreeMap<(usize, usize), Link>,
     weather: Weather,
@@ -147,6 +149,12 @@ impl Network {
         };
         let state = State {
             serving: vec![None; hosts],
+            spoken: (0..hosts)
+                .map(|host| match host < ids.len() {
+                    true => ProtocolRange::SPOKEN.min,
+                    false => ProtocolRange::SPOKEN.max,
+                })
+                .collect(),
             ways: vec![vec![way; hosts]; hosts],
             links: BTreeMap::new(),
             weather: Weather::default(),
@@ -173,7 +181,12 @@ impl Network {
 
     /// A node begins, or ceases, to take requests.
     pub fn set_serving(&self, host: usize, serving: Option<Serving>) {
-        let before = std::mem::replace(&mut self.lock().serving[host], serving);
+        let mut state = self.lock();
+        if let Some(serving) = &serving {
+            state.spoken[host] = serving.protocol;
+        }
+        let before = std::mem::replace(&mut state.serving[host], serving);
+        drop(state);
         drop(before);
     }
 
@@ -269,8 +282,7 @@ impl Network {
 
     /// The highest protocol that a host speaks; clients speak them all.
     pub(super) fn protocol_of(&self, host: usize) -> u16 {
-        let serving = self.serving(host);
-        serving.map_or(ProtocolRange::SPOKEN.max, |serving| serving.protocol)
+        self.lock().spoken[host]
     }
 
     /// What two hosts agree on: connections end with the process that made them.
