@@ -1,9 +1,9 @@
 #!/bin/sh
 # What a cluster does with more than it can do: an open loop at a multiple of its capacity, beside a closed loop of just before.
 #
-# Three nodes. For each multiple: what a closed loop of 256 connections gets is the capacity C of that moment (the machine's other
-# work and the store's growth change it), then puts are due at the multiple of C, whatever becomes of them. An answer counts where it comes within
-# a second of the moment at which it was due. At last, half of C: how many seconds until it is done in time again.
+# Three nodes. What a closed loop of 256 connections gets is the capacity C of that moment; the store grows, and it falls. For each multiple puts
+# are due at the multiple of C, whatever becomes of them, and C is measured again: what was done in time stands beside the mean of the two. An answer counts
+# where it comes within a second of the moment at which it was due. At last, half of C: how many seconds until it is done in time again.
 #
 #   scripts/overload.sh [PROTOCOL] [SECONDS] [MULTIPLE ...]     (http 10 2 5)
 #
@@ -28,15 +28,22 @@ put() {
 # A number of the last run.
 told() { sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" "$dir/bench.json"; }
 
-echo "multiple  capacity/s  due/s  in_time/s  of_capacity  servers_MiB"
+capacity() {
+    put --connections 256
+    told operations_per_second
+}
+
+echo "multiple  before/s  due/s  in_time/s  after/s  of_their_mean  servers_MiB"
+capacity=$(capacity)
 for multiple in "$@"; do
     for _ in $(seq "${RUNS:-3}"); do
-        put --connections 256
-        capacity=$(told operations_per_second)
-        due=$(awk "BEGIN { printf \"%d\", $capacity * $multiple }")
+        before=$capacity
+        due=$(awk "BEGIN { printf \"%d\", $before * $multiple }")
         put --connections 4000 --rate "$due"
         in_time=$(told in_time_per_second)
-        echo "$multiple  $capacity  $due  $in_time  $((in_time * 100 / capacity))%  $(($(told servers_bytes_max) >> 20))"
+        bytes=$(told servers_bytes_max)
+        capacity=$(capacity)
+        echo "$multiple  $before  $due  $in_time  $capacity  $((in_time * 200 / (before + capacity)))%  $((bytes >> 20))"
     done
 done
 half=$((capacity / 2))
