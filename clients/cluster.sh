@@ -41,7 +41,7 @@ trap stop_cluster EXIT
 start_cluster() {
   stop_cluster
   CLUSTER_DIR="$(mktemp -d)"
-  # Puts end soon, so that a bucket's change of n_val is soon over: one such change goes on at a time.
+  # Puts end soon, so that a change of n_val is soon over: the next one waits for its end.
   "$RINGHOLD" dev --riak-types --nodes "$1" --base-port 0 --dir "$CLUSTER_DIR/dev" \
     --set timeouts.put_ms=2000 >"$CLUSTER_DIR/out" 2>"$CLUSTER_DIR/err" &
   CLUSTER_PID=$!

@@ -50,3 +50,9 @@ join() {
 }
 
 known() { "$ringhold" cluster members --at "$at" | grep -q "^$1 "; }
+
+# What `bench --output json >"$dir/run.json"` said: a figure at its top ($1: its name), one of a kind of request ($1: get, put or rmw; $2: its
+# name), one of its floors.
+told() { sed -n "s/^  \"$1\": \([0-9.]*\),*\$/\1/p" "$dir/run.json"; }
+of_kind() { sed -n "/^  \"$1\": {/,/^  }/s/^    \"$2\": \([0-9.]*\),*\$/\1/p" "$dir/run.json"; }
+of_floors() { of_kind floors "$1"; }

@@ -2,21 +2,15 @@
 
 Of `deselected.txt` and `not-there-yet.txt` each line is `PROTOCOL FILE::CLASS::TEST  why`, where the protocol is pbc, http or both. The first are left out, the others run and may
 fail; those that pass are named, because they can come off the list. SELECT=FILE::CLASS::TEST runs that test alone, whatever the lists say.
-
-Between two tests that change a bucket's n_val it waits until the change before is over: a cluster carries out one at a time.
 """
 
-import json
 import os
 import signal
-import time
-import urllib.request
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROTOCOL = os.environ["RIAK_TEST_PROTOCOL"]
-PATIENCE_S = 60
 TEST_S = 30
 
 
@@ -73,17 +67,3 @@ def no_longer_than_it_may_take():
     signal.alarm(TEST_S)
     yield
     signal.alarm(0)
-
-
-@pytest.fixture(autouse=True)
-def no_change_under_way(request):
-    if "BucketPropsTest" not in request.node.nodeid:
-        yield
-        return
-    url = "http://127.0.0.1:%s/ringhold/v1/cluster/transfers" % os.environ["RIAK_TEST_HTTP_PORT"]
-    until = time.monotonic() + PATIENCE_S
-    while json.load(urllib.request.urlopen(url))["changes"] is not None:
-        if time.monotonic() > until:
-            pytest.fail("a change of the placement was not over within a minute")
-        time.sleep(0.1)
-    yield

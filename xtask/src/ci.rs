@@ -16,6 +16,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::finding::Severity;
+use crate::instructions;
 use crate::licences;
 use crate::metadata::{self, MetadataError, Workspace};
 use crate::tidy;
@@ -44,6 +45,8 @@ enum Step {
     /// A script of the repository, by its path from the root.
     Script(&'static str),
     Tidy,
+    /// Instructions an operation, held against their record.
+    Instructions,
     /// Our own check of licences and sources, since cargo-deny is missing.
     Licences,
 }
@@ -167,6 +170,7 @@ fn plan(facts: &Facts) -> Vec<Stage> {
                 "run --release --locked -p ringhold -- sim --seeds 0..1000",
             )],
         ),
+        stage("instructions", 2, vec![Step::Instructions]),
         stage(
             "real-processes",
             6,
@@ -266,6 +270,7 @@ fn take(root: &Path, step: &Step) -> Result<(), StageError> {
         Step::Cargo(arguments) => run_cargo(root, arguments),
         Step::Script(path) => run_script(root, path),
         Step::Tidy => check_tidy(root),
+        Step::Instructions => instructions::run(root, false).map_err(unchecked),
         Step::Licences => check_licences(root),
     }
 }
@@ -348,7 +353,7 @@ mod tests {
     use super::*;
 
     /// Minutes that the whole gate may take.
-    const TOTAL_MINUTES: u32 = 33;
+    const TOTAL_MINUTES: u32 = 35;
 
     fn names(stages: &[Stage]) -> Vec<&'static str> {
         stages.iter().map(|stage| stage.name).collect()

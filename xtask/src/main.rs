@@ -3,10 +3,12 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `ci [STAGE …]` | the whole gate, or the named stages of it |
+//! | `instructions [--record]` | instructions an operation, held against the record, or the record made anew |
 //! | `tidy` | the rules that neither the compiler nor clippy holds |
 //!
 //! Nothing here is part of the product. Checkers take text and return findings (`walls`, `sizes`,
-//! `habits`, `layout`, `decisions`, `licences`); `tidy` and `ci` read, run and print. Exit codes: 0 all is well,
+//! `habits`, `layout`, `decisions`, `licences`); `tidy`, `ci` and
+//! `instructions` read, run and print. Exit codes: 0 all is well,
 //! 1 something was found or failed, 2 wrong usage.
 
 mod ci;
@@ -14,6 +16,7 @@ mod decisions;
 mod exceptions;
 mod finding;
 mod habits;
+mod instructions;
 mod layout;
 mod licences;
 mod metadata;
@@ -28,7 +31,7 @@ use std::process::ExitCode;
 use crate::ci::CiError;
 use crate::finding::Severity;
 
-const USAGE: &str = "usage: cargo run -p xtask -- ci [STAGE ...] | tidy";
+const USAGE: &str = "usage: cargo run -p xtask -- ci [STAGE ...] | instructions [--record] | tidy";
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -36,6 +39,10 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((command, stages)) if command == "ci" => run_ci(stages),
         Some((command, [])) if command == "tidy" => run_tidy(),
+        Some((command, [])) if command == "instructions" => run_instructions(false),
+        Some((command, [record])) if command == "instructions" && record == "--record" => {
+            run_instructions(true)
+        }
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(WRONG_USAGE)
@@ -51,6 +58,16 @@ fn run_ci(stages: &[String]) -> ExitCode {
             eprintln!("{error}");
             ExitCode::from(WRONG_USAGE)
         }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_instructions(records: bool) -> ExitCode {
+    match instructions::run(&root(), records) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

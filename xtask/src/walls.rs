@@ -52,6 +52,12 @@ const WALLS: &[Wall] = &[
         limited: &[],
     },
     Wall {
+        name: "ringhold-fjall",
+        may_use: &["ringhold-core", "ringhold-storage"],
+        never_links: &["hyper", "mio", "tokio"],
+        limited: &[],
+    },
+    Wall {
         name: "ringhold-wire",
         may_use: &["ringhold-core"],
         never_links: &[
@@ -87,6 +93,7 @@ const WALLS: &[Wall] = &[
         may_use: &[
             "ringhold-core",
             "ringhold-storage",
+            "ringhold-fjall",
             "ringhold-wire",
             "ringhold-node",
         ],

@@ -6,12 +6,19 @@
 //! | [`ClientError::Unknown`] | may have happened, may yet happen | try again under the same idempotency key |
 //! | [`ClientError::Status`] 503 | may have happened on fewer replicas than asked for | the same |
 //! | [`ClientError::Status`], others | was refused | change the request |
+//! | [`ClientError::Get`] | — | try again elsewhere, if [it may pass](ClientError::is_passing) |
+//! | [`ClientError::Put`] | did not start, is unknown, or was refused: it says which | by what it says |
+//! | [`ClientError::Conflict`] | was refused, because somebody else wrote in between, time and again | try again later |
+//! | [`ClientError::Undecodable`] | was never sent | look at what is stored |
 //! | [`ClientError::Malformed`] | was answered by something that is no such server | look at the address |
 //! | [`ClientError::Invalid`] | was never sent | change the request |
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
+
+use crate::words;
+use ringhold_wire::message::{GetError, PutError};
 
 /// Why there is no answer to what was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +42,36 @@ pub enum ClientError {
         status: u16,
         text: String,
     },
+    /// A node answered a native get with an error. Nothing was changed.
+    Get { url: String, error: GetError },
+    /// A node answered a native put with an error, which says what is known of the write.
+    Put { url: String, error: PutError },
+    /// An update under a condition found other writes in its way this many times. Nothing of it was written.
+    Conflict { attempts: u32 },
     /// The answer is not one of this protocol.
     Malformed { url: String, problem: String },
+    /// What is stored there is not of the type that is asked for. Nothing was written.
+    Undecodable { key: String, problem: String },
     /// The request can't be put on the wire. Nothing was sent.
     Invalid { what: &'static str, problem: String },
 }
 
 impl ClientError {
-    /// Whether the server provably saw nothing of the request.
+    /// Whether the servers provably did nothing of the request.
     #[must_use]
     pub fn did_not_start(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Invalid { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Invalid { .. }
+                | Self::Get { .. }
+                | Self::Conflict { .. }
+                | Self::Undecodable { .. }
+                | Self::Put {
+                    error: PutError::NotStarted(_) | PutError::Rejected(_),
+                    ..
+                }
+        )
     }
 
     /// Whether the same request can end otherwise a moment later, or on another node.
@@ -54,7 +80,13 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Unknown { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502..=504),
-            Self::Malformed { .. } | Self::Invalid { .. } => false,
+            Self::Get { error, .. } => matches!(
+                error,
+                GetError::QuorumNotMet(_) | GetError::TimedOut | GetError::Overloaded
+            ),
+            Self::Put { error, .. } => !matches!(error, PutError::Rejected(_)),
+            Self::Conflict { .. } => true,
+            Self::Malformed { .. } | Self::Undecodable { .. } | Self::Invalid { .. } => false,
         }
     }
 
@@ -97,6 +129,17 @@ impl fmt::Display for ClientError {
             }
             Self::Status { url, status, text } => {
                 write!(f, "{url} answered {status}: {}", text.trim())
+            }
+            Self::Get { url, error } => {
+                write!(f, "{url} could not read it: {}", words::of_get(error))
+            }
+            Self::Put { url, error } => write!(f, "{url} {}", words::of_put(error)),
+            Self::Conflict { attempts } => write!(
+                f,
+                "somebody else wrote in between, {attempts} times in a row; nothing was written, try again later"
+            ),
+            Self::Undecodable { key, problem } => {
+                write!(f, "{key} holds something of another type: {problem}")
             }
             Self::Malformed { url, problem } => {
                 write!(

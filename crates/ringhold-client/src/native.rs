@@ -3,12 +3,17 @@
 //! It costs a fraction of what HTTP does and carries the same requests. A call encodes its frame and
 //! leaves it with the writer, which yields once before it takes what is there, so that calls of the same moment go
 //! out in one write. Contexts are the node's sealed tokens: a client gives back what it got.
+//!
+//! A connection knows nothing of rings and asks one node; which node, and what to do when there is no answer, is for
+//! [`cluster`](crate::cluster).
 
 use crate::error::{ClientError, Doubt};
 use bytes::{Bytes, BytesMut};
+use ringhold_core::id::ClusterId;
+use ringhold_core::ring::Epoch;
 use ringhold_wire::frame::{self, Frame, FrameDecoder, RequestHeader};
-use ringhold_wire::handshake::{Dialer, Handshake, Hello, Nonce, ProtocolRange};
-use ringhold_wire::message::peer::{ClientGot, ClientPut, Refusal, Reply, Request};
+use ringhold_wire::handshake::{Dialer, Handshake, Hello, NodeCard, Nonce, ProtocolRange, Welcome};
+use ringhold_wire::message::peer::{ClientGot, ClientPut, ClientRing, Refusal, Reply, Request};
 use ringhold_wire::message::{GetError, GetRequest, NotStarted, PutAnswer, PutError, Uncertain};
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +25,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, oneshot};
 
 /// The handshake must be over by then.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection to one node, for any number of callers. Ends when the last handle is dropped.
 #[derive(Clone)]
@@ -31,6 +36,10 @@ pub struct NativeClient {
 
 struct Shared {
     address: String,
+    /// What the node said of itself.
+    card: NodeCard,
+    /// What was agreed on with it.
+    protocol: u16,
     state: Mutex<State>,
     filled: Notify,
 }
@@ -57,12 +66,35 @@ impl NativeClient {
     /// # Errors
     /// If nobody is there, or it is no node of this protocol. Nothing was asked.
     pub async fn connect(address: &str, nonce: Nonce) -> Result<Self, ClientError> {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, shake_hands(address, nonce));
-        let (reader, writer, decoder) = connecting
-            .await
-            .unwrap_or_else(|_| Err(timed_out(address, CONNECT_TIMEOUT)))?;
+        Self::connect_within(address, nonce, None, CONNECT_TIMEOUT).await
+    }
+
+    /// The same, to a node of this cluster, and with less patience.
+    ///
+    /// # Errors
+    /// Likewise, and if it is a node of another cluster.
+    pub async fn connect_within(
+        address: &str,
+        nonce: Nonce,
+        cluster: Option<ClusterId>,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let connecting = tokio::time::timeout(timeout, shake_hands(address, nonce, cluster));
+        let Connection {
+            reader,
+            writer,
+            decoder,
+            welcome,
+        } = connecting.await.unwrap_or_else(|_| {
+            Err(ClientError::Unreachable {
+                url: address.to_owned(),
+                error: io::ErrorKind::TimedOut.into(),
+            })
+        })?;
         let shared = Arc::new(Shared {
             address: address.to_owned(),
+            card: welcome.card,
+            protocol: welcome.protocol,
             state: Mutex::default(),
             filled: Notify::new(),
         });
@@ -74,6 +106,24 @@ impl NativeClient {
         })
     }
 
+    /// Where it was dialled.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.shared.address
+    }
+
+    /// What the node said of itself when it was dialled.
+    #[must_use]
+    pub fn card(&self) -> &NodeCard {
+        &self.shared.card
+    }
+
+    /// Whether the connection has ended; no request can be sent any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.state().closed
+    }
+
     /// # Errors
     /// The outer error says that there is no answer, the inner one is the answer.
     pub async fn get(
@@ -81,12 +131,8 @@ impl NativeClient {
         request: GetRequest,
         timeout: Duration,
     ) -> Result<Result<ClientGot, GetError>, ClientError> {
-        match self.call(&Request::Get(request), timeout).await? {
-            Reply::Got(answer) => Ok(answer),
-            Reply::Refused(Refusal::Overloaded) => Ok(Err(GetError::Overloaded)),
-            Reply::Refused(Refusal::Expired) => Ok(Err(GetError::TimedOut)),
-            other => Err(self.malformed(&other)),
-        }
+        let reply = self.ask(&Request::Get(request), 0, timeout).await?;
+        self.got(reply)
     }
 
     /// # Errors
@@ -96,7 +142,38 @@ impl NativeClient {
         put: ClientPut,
         timeout: Duration,
     ) -> Result<Result<PutAnswer, PutError>, ClientError> {
-        match self.call(&Request::Put(put), timeout).await? {
+        let reply = self.ask(&Request::Put(put), 0, timeout).await?;
+        self.coordinated(reply)
+    }
+
+    /// The ring by which the node serves; its document only if that is later than the one held.
+    ///
+    /// # Errors
+    /// If there is no answer, or the node's release does not tell: then any node may be asked for anything, and it
+    /// passes on what is not for it.
+    pub async fn ring(&self, held: Epoch, timeout: Duration) -> Result<ClientRing, ClientError> {
+        match self.ask(&Request::ClientRing(held), 0, timeout).await? {
+            Reply::ClientRing(ring) => Ok(ring),
+            other => Err(self.malformed(&other)),
+        }
+    }
+
+    /// What a reply says to a get.
+    pub(crate) fn got(&self, reply: Reply) -> Result<Result<ClientGot, GetError>, ClientError> {
+        match reply {
+            Reply::Got(answer) => Ok(answer),
+            Reply::Refused(Refusal::Overloaded) => Ok(Err(GetError::Overloaded)),
+            Reply::Refused(Refusal::Expired) => Ok(Err(GetError::TimedOut)),
+            other => Err(self.malformed(&other)),
+        }
+    }
+
+    /// What a reply says to a put.
+    pub(crate) fn coordinated(
+        &self,
+        reply: Reply,
+    ) -> Result<Result<PutAnswer, PutError>, ClientError> {
+        match reply {
             Reply::Coordinated(answer) => Ok(answer),
             Reply::Refused(Refusal::Overloaded) => {
                 Ok(Err(PutError::NotStarted(NotStarted::Overloaded)))
@@ -107,10 +184,16 @@ impl NativeClient {
         }
     }
 
-    async fn call(&self, request: &Request, timeout: Duration) -> Result<Reply, ClientError> {
+    /// Asks by a placement that the client knows; 0 if by none.
+    pub(crate) async fn ask(
+        &self,
+        request: &Request,
+        placement_number: u64,
+        timeout: Duration,
+    ) -> Result<Reply, ClientError> {
         // The tasks live as long as any handle does, so also as long as this call.
         let _tasks = &self.tasks;
-        let answer = self.shared.send(request, timeout)?;
+        let (answer, _waiting) = self.shared.send(request, placement_number, timeout)?;
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err(self.shared.broken("the connection ended")),
@@ -127,6 +210,12 @@ impl NativeClient {
     }
 }
 
+impl std::fmt::Debug for NativeClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NativeClient({})", self.shared.address)
+    }
+}
+
 impl Shared {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -135,8 +224,15 @@ impl Shared {
     fn send(
         &self,
         request: &Request,
+        placement_number: u64,
         timeout: Duration,
-    ) -> Result<oneshot::Receiver<Reply>, ClientError> {
+    ) -> Result<(oneshot::Receiver<Reply>, Waiting<'_>), ClientError> {
+        if request.since() > self.protocol {
+            return Err(ClientError::Invalid {
+                what: "request",
+                problem: format!("the node at {} is of a release without it", self.address),
+            });
+        }
         let mut state = self.state();
         if state.closed {
             let error = io::Error::from(io::ErrorKind::NotConnected);
@@ -151,7 +247,7 @@ impl Shared {
         let header = RequestHeader {
             id,
             remaining_ms,
-            placement_number: 0,
+            placement_number,
         };
         frame::append_request(&mut state.outgoing, header, request).map_err(|error| {
             ClientError::Invalid {
@@ -163,7 +259,7 @@ impl Shared {
         state.waiting.insert(id, reply);
         drop(state);
         self.filled.notify_one();
-        Ok(answer)
+        Ok((answer, Waiting { shared: self, id }))
     }
 
     async fn write(self: Arc<Self>, mut socket: OwnedWriteHalf) {
@@ -209,9 +305,30 @@ impl Shared {
     }
 }
 
-type Connection = (OwnedReadHalf, OwnedWriteHalf, FrameDecoder);
+/// Takes back a call's place when its caller goes, with an answer or without.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
 
-async fn shake_hands(address: &str, nonce: Nonce) -> Result<Connection, ClientError> {
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.state().waiting.remove(&self.id);
+    }
+}
+
+struct Connection {
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    decoder: FrameDecoder,
+    welcome: Welcome,
+}
+
+async fn shake_hands(
+    address: &str,
+    nonce: Nonce,
+    cluster: Option<ClusterId>,
+) -> Result<Connection, ClientError> {
     let unreachable = |error| ClientError::Unreachable {
         url: address.to_owned(),
         error,
@@ -221,10 +338,7 @@ async fn shake_hands(address: &str, nonce: Nonce) -> Result<Connection, ClientEr
     let (mut reader, mut writer) = stream.into_split();
     let name =
         Bytes::from_static(concat!("ringhold-client ", env!("CARGO_PKG_VERSION")).as_bytes());
-    let dialer = Dialer::Client {
-        cluster: None,
-        name,
-    };
+    let dialer = Dialer::Client { cluster, name };
     let hello = Hello {
         protocols: ProtocolRange::SPOKEN,
         nonce,
@@ -245,15 +359,20 @@ async fn shake_hands(address: &str, nonce: Nonce) -> Result<Connection, ClientEr
     let Frame::Handshake(body) = frame else {
         return Err(malformed("the first frame is no handshake".to_owned()));
     };
-    match Handshake::decode(body).map_err(|error| malformed(error.to_string()))? {
-        Handshake::Welcome(_) => {}
+    let welcome = match Handshake::decode(body).map_err(|error| malformed(error.to_string()))? {
+        Handshake::Welcome(welcome) => welcome,
         Handshake::TurnedAway(reason) => return Err(malformed(format!("turned away: {reason}"))),
         Handshake::Hello(_) | Handshake::Confirm(_) | Handshake::Enrolled(_) => {
             return Err(malformed("a handshake out of turn".to_owned()));
         }
-    }
+    };
     decoder.established();
-    Ok((reader, writer, decoder))
+    Ok(Connection {
+        reader,
+        writer,
+        decoder,
+        welcome,
+    })
 }
 
 async fn next_frame(socket: &mut OwnedReadHalf, decoder: &mut FrameDecoder) -> io::Result<Frame> {

@@ -27,6 +27,26 @@ pub fn encode(name: impl AsRef<[u8]>) -> String {
     encoded
 }
 
+/// The bytes of an encoded name; none if it has an escape that is none.
+#[must_use]
+pub fn decode(encoded: &str) -> Option<Vec<u8>> {
+    let mut rest = encoded.as_bytes();
+    let mut name = Vec::with_capacity(rest.len());
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte != b'%' {
+            name.push(byte);
+            continue;
+        }
+        let (digits, behind) = rest.split_at_checked(2)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let value = digit(digits[0])? * 16 + digit(digits[1])?;
+        name.push(u8::try_from(value).ok()?);
+        rest = behind;
+    }
+    Some(name)
+}
+
 fn hexadecimal_digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16)
         .expect("a nibble is below 16")
@@ -39,7 +59,10 @@ mod tests {
 
     #[test]
     fn reserved_bytes_are_escaped_and_the_others_are_not() {
-        let check = |name: &[u8], encoded: &str| assert_eq!(encode(name), encoded);
+        let check = |name: &[u8], encoded: &str| {
+            assert_eq!(encode(name), encoded);
+            assert_eq!(decode(encoded).as_deref(), Some(name));
+        };
         check(b"", "");
         check(b"1475-41366516916", "1475-41366516916");
         check(b"a_b~c.d", "a_b~c.d");
@@ -49,5 +72,8 @@ mod tests {
         check(b"..", "%2E%2E");
         check("ü".as_bytes(), "%C3%BC");
         check(&[0x00, 0x0a, 0xff], "%00%0A%FF");
+        for broken in ["%", "%4", "a%zz", "%+1"] {
+            assert_eq!(decode(broken), None, "{broken}");
+        }
     }
 }

@@ -10,10 +10,15 @@
 //!
 //! Where fewer than R homes of a partition can be asked, the answer has what those few say, and names the partition: it is
 //! never called complete.
+//!
+//! A client may cut a query into [shares](Share) of the ring and ask for them one by one, or all at once at different nodes. A share is an arc,
+//! whoever its homes are: no change of the ring makes two of them overlap, or leaves a gap between them.
 
 use crate::id::NodeId;
+use crate::ring::{Partition, PartitionCount, Position};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
 /// Who is asked for which partitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +47,114 @@ pub fn plan(homes: &[Vec<NodeId>], r: usize) -> Plan {
         }
     }
     plan
+}
+
+/// The longest prefix of a share: nobody needs more shares than this makes.
+pub const SHARE_BITS_MAX: u32 = 16;
+
+/// A part of the ring that a query is about: the positions that begin with these bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share {
+    bits: u32,
+    number: u32,
+}
+
+impl Share {
+    /// The whole ring.
+    pub const ALL: Self = Self { bits: 0, number: 0 };
+
+    /// The share with a number among the 2^`bits` equal ones; none if there is no such share.
+    #[must_use]
+    pub fn new(bits: u32, number: u32) -> Option<Self> {
+        let exists = bits <= SHARE_BITS_MAX && number < 1 << bits;
+        exists.then_some(Self { bits, number })
+    }
+
+    /// How many bits its positions begin with.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// Which bits those are.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// Whether a position is in it.
+    #[must_use]
+    pub fn contains(self, position: Position) -> bool {
+        self.bits == 0 || position.0 >> (u128::BITS - self.bits) == u128::from(self.number)
+    }
+
+    /// Whether some positions of a partition are in it.
+    #[must_use]
+    pub fn meets(self, partitions: PartitionCount, partition: Partition) -> bool {
+        let bits = self.bits.min(partitions.bits());
+        self.number >> (self.bits - bits) == partition.0 >> (partitions.bits() - bits)
+    }
+
+    /// Whether it has but some positions of the partitions that it meets.
+    #[must_use]
+    pub fn cuts(self, partitions: PartitionCount) -> bool {
+        self.bits > partitions.bits()
+    }
+}
+
+/// Why there is no plan of shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoShares {
+    /// More are wanted than there can be.
+    TooMany { max: u32 },
+    /// So many of the partitions have somebody to ask.
+    Uncovered { covered: usize, partitions: usize },
+}
+
+impl fmt::Display for NoShares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { max } => write!(f, "min_partitions is at most {max}"),
+            Self::Uncovered {
+                covered,
+                partitions,
+            } => write!(f, "{{insufficient_vnodes,{covered},need,{partitions}}}"),
+        }
+    }
+}
+
+/// Cuts the ring into shares for a client to ask for, each with the node that is asked: at least as many as there are partitions, so that each is
+/// of one, and as the client wants. `homes` has whom one can ask about each partition; whoever has least to do is taken.
+///
+/// # Errors
+/// See [`NoShares`].
+pub fn shares(homes: &[Vec<NodeId>], shares_min: u32) -> Result<Vec<(Share, NodeId)>, NoShares> {
+    let covered = homes.iter().filter(|homes| !homes.is_empty()).count();
+    let partitions = homes.len();
+    if covered < partitions {
+        return Err(NoShares::Uncovered {
+            covered,
+            partitions,
+        });
+    }
+    let max = 1 << SHARE_BITS_MAX;
+    let wanted = usize::try_from(shares_min).unwrap_or(usize::MAX);
+    let count = wanted.max(partitions).max(1);
+    if count > max as usize {
+        return Err(NoShares::TooMany { max });
+    }
+    let bits = count.next_power_of_two().ilog2();
+    let mut work: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let all = 0..1_u32 << bits;
+    let shared = all.map(|number| {
+        let at = (number as usize * partitions) >> bits;
+        let asked = |node: &&NodeId| work.get(*node).copied().unwrap_or(0);
+        let node = homes[at].iter().min_by_key(asked);
+        let node = *node.expect("every partition has somebody");
+        *work.entry(node).or_default() += 1;
+        (Share { bits, number }, node)
+    });
+    Ok(shared.collect())
 }
 
 /// One node's run of rows: what has come of it and was not taken yet.
@@ -135,6 +248,56 @@ mod tests {
         assert_eq!(plan.asked[&c], [1]);
         assert_eq!(plan.replicas, [2, 2, 1, 0]);
         assert_eq!(plan.missing, BTreeSet::from([2, 3]));
+    }
+
+    #[test]
+    fn every_position_is_in_one_share_and_the_shares_of_a_plan_are_all() {
+        let [a, b, c] = [NodeId(1), NodeId(2), NodeId(3)];
+        let partitions = PartitionCount::new(8).expect("a power of two");
+        let homes: Vec<Vec<NodeId>> = (0..8)
+            .map(|at| if at % 2 == 0 { vec![a, b] } else { vec![b, c] })
+            .collect();
+        for (wanted, count) in [(0, 8), (8, 8), (9, 16), (100, 128)] {
+            let plan = shares(&homes, wanted).expect("all are covered");
+            assert_eq!(plan.len(), count);
+            let mut work = BTreeMap::new();
+            for (share, node) in &plan {
+                *work.entry(*node).or_insert(0) += 1;
+                let met: Vec<Partition> = partitions
+                    .partitions()
+                    .filter(|partition| share.meets(partitions, *partition))
+                    .collect();
+                let [partition] = met[..] else {
+                    panic!("{share:?} meets {met:?}");
+                };
+                assert!(homes[partition.index()].contains(node));
+            }
+            let (least, most) = (work.values().min(), work.values().max());
+            assert!(most <= least.map(|least| 2 * least).as_ref(), "{work:?}");
+            for number in 0..1_000_u128 {
+                let position = Position(number.wrapping_mul(u128::MAX / 997));
+                let partition = partitions.partition_of(position);
+                let has_it: Vec<Share> = plan
+                    .iter()
+                    .map(|(share, _)| *share)
+                    .filter(|share| share.contains(position))
+                    .collect();
+                assert_eq!(has_it.len(), 1, "{position:?}: {has_it:?}");
+                assert!(has_it[0].meets(partitions, partition));
+            }
+        }
+        assert!(Share::ALL.contains(Position(u128::MAX)));
+        assert!(Share::ALL.meets(partitions, Partition(7)));
+    }
+
+    #[test]
+    fn there_is_no_plan_without_somebody_for_each_partition() {
+        let homes = [vec![NodeId(1)], vec![]];
+        let refused = shares(&homes, 1).map_err(|none| none.to_string());
+        assert_eq!(refused, Err("{insufficient_vnodes,1,need,2}".to_owned()));
+        let refused = shares(&homes[..1], u32::MAX);
+        assert_eq!(refused, Err(NoShares::TooMany { max: 65_536 }));
+        assert!(Share::new(4, 16).is_none() && Share::new(17, 0).is_none());
     }
 
     #[test]

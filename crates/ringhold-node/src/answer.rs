@@ -91,6 +91,8 @@ impl Node {
             | Request::Count(_)
             | Request::Rows(_)
             | Request::CountKeys(_)
+            | Request::CheckRows(_)
+            | Request::ClientRing(_)
             | Request::Strays(_)
             | Request::Vouch(_)
             | Request::Reap(_)
@@ -144,6 +146,10 @@ impl Node {
                 .count_keys(&request, deadline)
                 .await
                 .map_or_else(Reply::Refused, Reply::CountedKeys),
+            Request::CheckRows(request) => self
+                .check_rows(&request, deadline)
+                .await
+                .map_or_else(Reply::Refused, Reply::CheckedRows),
             Request::Strays(request) => said(self.lacks(request).await),
             Request::Vouch(request) => said(self.vouch(request).await),
             Request::Reap(request) => said(self.reap(request).await),
@@ -183,6 +189,7 @@ impl Node {
                 reported: self.replica.reported(&*self.environment),
                 epoch: self.ring().document().epoch,
             },
+            Request::ClientRing(held) => Reply::ClientRing(self.ring_for_client(held)),
             other => return Err(other),
         })
     }

@@ -9,6 +9,8 @@
 //! node comes back into a cluster of other nodes, nothing newer is lost, and doing it twice does no harm. Nobody gets a
 //! right to go on counting with it: whoever coordinates next takes a fresh epoch (T2).
 //!
+//! Bucket types come first, as objects of a type that is not here would be of no use (`restored_types`).
+//!
 //! Two things are refused unless an operator insists:
 //!
 //! - the backup of *another cluster*. Its objects were never compared with what is here, so a key that both have keeps
@@ -20,6 +22,7 @@
 
 use crate::env::Deadline;
 use crate::gather::Gather;
+use crate::membership::ChangeFailed;
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::health::Work;
@@ -74,10 +77,32 @@ pub struct Insisting {
 }
 
 /// Why nothing of a backup was merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreRefused {
-    OtherCluster { theirs: ClusterId, ours: ClusterId },
-    OlderThanGrace { age_us: u64, grace_us: u64 },
+    OtherCluster {
+        theirs: ClusterId,
+        ours: ClusterId,
+    },
+    OlderThanGrace {
+        age_us: u64,
+        grace_us: u64,
+    },
+    /// A bucket type of the name is here, and something about it that can't be changed is not as it was.
+    OtherType {
+        name: String,
+        property: &'static str,
+        theirs: String,
+        ours: String,
+    },
+    /// A later release has set something of a bucket type.
+    TypeUnreadable {
+        name: String,
+    },
+    /// The members have not agreed on a bucket type. Others may have been created; to be tried again.
+    TypeNotRestored {
+        name: String,
+        reason: ChangeFailed,
+    },
 }
 
 impl fmt::Display for RestoreRefused {
@@ -96,6 +121,23 @@ impl fmt::Display for RestoreRefused {
                 age_us / DAY_US,
                 grace_us / DAY_US
             ),
+            Self::OtherType {
+                name,
+                property,
+                theirs,
+                ours,
+            } => write!(
+                f,
+                "the bucket type {name} has {property} {theirs} in the backup and {ours} here, which can't be changed; \
+                 nothing was restored"
+            ),
+            Self::TypeUnreadable { name } => write!(
+                f,
+                "a later release has written what the bucket type {name} has set; nothing was restored"
+            ),
+            Self::TypeNotRestored { name, reason } => {
+                write!(f, "the bucket type {name} is not restored: {reason}")
+            }
         }
     }
 }
@@ -132,6 +174,10 @@ impl Node {
             began_us: self.environment.wall_us(),
         });
         give(first).await?;
+        let types = self.types_to_back_up();
+        if !types.is_empty() {
+            give(writer.types(&types)).await?;
+        }
         let buckets = self.properties.changes();
         if !buckets.is_empty() {
             give(writer.properties(&buckets)).await?;

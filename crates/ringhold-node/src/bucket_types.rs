@@ -63,8 +63,8 @@ impl Node {
             let name = self.name_of(older);
             return Err(ChangeFailed::Refused(ChangeRefused::OlderRelease { name }));
         }
-        let set = set.encode();
-        let created = self.agree(|held| held.creating_type(name, set.clone()));
+        let (n, set) = (set.replicas(), set.without_replicas().encode());
+        let created = self.agree(|held| held.creating_type(name, set.clone(), n));
         settled(created.await)
     }
 
@@ -93,7 +93,8 @@ impl Node {
         }
     }
 
-    /// Changes properties of an active type.
+    /// Changes properties of an active type. Another number of replicas is on its way when this returns; whether it can begin is
+    /// waited for until the deadline.
     ///
     /// # Errors
     /// See [`ChangeFailed`].
@@ -101,8 +102,16 @@ impl Node {
         self: &Arc<Self>,
         name: &Bytes,
         change: &Overrides,
+        deadline: Deadline,
     ) -> Result<(), ChangeFailed> {
-        settled(self.agree(|held| updated(held, name, change)).await)
+        let others = change.without_replicas();
+        if let Some(n) = change.replicas() {
+            // What is refused of the others is refused before anything moves.
+            let is_possible = updated(self.ring().document(), name, &others);
+            settled(is_possible.map_err(NotAgreed::Refused))?;
+            self.replicate(name, &Bytes::new(), n, deadline).await?;
+        }
+        settled(self.agree(|held| updated(held, name, &others)).await)
     }
 
     /// Every created type, by name.
@@ -117,7 +126,11 @@ impl Node {
     /// A created type; the default type is none.
     #[must_use]
     pub fn bucket_type(&self, name: &Bytes) -> Option<TypeView> {
-        let properties = self.properties.of_type(name)?;
+        let mut properties = self.properties.of_type(name)?;
+        let n_val = u32::from(self.replicas_wanted(name, &Bytes::new()));
+        if properties.n_val != n_val {
+            Arc::make_mut(&mut properties).n_val = n_val;
+        }
         let ring = self.ring();
         let document = ring.document();
         let known = document.bucket_types()?.remove(name)?;
@@ -168,8 +181,7 @@ fn updated(
         let name = String::from_utf8_lossy(name).into_owned();
         return Err(TypeRefused::Unknown { name }.into());
     };
-    let n_val = u32::from(held.placement.replication.default);
-    let set = check_type_update(n_val, &set_by(known), change);
+    let set = check_type_update(&set_by(known), change);
     let set = set.map_err(|refusals| refused(&refusals))?;
     held.updating_type(name, set.encode())
 }

@@ -29,6 +29,8 @@ pub enum Variant {
     CountsNodeTwice,
     /// What is in memory counts as durable (T21).
     MemoryCountsAsDurable,
+    /// Where one replica is to flush, none is waited for (T21).
+    OneIsNone,
     /// Silence counts as an acknowledgement (T6).
     SilenceIsConsent,
     /// The first acknowledgement is enough (T8).
@@ -91,6 +93,8 @@ pub enum Variant {
     ExchangeWithFallback,
     /// Who is asked to count its objects answers with the sums that it keeps (T12).
     VerifyTrustsSums,
+    /// Who is asked to check its index rows says that nothing is wrong with them (T12).
+    RowsNotCompared,
     /// Nobody looks whether the sums are those of the objects (T12).
     NeverScrubs,
     /// A peer that was down stays so, whatever it answers (T25).
@@ -173,6 +177,7 @@ impl Variant {
         Self::MergeDropsVersion,
         Self::CountsNodeTwice,
         Self::MemoryCountsAsDurable,
+        Self::OneIsNone,
         Self::SilenceIsConsent,
         Self::QuorumOfOne,
         Self::ForwardsAfterSilence,
@@ -217,6 +222,7 @@ impl Variant {
         Self::NeverExchanges,
         Self::ExchangeWithFallback,
         Self::VerifyTrustsSums,
+        Self::RowsNotCompared,
         Self::NeverScrubs,
         Self::BreakerNeverCloses,
         Self::NeverProbes,

@@ -35,6 +35,7 @@ mod reaping;
 mod rebuild;
 mod replica;
 mod replication;
+mod restored_types;
 mod scrub;
 pub mod trees;
 
@@ -57,3 +58,4 @@ pub use property_table::PropertyTableError;
 pub use reaping::{Obstacle, Reaping, ReapingView};
 pub use rebuild::RebuildProgress;
 pub use replica::ObjectLimits;
+pub use restored_types::RestoredTypes;

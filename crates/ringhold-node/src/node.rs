@@ -172,6 +172,8 @@ pub struct Node {
     pub(crate) gossiping: Gossiping,
     pub(crate) standstill: Standstill,
     pub(crate) coverage: coverage::Turns,
+    /// Places for changes of N that wait for the end of another one.
+    pub(crate) replicating: Semaphore,
     pub(crate) reaping: reaping::Views,
     pub(crate) tree_key: TreeKey,
     /// How the sums under the hash trees are sorted by the ring in use.
@@ -250,7 +252,7 @@ impl Node {
         let standstill = Standstill::since_start(&*environment, tuning.reaping.settle_us);
         let node = Arc::new(Self {
             id,
-            documents: Documents::of(&ring),
+            documents: Documents::new(),
             agreement,
             whereabouts,
             transfers,
@@ -273,6 +275,7 @@ impl Node {
             gossiping,
             standstill,
             coverage: coverage::Turns::default(),
+            replicating: Semaphore::new(replication::WAITING_MAX),
             reaping: reaping::Views::default(),
             tree_key,
             sorting: ArcSwap::new(sorting),

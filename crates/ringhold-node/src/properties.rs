@@ -6,11 +6,10 @@
 //! bucket that never disagreed with it; [`Properties::resolve`] lays the one over the other.
 //!
 //! Names, value ranges and the reasons of refusals are those of Riak's bucket properties (the edges
-//! show them to its clients). Our own are `durability`: whether an acknowledgement waits for the
+//! show them to its clients). Our own are `durability`: how many acknowledgements wait for the
 //! flush that covers the write (Dynamo §6.1 trades one for the other); `blocking_repair`: whether a get waits until the replicas
 //! that it counts hold its answer; and `ttl_seconds`. Riak's `sync_on_write` asks
-//! for the same in other words; `one` and `all` both get the flush on every counted replica, which
-//! is what `all` asks for and more than `one` does.
+//! for the same in other words: `one` is `one`, `all` is `flushed`, `backend` leaves it to `durability`.
 //!
 //! Some properties are only kept and reported (`old_vclock` and the like: nothing here prunes
 //! contexts). What would have to do something and doesn't is refused instead of kept: commit
@@ -45,20 +44,23 @@ pub const N_VAL_MAX: u32 = 16;
 /// Versions that a bucket without siblings keeps beside the one that it shows.
 const HIDDEN_VERSIONS: usize = 3;
 
-/// When a replica's acknowledgement of a put counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// How many replicas of a put flush before it is answered (§6.1). What is greater loses less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Durability {
-    /// After the flush that covers the write.
+    /// None: an acknowledgement counts as soon as its replica holds the write in memory.
+    Buffered,
+    /// The one that coordinates it; the others acknowledge from memory.
+    One,
+    /// Every one whose acknowledgement is counted.
     #[default]
     Flushed,
-    /// As soon as the replica holds the write in memory.
-    Buffered,
 }
 
 impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Flushed => "flushed",
+            Self::One => "one",
             Self::Buffered => "buffered",
         })
     }
@@ -112,7 +114,7 @@ pub enum SyncOnWrite {
     /// As the engine is set: here, as `durability` says.
     #[default]
     Backend,
-    /// The coordinator flushes. Here: like `All`.
+    /// The coordinator flushes.
     One,
     /// Every replica that is counted flushes.
     All,
@@ -307,15 +309,21 @@ fn precision(defaults: &Properties, overrides: &Overrides) -> Precision {
     })
 }
 
-/// The stricter of what `durability` and `sync_on_write` say.
+/// What `durability` and `sync_on_write` say; the stricter where both do. A bucket that says one of them has its type's choice no more.
 fn durability(defaults: &Properties, overrides: &Overrides, sync: SyncOnWrite) -> Durability {
-    if sync != SyncOnWrite::Backend {
-        return Durability::Flushed;
-    }
-    match overrides.text(Property::Durability).as_deref() {
-        Some("flushed") => Durability::Flushed,
-        Some("buffered") => Durability::Buffered,
-        _ => defaults.durability,
+    let own = match overrides.text(Property::Durability).as_deref() {
+        Some("flushed") => Some(Durability::Flushed),
+        Some("one") => Some(Durability::One),
+        Some("buffered") => Some(Durability::Buffered),
+        _ => None,
+    };
+    match (sync, own) {
+        (SyncOnWrite::All, _) => Durability::Flushed,
+        (SyncOnWrite::One, Some(own)) => own.max(Durability::One),
+        (SyncOnWrite::One, None) if overrides.text(Property::SyncOnWrite).is_some() => {
+            Durability::One
+        }
+        (SyncOnWrite::One | SyncOnWrite::Backend, own) => own.unwrap_or(defaults.durability),
     }
 }
 
@@ -450,19 +458,47 @@ mod tests {
     }
 
     #[test]
-    fn asking_for_a_sync_asks_for_a_flush() {
-        for (sync, durability) in [
-            ("backend", Durability::Buffered),
-            ("one", Durability::Flushed),
-            ("all", Durability::Flushed),
+    fn the_stricter_of_a_sync_and_a_durability_holds() {
+        for (sync, own, durability) in [
+            ("backend", Some("buffered"), Durability::Buffered),
+            ("backend", Some("one"), Durability::One),
+            ("backend", None, Durability::Flushed),
+            ("one", Some("buffered"), Durability::One),
+            ("one", Some("one"), Durability::One),
+            ("one", Some("flushed"), Durability::Flushed),
+            ("one", None, Durability::One),
+            ("all", Some("buffered"), Durability::Flushed),
+            ("all", Some("one"), Durability::Flushed),
         ] {
-            let properties = resolved(&[
-                ("durability", text("buffered")),
-                ("sync_on_write", text(sync)),
-            ]);
-            assert_eq!(properties.durability, durability, "{sync}");
+            let own = own.map(|own| ("durability", text(own)));
+            let said: Vec<_> = own
+                .into_iter()
+                .chain([("sync_on_write", text(sync))])
+                .collect();
+            let properties = resolved(&said);
+            assert_eq!(properties.durability, durability, "{said:?}");
             assert_eq!(properties.reported.sync_on_write.to_string(), sync);
         }
+    }
+
+    #[test]
+    fn a_bucket_that_says_nothing_has_the_durability_of_its_type() {
+        let of_type = resolved(&[
+            ("sync_on_write", text("one")),
+            ("durability", text("flushed")),
+        ]);
+        let of_bucket = |said: &[(&'static str, Value)]| {
+            Properties::resolve(&of_type, &proposed(said)).durability
+        };
+        assert_eq!(of_bucket(&[]), Durability::Flushed);
+        assert_eq!(
+            of_bucket(&[("durability", text("buffered"))]),
+            Durability::One
+        );
+        assert_eq!(
+            of_bucket(&[("sync_on_write", text("one"))]),
+            Durability::One
+        );
     }
 
     #[test]

@@ -298,7 +298,7 @@ impl Node {
 
     /// Lays a change over what a bucket has set itself; `None` resets the bucket. Returns once this node has
     /// it on disk and every member that can be reached has too. Another number of replicas is on its way then, which takes as long as
-    /// copying takes.
+    /// copying takes; whether it can begin is waited for until the deadline.
     ///
     /// # Errors
     /// See [`PropertiesError`]; each says what is known of the change.
@@ -307,13 +307,16 @@ impl Node {
         bucket_type: &Bytes,
         bucket: &Bytes,
         change: Option<&Overrides>,
+        deadline: Deadline,
     ) -> Result<(), PropertiesError> {
         let (sender, done) = oneshot::channel();
         let (node, bucket_type, bucket) = (Arc::clone(self), bucket_type.clone(), bucket.clone());
         let change = change.cloned();
         // In a task of its own: a change that is on disk must come into force, whoever hangs up.
         self.environment.spawn(Box::pin(async move {
-            let changed = node.change_and_spread(&bucket_type, &bucket, change).await;
+            let changed = node
+                .change_and_spread(&bucket_type, &bucket, change, deadline)
+                .await;
             sender.send(changed).ok();
         }));
         done.await.unwrap_or(Err(PropertiesError::StoreFailed))
@@ -324,6 +327,7 @@ impl Node {
         bucket_type: &Bytes,
         bucket: &Bytes,
         change: Option<Overrides>,
+        deadline: Deadline,
     ) -> Result<(), PropertiesError> {
         if let ClockState::Off { .. } = self.clock() {
             return Err(PropertiesError::ClockOff);
@@ -337,10 +341,10 @@ impl Node {
         }
         let replicas = match &change {
             Some(change) => change.replicas(),
-            None => Some(self.ring().document().placement.replication.default),
+            None => Some(self.replicas_otherwise(bucket_type, bucket)),
         };
         if let Some(n) = replicas {
-            let replicated = self.replicate(bucket_type, bucket, n).await;
+            let replicated = self.replicate(bucket_type, bucket, n, deadline).await;
             replicated.map_err(PropertiesError::Replicas)?;
         }
         let change = change.map(|change| change.without_replicas().without_fixed());

@@ -9,12 +9,14 @@
 //! before. Then the store has to look at objects to tell them apart, which a task here has it do at once, leaf by leaf;
 //! until it is through, this node's trees say nothing, and whoever asks is told to come again.
 //!
-//! A change of N that a bucket's property asks for is committed alone and at once: nobody plans it together with others.
+//! A change of N that a bucket's property asks for is committed alone and at once: nobody plans it together with others. While another change
+//! of the placement is under way it waits, as long as whoever asks has time.
 //!
 //! Not here: taking over what is missing (`membership::transfers`), and what goes (`membership::strays`).
 
-use crate::env::{Environment, alive_after};
-use crate::membership::{ChangeFailed, settled};
+use crate::env::{Deadline, Environment, alive_after};
+use crate::gather::until;
+use crate::membership::{ChangeFailed, NotAgreed, settled};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::health::Work;
@@ -30,6 +32,8 @@ use std::sync::{Arc, Weak};
 const TICK_US: u64 = 500_000;
 /// The first protocol whose release reads documents in which buckets have an N of their own.
 const PROTOCOL: u16 = 2;
+/// So many changes of N may wait for the end of another one: each may be the request of a client, who holds something open for it.
+pub(crate) const WAITING_MAX: usize = 16;
 /// Leaves that are sorted in one turn.
 const LEAVES_AT_ONCE: usize = 32;
 
@@ -37,9 +41,15 @@ const LEAVES_AT_ONCE: usize = 32;
 pub(crate) fn sorting(key: &TreeKey, ring: &Ring) -> Sorting {
     let buckets = ring.classes().buckets();
     Sorting::new(buckets.map(|(bucket, class)| {
-        let tag = key.bucket(&bucket.bucket_type, &bucket.bucket);
-        (BucketTag(tag), class)
+        let within =
+            (!bucket.is_type()).then(|| tag(key, &BucketName::of_type(&bucket.bucket_type)));
+        (tag(key, bucket), within, class)
     }))
+}
+
+/// What a store calls a bucket, or a type.
+fn tag(key: &TreeKey, bucket: &BucketName) -> BucketTag {
+    BucketTag(key.bucket(&bucket.bucket_type, &bucket.bucket))
 }
 
 /// Tells apart what has to be, for as long as the node lives.
@@ -135,26 +145,43 @@ impl Node {
     /// Gives a bucket another number of replicas: the change is under way when this returns. As many as the bucket has or gets, as far as
     /// this node knows, is no change: clients like to write back all that they have read.
     ///
+    /// One change of the placement goes on at a time, so this waits for the end of another until the deadline; a few may wait at once.
+    ///
     /// # Errors
-    /// See [`ChangeFailed`].
+    /// See [`ChangeFailed`]; that another change is under way, at the deadline or where too many wait for its end.
     pub async fn replicate(
         self: &Arc<Self>,
         bucket_type: &Bytes,
         bucket: &Bytes,
         n: u8,
+        deadline: Deadline,
     ) -> Result<(), ChangeFailed> {
         let bucket = BucketName {
             bucket_type: bucket_type.clone(),
             bucket: bucket.clone(),
         };
-        if n == self.replicas_wanted(bucket_type, &bucket.bucket) {
-            return Ok(());
+        let mut waits = None;
+        loop {
+            if n == self.replicas_wanted(bucket_type, &bucket.bucket) {
+                return Ok(());
+            }
+            if let Some(older) = self.first_older() {
+                let name = self.name_of(older);
+                return Err(ChangeFailed::Refused(ChangeRefused::OlderRelease { name }));
+            }
+            let epoch = self.ring().document().epoch.0;
+            let agreed = self.agree(|held| held.replicating(&bucket, n)).await;
+            let under_way = Err(NotAgreed::Refused(ChangeRefused::ChangeUnderWay));
+            if agreed != under_way || deadline.has_passed(&*self.environment) {
+                return settled(agreed);
+            }
+            // The place of one that waits is kept until it is through.
+            waits = waits.or_else(|| self.replicating.try_acquire().ok());
+            if waits.is_none() {
+                return settled(agreed);
+            }
+            until(&*self.environment, deadline, self.ring_after(epoch)).await;
         }
-        if let Some(older) = self.first_older() {
-            let name = self.name_of(older);
-            return Err(ChangeFailed::Refused(ChangeRefused::OlderRelease { name }));
-        }
-        settled(self.agree(|held| held.replicating(&bucket, n)).await)
     }
 
     /// A member that could not read a document in which buckets have an N of their own, as far as gossip says.
@@ -163,6 +190,19 @@ impl Node {
         let mut members = self.gossip_view().into_iter();
         let older = members.find(|member| member.protocols.is_some_and(is_older));
         older.map(|member| member.node)
+    }
+
+    /// The number of replicas that a bucket is to have once it says nothing itself.
+    pub(crate) fn replicas_otherwise(&self, bucket_type: &Bytes, bucket: &Bytes) -> u8 {
+        let ring = self.ring();
+        let placement = &ring.document().placement;
+        let next = placement.next.as_ref();
+        let replication = next.map_or(&placement.replication, |next| &next.replication);
+        let (bucket_type, bucket) = (bucket_type.clone(), bucket.clone());
+        replication.otherwise(&BucketName {
+            bucket_type,
+            bucket,
+        })
     }
 
     /// The number of replicas that a bucket is to have, by the newest ring that this node knows.

@@ -58,8 +58,9 @@ impl Summarize for RecordDigests {
         if sorting.is_plain() {
             return Some((Class::DEFAULT, digest));
         }
-        let tag = self.key.bucket(&name.bucket_type, &name.bucket);
-        Some((sorting.of(BucketTag(tag)), digest))
+        // As a ring names a type: by a bucket without a name.
+        let tag = |bucket: &[u8]| BucketTag(self.key.bucket(&name.bucket_type, bucket));
+        Some((sorting.of(tag(&name.bucket), || tag(b"")), digest))
     }
 }
 

@@ -193,18 +193,34 @@ impl Default for Listen {
 pub enum Engine {
     /// A B-tree in a memory-mapped file.
     Lmdb,
+    /// A tree of sorted tables that are merged in the background.
+    Fjall,
     /// Nothing survives a restart: for experiments.
     Memory,
+}
+
+impl Engine {
+    /// Its name in settings, in a data directory and in the status.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lmdb => "lmdb",
+            Self::Fjall => "fjall",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
+    /// Which engine a new data directory gets. One that is there has its own, and is refused with another.
     pub engine: Engine,
     /// A segment of the commit log is closed, and a checkpoint taken, past this size.
     pub segment_bytes: u64,
     /// The address space that LMDB reserves: the most that a node can hold.
     pub map_size_bytes: u64,
+    /// What fjall keeps in memory of what it has read; LMDB leaves that to the system.
+    pub cache_bytes: u64,
     /// Partition groups, each with one writer; 0 means one a core, at most four.
     pub groups: u32,
     /// From so many per cent of the data directory's file system in use, the node warns.
@@ -221,6 +237,7 @@ impl Default for Storage {
             engine: Engine::Lmdb,
             segment_bytes: 64 * MIB,
             map_size_bytes: 64 * GIB,
+            cache_bytes: 64 * MIB,
             groups: 0,
             disk_warn_percent: 85,
             disk_refuse_percent: 90,
@@ -383,6 +400,8 @@ impl Default for Reaping {
 pub enum Durability {
     /// After the flush that covers the write, on every replica that is counted.
     Flushed,
+    /// After it on the replica that coordinates; from memory on the others.
+    One,
     /// From memory.
     Buffered,
 }

@@ -7,6 +7,7 @@
 //! | `ring` | the ring document that the node was founded or enrolled with, as encoded for the wire; the store has the latest |
 //! | `secret` | the cluster's secret, 64 hexadecimal digits, readable by the owner only |
 //! | `store` | the identity of the store that belongs to this node, 32 hexadecimal digits |
+//! | `engine-name` | which engine the store has: another would not find what it holds |
 //! | `log/`, `engine/` | the store's |
 //!
 //! Each file is replaced by writing a new one beside it, flushing it, renaming it and flushing the directory. A
@@ -81,6 +82,12 @@ pub enum DataDirError {
         name: String,
     },
     InvalidRing(InvalidRing),
+    /// The directory was made with another engine than the one that is configured.
+    AnotherEngine {
+        path: PathBuf,
+        here: String,
+        asked: &'static str,
+    },
     /// Another store is here than the one that this node had: its own is gone. An empty store under an old
     /// name would answer "not found" for what this node has acknowledged.
     AnotherStore {
@@ -129,6 +136,11 @@ impl std::fmt::Display for DataDirError {
                     "the founding list has no member named {name:?}; give one of its names with `--name`"
                 )
             }
+            Self::AnotherEngine { path, here, asked } => write!(
+                f,
+                "{} was made with storage.engine = {here:?}, and {asked:?} can't read it: set it back to {here:?}. To change engines, let the node leave and join anew with an empty directory",
+                path.display()
+            ),
             Self::AnotherStore { path } => write!(
                 f,
                 "the store of this node is gone from {}: is its disk mounted? If it is lost for good, start the node anew with an empty directory and the founding list",
@@ -173,7 +185,7 @@ pub(crate) fn joining_identity(
     if path.exists() {
         return read_identity(&path);
     }
-    for left in ["store", "log", "engine", "ring", "secret"] {
+    for left in ["store", "log", "engine", "engine-name", "ring", "secret"] {
         let path = directory.join(left);
         if path.exists() {
             return Err(DataDirError::NotEmpty { path });
@@ -213,6 +225,32 @@ pub(crate) fn claim_store(directory: &Path, store: u128) -> Result<(), DataDirEr
         }
         Err(error) => Err(io_error(&path, error)),
     }
+}
+
+/// Holds the configured engine against the one that the directory was made with; in a new one, notes it. To be called before the
+/// engine is opened. A directory from before the name was kept has LMDB's file, or no engine yet.
+pub(crate) fn claim_engine(directory: &Path, asked: &'static str) -> Result<(), DataDirError> {
+    let path = directory.join("engine-name");
+    let here = match fs::read_to_string(&path) {
+        Ok(known) => known.trim().to_owned(),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error(&path, error));
+        }
+        Err(_) => {
+            let is_lmdb = directory.join("engine").join("data.mdb").exists();
+            let here = if is_lmdb { "lmdb" } else { asked };
+            replace(directory, &path, here.as_bytes()).map_err(|error| io_error(&path, error))?;
+            here.to_owned()
+        }
+    };
+    if here == asked {
+        return Ok(());
+    }
+    Err(DataDirError::AnotherEngine {
+        path: directory.to_owned(),
+        here,
+        asked,
+    })
 }
 
 fn reopen(
@@ -392,6 +430,28 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_directory_keeps_its_engine() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for _ in 0..2 {
+            claim_engine(directory.path(), "fjall").expect("new, then its own");
+        }
+        let refused = claim_engine(directory.path(), "lmdb").expect_err("another");
+        let text = refused.to_string();
+        assert!(text.contains("fjall") && text.contains("lmdb"), "{text}");
+        claim_engine(directory.path(), "fjall").expect("a refusal changes nothing");
+    }
+
+    #[test]
+    fn a_directory_without_a_name_has_the_engine_whose_file_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = directory.path().join("engine");
+        fs::create_dir(&engine).expect("a directory");
+        fs::write(engine.join("data.mdb"), "").expect("a file");
+        assert!(claim_engine(directory.path(), "fjall").is_err());
+        claim_engine(directory.path(), "lmdb").expect("its own");
     }
 
     #[test]

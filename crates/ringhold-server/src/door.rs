@@ -1,12 +1,14 @@
 //! The node as its HTTP edge sees it.
 
 use crate::edge::{
-    Door, Ended, Job, JobRefused, Listed, OrderFailed, Place, Recovery, RingOrder, TypeOrder,
+    Door, Ended, Job, JobRefused, Listed, OrderFailed, PbDoor, Place, Recovery, RingOrder,
+    TypeOrder,
 };
 use crate::peers::Authority;
 use crate::riak_stats::{self, LastMinute};
 use crate::{jobs, listings, metrics_text, recovery_orders, ring_orders, status};
 use bytes::Bytes;
+use ringhold_core::health::Standing;
 use ringhold_core::id::{NodeId, TokenId};
 use ringhold_core::join_token::JoinToken;
 use ringhold_core::quorum::ReplicaKind;
@@ -22,6 +24,7 @@ use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -59,6 +62,29 @@ impl Door for NodeDoor {
         listings::start(&self.node, query, self.deadline(timeout_ms))
     }
 
+    fn homes_to_ask(&self, bucket_type: &Bytes, bucket: &Bytes) -> Vec<Vec<NodeId>> {
+        self.node.homes_to_ask(bucket_type, bucket)
+    }
+
+    fn pb_doors(&self) -> BTreeMap<NodeId, PbDoor> {
+        let ring = self.node.ring();
+        let members = ring.members().iter();
+        let reached = members.filter(|member| {
+            !member.state.is_gone() && self.node.standing(member.id) != Standing::Down
+        });
+        let doors = reached.filter_map(|member| {
+            let addresses = self.node.addresses_of(member);
+            let (host, port) = addresses.pb.rsplit_once(':')?;
+            let door = PbDoor {
+                name: member.name.clone(),
+                ip: host.trim_matches(['[', ']']).to_owned(),
+                port: port.parse().ok()?,
+            };
+            Some((member.id, door))
+        });
+        doors.collect()
+    }
+
     async fn count_keys(
         &self,
         bucket_type: &Bytes,
@@ -83,9 +109,11 @@ impl Door for NodeDoor {
         bucket_type: &Bytes,
         bucket: &Bytes,
         change: Option<Overrides>,
+        timeout_ms: u64,
     ) -> Result<(), PropertiesError> {
+        let deadline = self.deadline(timeout_ms);
         self.node
-            .change_properties(bucket_type, bucket, change.as_ref())
+            .change_properties(bucket_type, bucket, change.as_ref(), deadline)
             .await
     }
 
@@ -104,18 +132,21 @@ impl Door for NodeDoor {
         first.map_or_else(|| self.own_name(), |member| member.name.clone())
     }
 
-    fn replicas(&self) -> u32 {
-        u32::from(self.node.ring().document().placement.replication.default)
-    }
-
     async fn type_order(&self, name: &Bytes, order: TypeOrder) -> Result<(), ChangeFailed> {
         let (node, name) = (Arc::clone(&self.node), name.clone());
+        let within = |timeout_ms| self.deadline(timeout_ms);
+        let deadline = match &order {
+            TypeOrder::Update { timeout_ms, .. } => within(*timeout_ms),
+            TypeOrder::Create { .. } | TypeOrder::Activate => within(0),
+        };
         // To its end, whoever hangs up.
         let carried_out = tokio::spawn(async move {
             match order {
                 TypeOrder::Create { set } => node.create_bucket_type(&name, &set).await,
                 TypeOrder::Activate => node.activate_bucket_type(&name).await,
-                TypeOrder::Update { change } => node.update_bucket_type(&name, &change).await,
+                TypeOrder::Update { change, .. } => {
+                    node.update_bucket_type(&name, &change, deadline).await
+                }
             }
         });
         carried_out.await.unwrap_or(Err(ChangeFailed::StoreFailed))

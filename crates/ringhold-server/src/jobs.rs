@@ -7,9 +7,10 @@ use crate::status::node_name;
 use bytes::Bytes;
 use ringhold_core::ring::{Partition, TreeId};
 use ringhold_node::{
-    Agreement, Insisting, Node, RepairEvent, Repaired, RestoreRefused, Restored, Verdict,
-    VerifyEvent,
+    Agreement, Insisting, Node, NotCounted, RepairEvent, Repaired, RestoreRefused, Restored,
+    RestoredTypes, Verdict, VerifyEvent,
 };
+use ringhold_storage::RowFaults;
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::ObjectName;
 use serde_json::{Value, json};
@@ -68,6 +69,14 @@ pub(crate) async fn restore(
             } = node.restore(objects).await;
             json!({ "whole": whole, "partly": partly, "failed": failed })
         }
+        Block::Types(types) => {
+            let RestoredTypes {
+                created,
+                activated,
+                present,
+            } = node.restore_types(types).await?;
+            json!({ "types_created": created, "types_activated": activated, "types_present": present })
+        }
         Block::Properties(buckets) => {
             let missing = node.restore_properties(buckets).await;
             json!({ "members_without_properties": missing })
@@ -120,10 +129,14 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
     let verify = async move { verifying.verify_trees(trees, events).await };
     node.environment().spawn(Box::pin(verify));
     let (mut verdicts, mut keys) = (BTreeMap::new(), 0);
+    let mut rows = RowFaults::default();
     while let Some(event) = lines.alive_until(told.recv()).await {
         let line = match event {
             VerifyEvent::Verdict(verdict) => {
                 keys += verdict.keys();
+                let faults = verdict.row_faults();
+                rows.missing += faults.missing;
+                rows.strange += faults.strange;
                 let known = verdicts.entry(verdict.tree.partition);
                 let known = known.or_insert(Agreement::Agrees);
                 *known = worse(*known, verdict.agreement());
@@ -148,6 +161,8 @@ async fn verify(node: Arc<Node>, partitions: Vec<Partition>, lines: Lines) {
         "differing": count(Agreement::Differs),
         "not_verified": count(Agreement::NotVerified),
         "keys": keys,
+        "rows_missing": rows.missing,
+        "rows_strange": rows.strange,
     });
     // The last word: whether it is heard or not, the job is over.
     lines.say(&end).await;
@@ -201,6 +216,7 @@ struct RepairSum {
     bytes_sent: u64,
     bytes_received: u64,
     sums_set_right: u64,
+    rows_set_right: u64,
     unreadable: u64,
 }
 
@@ -214,6 +230,7 @@ impl RepairSum {
         self.bytes_sent += repaired.bytes_sent;
         self.bytes_received += repaired.bytes_received;
         self.sums_set_right += repaired.sums_set_right;
+        self.rows_set_right += repaired.rows_set_right;
         self.unreadable += repaired.unreadable;
     }
 
@@ -228,6 +245,7 @@ impl RepairSum {
             "bytes_sent": self.bytes_sent,
             "bytes_received": self.bytes_received,
             "sums_set_right": self.sums_set_right,
+            "rows_set_right": self.rows_set_right,
             "unreadable": self.unreadable,
         })
     }
@@ -247,6 +265,7 @@ fn repaired_line(node: &Node, repaired: &Repaired) -> Value {
         "bytes_sent": repaired.bytes_sent,
         "bytes_received": repaired.bytes_received,
         "sums_set_right": repaired.sums_set_right,
+        "rows_set_right": repaired.rows_set_right,
         "unreadable": repaired.unreadable,
         "left_out": left_out.collect::<Vec<_>>(),
     })
@@ -276,6 +295,7 @@ fn verdict_line(node: &Node, verdict: &Verdict) -> Value {
                 "keys": held.keys,
                 "unreadable": held.unreadable,
                 "wrong_sums": held.wrong_sums,
+                "rows": rows_checked(held.rows),
                 "root": format!("{:032x}", held.root.0),
             }),
             Err(reason) => json!({ "node": name, "not_counted": reason.to_string() }),
@@ -291,6 +311,14 @@ fn verdict_line(node: &Node, verdict: &Verdict) -> Value {
         "differing_keys": verdict.differing_keys.iter().map(name_of).collect::<Vec<_>>(),
         "primaries": primaries.collect::<Vec<_>>(),
     })
+}
+
+/// What is wrong with a primary's index rows.
+fn rows_checked(rows: Result<RowFaults, NotCounted>) -> Value {
+    match rows {
+        Ok(faults) => json!({ "missing": faults.missing, "strange": faults.strange }),
+        Err(reason) => json!({ "not_checked": reason.to_string() }),
+    }
 }
 
 /// An object's names for people; bytes that are no text are shown as replacement characters.

@@ -22,6 +22,7 @@ use ringhold_core::id::BootId;
 use ringhold_core::ring::{Addresses, MemberState};
 use ringhold_core::tree::TreeKey;
 use ringhold_core::version::TokenKey;
+use ringhold_fjall::FjallEngine;
 use ringhold_node::env::{Environment, Peers};
 use ringhold_node::properties::{Durability, Properties};
 use ringhold_node::trees::RecordDigests;
@@ -322,15 +323,14 @@ impl Listeners {
             Ok(present_address(known, listens))
         };
         let Addresses {
-            peer,
-            http,
-            pb,
-            native,
+            peer, http, native, ..
         } = &member.addresses;
+        // No founding list names it: where clients reach the one API they reach the other.
+        let pb = self.pb.as_ref().map(|pb| at(http, pb)).transpose()?;
         Ok(Some(Addresses {
             peer: at(peer, &self.peer)?,
             http: at(http, &self.http)?,
-            pb: pb.clone(),
+            pb: pb.unwrap_or_default(),
             native: at(native, &self.native)?,
         }))
     }
@@ -349,16 +349,7 @@ fn present_address(known: &str, listens: SocketAddr) -> String {
 async fn open_store(config: &Config, membership: &Membership) -> Result<Opened, ServeError> {
     let partitions = membership.ring.partition_count();
     let files = OsFiles::open(config.data_dir.join("log")).map_err(ServeError::Files)?;
-    let engine: Box<dyn Engine> = match config.storage.engine {
-        EngineKind::Memory => Box::new(MemoryEngine::default()),
-        EngineKind::Lmdb => {
-            let map_bytes = usize::try_from(config.storage.map_size_bytes).unwrap_or(usize::MAX);
-            Box::new(
-                LmdbEngine::open(&config.data_dir.join("engine"), map_bytes)
-                    .map_err(ServeError::Engine)?,
-            )
-        }
-    };
+    let engine = open_engine(config)?;
     let options = StoreOptions {
         groups: groups_of(config.storage.groups),
         partition_bits: partitions.bits(),
@@ -377,6 +368,24 @@ async fn open_store(config: &Config, membership: &Membership) -> Result<Opened, 
     .map_err(ServeError::Open)?;
     tracing::info!(report = ?opened.report, "the store is open");
     Ok(opened)
+}
+
+/// The configured engine, if the data directory is new or has that one. To be called by whoever has the log's directory: the
+/// engine's belongs to it.
+fn open_engine(config: &Config) -> Result<Box<dyn Engine>, ServeError> {
+    let (kind, path) = (config.storage.engine, config.data_dir.join("engine"));
+    data_dir::claim_engine(&config.data_dir, kind.name()).map_err(ServeError::DataDir)?;
+    let opened: Result<Box<dyn Engine>, EngineError> = match kind {
+        EngineKind::Memory => Ok(Box::new(MemoryEngine::default())),
+        EngineKind::Lmdb => {
+            let map_bytes = usize::try_from(config.storage.map_size_bytes).unwrap_or(usize::MAX);
+            LmdbEngine::open(&path, map_bytes).map(|engine| Box::new(engine) as _)
+        }
+        EngineKind::Fjall => {
+            FjallEngine::open(&path, config.storage.cache_bytes).map(|engine| Box::new(engine) as _)
+        }
+    };
+    opened.map_err(ServeError::Engine)
 }
 
 /// Partition groups: one a core, at most four, unless the operator says otherwise.
@@ -403,6 +412,7 @@ fn tuning_of(config: &Config) -> Tuning {
         n_val: u32::from(config.default_bucket.n_val),
         durability: match config.default_bucket.durability {
             crate::config::Durability::Buffered => Durability::Buffered,
+            crate::config::Durability::One => Durability::One,
             crate::config::Durability::Flushed => Durability::Flushed,
         },
         ..Properties::default()

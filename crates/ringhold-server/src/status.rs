@@ -47,6 +47,7 @@ pub(crate) fn status(node: &Node) -> Value {
             "log_segments": figures.segments,
             "segment_bytes": figures.segment_bytes,
             "buffer_bytes": figures.buffer_bytes,
+            "engine": node.store().engine_name(),
             "engine_bytes": figures.engine_bytes,
             "checkpoints": figures.checkpoints,
             "quarantined_segments": figures.quarantined_segments,

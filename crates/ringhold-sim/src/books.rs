@@ -19,6 +19,7 @@ use crate::workload::{Kind, Workload};
 use ringhold_core::crdt::Held;
 use ringhold_core::id::Incarnation;
 use ringhold_core::version::{ContentHash, Context, Dot, Object, Timestamp, Version};
+use ringhold_node::properties::Durability;
 use ringhold_wire::message::ObjectName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -136,8 +137,8 @@ pub struct Loss {
 pub struct Rules {
     /// The bucket shows one version and a put replaces what its coordinator has: weaker statements hold.
     pub last_write_wins: bool,
-    /// Acknowledgements do not wait for flushes.
-    pub buffered: bool,
+    /// How many acknowledgements wait for flushes.
+    pub durability: Durability,
     /// Messages may arrive twice.
     pub duplication: bool,
     /// Requests refuse fallbacks.

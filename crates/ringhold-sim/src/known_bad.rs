@@ -34,7 +34,7 @@ impl KnownBad {
     /// two batches of it would leave between them is for the tests of the storage, which stop there. And whom reaping must
     /// not do without is shown step by step (`reaping.rs`): seeds seldom have somebody away from before a delete until it is reaped,
     /// or a copy on its way at the first look and not at the second. So is what a node makes of an entry that another gave
-    /// it (`directed.rs`), which one seed in some hundreds meets, and that nobody takes over what only goers have (`replicas.rs`): hints and
+    /// it (`directed.rs`), which one seed in some hundreds meets, as are queries of one home and verdicts from sums, and that nobody takes over what only goers have (`replicas.rs`): hints and
     /// comparisons mostly were there before.
     #[must_use]
     pub fn all() -> Vec<Self> {
@@ -45,6 +45,8 @@ impl KnownBad {
             Self::Node(node::Variant::ReapsAtFirstLook),
             Self::Node(node::Variant::ExtendsForeignEntry),
             Self::Node(node::Variant::ShrinksWithoutReceipts),
+            Self::Node(node::Variant::QueryAsksOne),
+            Self::Node(node::Variant::VerifyTrustsSums),
         ];
         let of_node = node::Variant::ALL.iter().copied().map(Self::Node);
         let of_storage = storage::Variant::ALL.iter().copied().map(Self::Storage);
@@ -70,7 +72,9 @@ impl KnownBad {
                 | N::IgnoresDifferingDigests
                 | N::RepairDoesNotBlock,
             ) => "T8",
-            Self::Node(N::MemoryCountsAsDurable | N::AcknowledgesBeforeCommit) => "T21",
+            Self::Node(N::MemoryCountsAsDurable | N::OneIsNone | N::AcknowledgesBeforeCommit) => {
+                "T21"
+            }
             Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => {
                 "T6"
             }
@@ -125,7 +129,9 @@ impl KnownBad {
             ) => "T16",
             Self::Node(N::PlacementIgnored) => "T13",
             Self::Node(N::ForeignDocumentTaken) => "T19",
-            Self::Node(N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums) => "T12",
+            Self::Node(
+                N::NeverExchanges | N::NeverScrubs | N::VerifyTrustsSums | N::RowsNotCompared,
+            ) => "T12",
             Self::Node(N::ExchangeWithFallback) => "T13",
             Self::Node(
                 N::StrayIsNoHint

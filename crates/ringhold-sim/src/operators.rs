@@ -16,6 +16,7 @@ use crate::rare::Rare;
 use crate::trace::Who;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{Addresses, Change, Member, MemberState, Ring};
+use ringhold_node::env::Deadline;
 use ringhold_node::{ChangeFailed, Changed, Node};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,8 @@ const RUSH_US: u64 = 400_000;
 const LAST_LOOK_US: u64 = 20_000_000;
 /// No change takes longer once nothing breaks any more.
 const SETTLES_US: u64 = 400_000_000;
+/// How long another number of replicas may wait for the change under way.
+const REPLICATING_US: u64 = 3_000_000;
 
 /// Sends the operators of a plan that has any, until some moment.
 pub fn change_things(cluster: &Cluster, until_us: u64) {
@@ -117,8 +120,12 @@ impl Operator {
                     self.note(at, "leave", &staged);
                 }
             }
+            // Where all are leaving there is nobody to weigh.
             5 => {
                 let up = in_state(&ring, MemberState::Up);
+                if up.is_empty() {
+                    return;
+                }
                 let change = Change::Weigh {
                     node: *self.random.pick(&up),
                     weight: u32::try_from(self.random.between(1, 3)).expect("a handful"),
@@ -143,10 +150,17 @@ impl Operator {
     /// A bucket gets another number of replicas.
     async fn replicate(&mut self, at: usize, node: Arc<Node>) {
         let name = self.random.index(self.cluster.plan().keys);
-        let name = self.cluster.around().books.lock().names[name].clone();
+        let mut name = self.cluster.around().books.lock().names[name].clone();
+        // Of all buckets of its type that have no number of their own.
+        if self.random.chance(200_000) {
+            name.bucket.clear();
+        }
         let n = *self.random.pick(&REPLICAS_CHOSEN);
         let n = u8::try_from(n).expect("a handful");
-        let replicated = node.replicate(&name.bucket_type, &name.bucket, n).await;
+        let deadline = Deadline::after(&**node.environment(), REPLICATING_US);
+        let replicated = node
+            .replicate(&name.bucket_type, &name.bucket, n, deadline)
+            .await;
         let around = self.cluster.around();
         around
             .trace

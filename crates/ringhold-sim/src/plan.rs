@@ -11,6 +11,7 @@ mod profile;
 
 use crate::random::Random;
 use crate::workload::Workload;
+use ringhold_node::properties::Durability;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -56,7 +57,7 @@ pub struct Plan {
     /// From one fault to the next, about.
     pub calm_us: u64,
     pub last_write_wins: bool,
-    pub buffered: bool,
+    pub durability: Durability,
     /// Requests refuse fallbacks.
     pub primaries_only: bool,
     /// Gets are answered once enough replicas hold what they say.
@@ -75,6 +76,15 @@ pub struct Plan {
     pub liveness: bool,
     /// Somebody repairs in the middle of it all, and when everything has healed.
     pub administrator: bool,
+}
+
+/// Of buckets that are not buffered, some have one replica flush.
+fn durability(buffered: bool, seed: u64) -> Durability {
+    match buffered {
+        true => Durability::Buffered,
+        false if Random::of(seed, "one flushes").chance(350_000) => Durability::One,
+        false => Durability::Flushed,
+    }
 }
 
 impl Plan {
@@ -151,7 +161,7 @@ impl Plan {
             think_us,
             calm_us: *random.pick(&[150_000, 500_000, 2_000_000]),
             last_write_wins: random.chance(120_000),
-            buffered: random.chance(250_000),
+            durability: durability(random.chance(250_000), seed),
             primaries_only: match profile {
                 Profile::Handoff => false,
                 // What a sloppy quorum misses proves nothing.
@@ -331,7 +341,11 @@ impl fmt::Display for Plan {
             } else {
                 ""
             },
-            if self.buffered { ", buffered" } else { "" },
+            match self.durability {
+                Durability::Flushed => "",
+                Durability::One => ", one flushes",
+                Durability::Buffered => ", buffered",
+            },
             if self.primaries_only {
                 ", primaries only"
             } else {

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use ringhold_core::quorum::{Count, PutSpec};
 use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::peer::{ClientPut, Reply, Request};
-use ringhold_wire::message::{Change, GetOptions, GetRequest, ObjectName, PutOptions, PutRequest};
+use ringhold_wire::message::{
+    Change, Flush, GetOptions, GetRequest, ObjectName, PutOptions, PutRequest,
+};
 
 /// Tries of one request, each with a second of time.
 pub const ATTEMPTS_MAX: u32 = 8;
@@ -44,7 +46,7 @@ pub async fn answers(cluster: &Cluster, nodes: &[usize], w: Count) -> Result<(),
                 },
                 n_val: None,
                 primaries_only: false,
-                flushed: false,
+                flush: Flush::AsBucket,
             },
             return_object: false,
             explain: false,

@@ -15,6 +15,7 @@ use crate::rare::Rare;
 use crate::run::copies;
 use crate::trace::Who;
 use bytes::Bytes;
+use ringhold_core::coverage::Share;
 use ringhold_core::index::{Span, term_order};
 use ringhold_core::version::Object;
 use ringhold_node::env::Deadline;
@@ -32,6 +33,8 @@ const PATIENCE_US: u64 = 8_000_000;
 /// Tries at the end, and the pause between them.
 const TRIES: u32 = 40;
 const PAUSE_US: u64 = 2_000_000;
+/// Into how many shares clients cut a query, as a power of two: mostly none, some of several partitions, some of a part of one.
+const SHARE_BITS: [u32; 4] = [0, 0, 2, 5];
 
 /// The entry of a write.
 #[must_use]
@@ -66,6 +69,7 @@ pub fn draw(buckets: &[Bytes], random: &mut Random) -> Asked {
         bucket: random.pick(buckets).clone(),
         terms: random.chance(700_000).then_some((first, last)),
         page: random.chance(400_000).then(|| random.between(1, 4)),
+        share_bits: *random.pick(&SHARE_BITS),
     }
 }
 
@@ -96,13 +100,31 @@ pub fn ask(cluster: &Cluster, number: usize, node: Arc<Node>, asked: Asked) {
     executor.spawn(Group::WORLD, Box::pin(task));
 }
 
-/// All that a query finds, page after page.
+/// All that a query finds, share after share.
 async fn answer(node: &Arc<Node>, asked: &Asked) -> Result<Answer, QueryFailed> {
     let deadline = Deadline::after(&**node.environment(), PATIENCE_US);
     let mut answer = Answer {
         is_complete: true,
         ..Answer::default()
     };
+    for number in 0..1 << asked.share_bits {
+        let share = Share::new(asked.share_bits, number).expect("one of them");
+        ask_for_share(node, asked, share, deadline, &mut answer).await?;
+    }
+    if asked.share_bits > 0 {
+        answer.rows.sort();
+    }
+    Ok(answer)
+}
+
+/// What is found in one share of the ring, page after page.
+async fn ask_for_share(
+    node: &Arc<Node>,
+    asked: &Asked,
+    share: Share,
+    deadline: Deadline,
+    answer: &mut Answer,
+) -> Result<(), QueryFailed> {
     let mut after = Bytes::new();
     loop {
         let query = Query {
@@ -111,6 +133,7 @@ async fn answer(node: &Arc<Node>, asked: &Asked) -> Result<Answer, QueryFailed> 
             span: span_of(asked),
             after: after.clone(),
             filter: None,
+            share,
             rows_max: asked.page,
         };
         let mut coverage = node.query(query, deadline).await?;
@@ -124,7 +147,7 @@ async fn answer(node: &Arc<Node>, asked: &Asked) -> Result<Answer, QueryFailed> 
         answer.replicas = coverage.replicas_asked();
         answer.is_complete &= coverage.missing().is_empty();
         if !coverage.is_full() {
-            return Ok(answer);
+            return Ok(());
         }
     }
 }
@@ -163,6 +186,7 @@ pub async fn check_end(cluster: &Cluster) -> Result<(), Violation> {
                 bucket: bucket.clone(),
                 terms,
                 page: (turn % 2 == 0).then_some(2),
+                share_bits: SHARE_BITS[turn % SHARE_BITS.len()],
             };
             let found = ask_until_complete(cluster, number, &asked).await?;
             let (mut due, mut allowed) = (BTreeSet::new(), BTreeSet::new());

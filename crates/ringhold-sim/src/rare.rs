@@ -92,6 +92,8 @@ rare_events! {
     KeyMended = "key mended by anti-entropy",
     /// An administrator had everything repaired.
     Repaired = "repaired by an administrator",
+    /// An administrator came upon index rows that were not those of their objects.
+    RowsDamaged = "index rows damaged before a repair",
     /// The scrub found a sum that was not that of the objects.
     LeafSetRight = "leaf sum set right",
     /// A primary removed a tombstone that all had vouched for.

@@ -119,7 +119,7 @@ fn open_books(cluster: &Cluster) {
     books.graves.grace_us = plan.reaping.then_some(GRACE_US);
     books.rules = Rules {
         last_write_wins: plan.last_write_wins,
-        buffered: plan.buffered,
+        durability: plan.durability,
         duplication: plan.has(FaultClass::Duplication),
         primaries_only: plan.primaries_only,
         blocking_repair: plan.blocking_repair,
@@ -203,6 +203,11 @@ async fn scenes(cluster: &Cluster, stage: &Stage) -> Result<(), Violation> {
     all_serve(cluster).await?;
     if !operators::settle(cluster).await? {
         return Ok(());
+    }
+    if cluster.plan().administrator {
+        // Those of the release before have no index rows to be asked about.
+        cluster.upgrade_all();
+        all_serve(cluster).await?;
     }
     executor.sleep(TAIL_US).await;
     cluster.check_holdings();

@@ -6,10 +6,12 @@
 use crate::cluster::Cluster;
 use crate::executor::Group;
 use crate::invariants::Violation;
+use crate::plan::REPLICAS_CHOSEN;
 use crate::random::Random;
 use crate::rare::Rare;
 use crate::trace::Who;
 use bytes::Bytes;
+use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Value, propose_type};
 use ringhold_node::{ChangeFailed, Node};
 use std::sync::Arc;
@@ -19,6 +21,8 @@ const KINDS: [&str; 3] = ["sets", "counters", "once"];
 const OF_EACH: u64 = 6;
 /// Between two wishes, about, in microseconds.
 const THINKS_US: u64 = 1_000_000;
+/// How long an update may wait for a change of the placement.
+const UPDATE_US: u64 = 3_000_000;
 
 /// Sends that person, if the plan has one, until some moment.
 pub fn change_types(cluster: &Cluster, until_us: u64) {
@@ -75,9 +79,13 @@ impl Operator {
             }
             2 => ("activate type", node.activate_bucket_type(&name).await),
             _ => {
-                let change = Overrides::propose_update([("r", Value::Integer(r))]);
-                let change = change.expect("a number of replicas");
-                ("update type", node.update_bucket_type(&name, &change).await)
+                let mut proposals = vec![("r", Value::Integer(r))];
+                proposals.extend(self.replicas());
+                let change = Overrides::propose_update(proposals);
+                let change = change.expect("numbers of replicas");
+                let deadline = Deadline::after(&**node.environment(), UPDATE_US);
+                let updated = node.update_bucket_type(&name, &change, deadline).await;
+                ("update type", updated)
             }
         };
         let around = self.cluster.around();
@@ -105,8 +113,18 @@ impl Operator {
             "once" => proposals.push(("write_once", Value::Boolean(self.random.chance(500_000)))),
             _ => {}
         }
-        let set = propose_type(self.cluster.plan().replicas, proposals);
+        proposals.extend(self.replicas());
+        let set = propose_type(proposals);
         set.expect("what a type may be")
+    }
+
+    /// Where buckets have different numbers of replicas, sometimes one for all of the type.
+    fn replicas(&mut self) -> Option<(&'static str, Value)> {
+        if !self.cluster.plan().replicates || self.random.chance(700_000) {
+            return None;
+        }
+        let n = *self.random.pick(&REPLICAS_CHOSEN);
+        Some(("n_val", Value::Integer(i64::from(n))))
     }
 
     /// Whoever said that a type is active serves it.

@@ -5,6 +5,9 @@
 //! /proc/self/io, so they are zero on a file system in memory.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "engine_bench/as_node.rs"]
+mod as_node;
+
 use std::error::Error;
 use std::path::Path;
 use std::pin::Pin;
@@ -15,14 +18,13 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use bytes::Bytes;
-use ringhold_core::id::{Incarnation, OperationId};
-use ringhold_core::tree::{Digest, LEAF_BITS, TreeKey, TreeTag};
-use ringhold_core::version::{Actor, Content, Context, Dot, KeyEpoch, Object, Timestamp, Version};
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
     Batch, BoxFuture, CheckpointError, Durability, Engine, Keyspace, LmdbEngine, Opened, OsFiles,
     StorageKey, Store, StoreOptions, Summarize, Write,
 };
+
+use as_node::AsNode;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -73,50 +75,6 @@ enum Sums {
     Kept,
 }
 
-/// Digests of an object with two entries and one version, whatever the value says.
-struct Digests {
-    key: TreeKey,
-    object: Object,
-}
-
-impl Digests {
-    fn new() -> Self {
-        let mut context = Context::new();
-        let dots = [1, 2].map(|epoch| Dot {
-            actor: Actor {
-                incarnation: Incarnation(1),
-                epoch: KeyEpoch(epoch),
-            },
-            counter: 1,
-        });
-        dots.iter().for_each(|dot| context.observe(*dot));
-        let version = Version {
-            dot: dots[0],
-            timestamp: Timestamp(1),
-            operation: OperationId(1),
-            hash: Content::Tombstone.hash(),
-            content: Content::Tombstone,
-        };
-        let object = Object::from_parts(context, vec![version]).expect("covered");
-        let key = TreeKey::new(&[1; 32]);
-        Self { key, object }
-    }
-}
-
-impl Summarize for Digests {
-    fn tag(&self) -> TreeTag {
-        self.key.tag()
-    }
-
-    fn leaf_bits(&self) -> u32 {
-        StoreOptions::default().partition_bits + LEAF_BITS
-    }
-
-    fn digest(&self, key: &StorageKey, _: &Bytes) -> Option<Digest> {
-        self.key.digest(b"default", b"bench", &key.0, &self.object)
-    }
-}
-
 struct Cost {
     elapsed: Duration,
     cpu: Duration,
@@ -154,7 +112,7 @@ fn open(directory: &Path, sums: Sums) -> Outcome<Opened> {
         next
     };
     let options = StoreOptions::default();
-    let summarize = (sums == Sums::Kept).then(|| Arc::new(Digests::new()) as Arc<dyn Summarize>);
+    let summarize = (sums == Sums::Kept).then(|| Arc::new(AsNode::new()) as Arc<dyn Summarize>);
     let (files, engine) = (Arc::new(files), Box::new(engine));
     let opened = Store::open(files, engine, options, summarize, &mut draw);
     Ok(block_on(opened, Vec::new())?)

@@ -32,6 +32,8 @@ pub enum Variant {
     RowsOutsideBatch,
     /// A write leaves the index rows of what it replaces.
     OldRowsStay,
+    /// The first part of a checkpoint says that the log behind it is not needed any more (T21).
+    RecordWithFirstPart,
 }
 
 impl Variant {
@@ -48,6 +50,7 @@ impl Variant {
         Self::SortedByTheOldMap,
         Self::RowsOutsideBatch,
         Self::OldRowsStay,
+        Self::RecordWithFirstPart,
     ];
 }
 

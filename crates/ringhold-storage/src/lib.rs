@@ -48,7 +48,7 @@ mod writer;
 
 use std::pin::Pin;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{BetweenParts, Checkpoint, PartsLeft};
 pub use engine::lmdb::LmdbEngine;
 pub use engine::memory::MemoryEngine;
 pub use engine::{Batch, Engine, EngineError};
@@ -61,7 +61,7 @@ pub use log::flusher::Flusher;
 pub use meta::{Lineage, StoreId, StoreIdentity};
 pub use readable::Readable;
 pub use recovery::{Doubt, OpenReport};
-pub use rows::{ROW_KEY_BYTES_MAX, RowChanges, RowKey, RowRange};
+pub use rows::{ROW_KEY_BYTES_MAX, RowChanges, RowFaults, RowKey, RowRange};
 pub use store::{Opened, Snapshot, Store, StoreOptions};
 pub use sums::Summarize;
 pub use sums::count::ClassSums;

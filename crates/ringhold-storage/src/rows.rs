@@ -137,10 +137,45 @@ impl RowRange {
         }
     }
 
+    /// One row and no other.
+    #[must_use]
+    pub fn of_one(row: &RowKey) -> Self {
+        Self {
+            start: row.clone(),
+            end: Some([row.bytes(), &[0][..]].concat().into()),
+        }
+    }
+
+    /// What of it is before a row.
+    #[must_use]
+    pub fn before(&self, row: &RowKey) -> Self {
+        Self {
+            start: self.start.clone(),
+            end: Some(row.bytes().clone()),
+        }
+    }
+
     /// Whether a key belongs to it.
     #[must_use]
     pub fn contains(&self, key: &RowKey) -> bool {
         *key >= self.start && self.end.as_ref().is_none_or(|end| key.0 < *end)
+    }
+}
+
+/// How the rows of one object differ from those that it should have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowFaults {
+    /// Rows that are not there, say something else, or can't be read.
+    pub missing: u64,
+    /// Rows that it does not have.
+    pub strange: u64,
+}
+
+impl RowFaults {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
     }
 }
 

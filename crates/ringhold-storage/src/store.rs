@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! write → log (append, one flush for all that waits) → buffer (sorted, in memory) → acknowledge
-//! checkpoint: buffers → engine, one atomic batch → engine flushed → old log segments dropped
+//! checkpoint: buffers → engine, an atomic batch for each run of partitions → engine flushed → old log segments dropped
 //! read  → active buffer, frozen buffer, engine      open → engine as of its checkpoint + the log
 //! ```
 //!
@@ -18,7 +18,8 @@ use bytes::Bytes;
 use ringhold_core::id::Incarnation;
 
 use crate::buffer::{Buffers, Layers, Lookup};
-use crate::checkpoint::{Begin, Checkpoint, Checkpoints, Pin, write_back};
+use crate::checkpoint::parts::PartLayout;
+use crate::checkpoint::{Begin, BetweenParts, Checkpoint, Checkpoints, Pin, at_once, write_back};
 use crate::engine::{Engine, EngineError};
 use crate::error::{CheckpointError, OpenError, Poisoned, PoisonedStep, ReadError};
 use crate::figures::{Figures, count};
@@ -38,6 +39,9 @@ use crate::writer::GroupWriter;
 /// checkpoint is due whatever they hold.
 const SEGMENTS_MAX: usize = 16;
 
+/// A checkpoint of a whole segment goes to the engine in so many parts, where there are as many partitions.
+const PARTS_OF_A_SEGMENT: u64 = 64;
+
 /// How a store is laid out and when it tidies up.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreOptions {
@@ -50,6 +54,15 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// Key epochs leased with one flush.
     pub epoch_lease: u64,
+}
+
+impl StoreOptions {
+    pub(crate) fn part_layout(&self) -> PartLayout {
+        PartLayout {
+            partition_bits: self.partition_bits,
+            part_bytes: self.segment_bytes / PARTS_OF_A_SEGMENT,
+        }
+    }
 }
 
 impl Default for StoreOptions {
@@ -264,6 +277,12 @@ impl Store {
         self.log.poisoned()
     }
 
+    /// What the engine below is called.
+    #[must_use]
+    pub fn engine_name(&self) -> &'static str {
+        self.engine.name()
+    }
+
     /// Counts and sizes.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -293,6 +312,13 @@ impl Store {
         self.checkpoints.is_frozen() && grown >= self.options.segment_bytes.saturating_mul(2)
     }
 
+    /// How full the log segment is that is being written, in thousandths of what makes a checkpoint due.
+    #[must_use]
+    pub fn segment_filled(&self) -> u64 {
+        let bytes = self.log.counters.segment_bytes();
+        bytes.saturating_mul(1_000) / self.options.segment_bytes.max(1)
+    }
+
     /// Starts a new log segment and freezes the buffers. None if there is nothing to write back, or
     /// if a checkpoint is under way; the same checkpoint again if one was not finished.
     ///
@@ -317,6 +343,20 @@ impl Store {
     ///
     /// See [`CheckpointError`]; the log still holds whatever the engine lacks.
     pub async fn finish_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
+        self.finish_by_parts(checkpoint, &mut at_once).await
+    }
+
+    /// As [`Store::finish_checkpoint`], doing something between two parts of it, such as waiting. Meanwhile
+    /// the frozen buffers stay in memory.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn finish_by_parts(
+        &self,
+        checkpoint: Checkpoint,
+        between: BetweenParts<'_>,
+    ) -> Result<(), CheckpointError> {
         let Some(claim) = self.checkpoints.claim(&checkpoint) else {
             return Err(CheckpointError::Superseded);
         };
@@ -326,11 +366,17 @@ impl Store {
             let old = (0..claim.meta.first_segment).collect();
             self.files.remove(old).await.ok();
         }
+        let layout = match self.engine.takes_parts() {
+            true => self.options.part_layout(),
+            false => PartLayout::WHOLE,
+        };
         let written = write_back(
             &*self.files,
             &self.engine,
             self.buffers.frozen(),
             &claim.meta,
+            layout,
+            between,
         )
         .await;
         match written {

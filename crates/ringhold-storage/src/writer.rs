@@ -9,7 +9,7 @@
 //! through it, and waits for its outcome before it hands over more; so a cancelled task can neither
 //! lose a write in between nor overtake itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::log::queue::{Commit, Item, Record};
 use crate::log::record::{RecordHeader, RecordKind};
 use crate::log::writes;
 use crate::meta::{META_PLACE, MetaChange};
-use crate::rows::{self, RowKey};
+use crate::rows::{self, RowFaults, RowKey, RowRange};
 use crate::store::Store;
 use crate::sums::SUMMED;
 use crate::sums::change::{SumChanges, of_staging as sums_of_staging};
@@ -195,19 +195,10 @@ impl GroupWriter {
     ///
     /// If the key, or a row, is not this group's.
     pub fn restage_rows(&mut self, key: &StorageKey, doubtful: &[RowKey]) -> Result<(), ReadError> {
-        let grouping = self.store.grouping();
-        let groups = doubtful.iter().map(|row| rows::group_of(grouping, row));
-        let mut groups = groups.chain([grouping.group_of(key)]);
-        assert!(
-            groups.all(|group| group == self.group),
-            "rows go to their group's writer"
-        );
-        let store = Arc::clone(&self.store);
-        let Some(keeping) = store.buffers.sums().keeping() else {
+        let own = self.own_rows(key, doubtful)?;
+        if self.store.buffers.sums().keeping().is_none() {
             return Ok(());
-        };
-        let object = self.read(SUMMED, key)?;
-        let own = object.map_or_else(Vec::new, |object| keeping.summarize.rows(key, &object));
+        }
         for row in doubtful {
             self.staged.insert_row(row.clone(), None);
         }
@@ -215,6 +206,76 @@ impl GroupWriter {
             self.staged.insert_row(row, Some(value));
         }
         Ok(())
+    }
+
+    /// How an object's rows, as this writer's next write would find them, differ from those that it should have; of rows that are not its, those
+    /// in `doubtful` are looked for. Nobody else writes here, so what is found is so, whatever else goes on.
+    ///
+    /// # Errors
+    ///
+    /// The object can't be read, or the engine can't tell.
+    ///
+    /// # Panics
+    ///
+    /// If the key, or a row, is not this group's.
+    pub fn row_faults(
+        &self,
+        key: &StorageKey,
+        doubtful: &[RowKey],
+    ) -> Result<RowFaults, ReadError> {
+        let own = self.own_rows(key, doubtful)?;
+        let mut faults = RowFaults::default();
+        for (row, value) in &own {
+            let is_right = match self.read_row(row) {
+                Ok(found) => found.as_ref() == Some(value),
+                Err(ReadError::CorruptRow { .. }) => false,
+                Err(error) => return Err(error),
+            };
+            faults.missing += u64::from(!is_right);
+        }
+        let doubtful: BTreeSet<&RowKey> = doubtful.iter().collect();
+        for row in doubtful {
+            if own.contains_key(row) {
+                continue;
+            }
+            let is_there = match self.read_row(row) {
+                Ok(found) => found.is_some(),
+                Err(ReadError::CorruptRow { .. }) => true,
+                Err(error) => return Err(error),
+            };
+            faults.strange += u64::from(is_there);
+        }
+        Ok(faults)
+    }
+
+    /// The rows that an object should have; none without anything that says so.
+    fn own_rows(
+        &self,
+        key: &StorageKey,
+        doubtful: &[RowKey],
+    ) -> Result<BTreeMap<RowKey, Bytes>, ReadError> {
+        let grouping = self.store.grouping();
+        let groups = doubtful.iter().map(|row| rows::group_of(grouping, row));
+        let mut groups = groups.chain([grouping.group_of(key)]);
+        assert!(
+            groups.all(|group| group == self.group),
+            "rows go to their group's writer"
+        );
+        let object = self.read(SUMMED, key)?;
+        let rows = self.store.buffers.sums().keeping().zip(object);
+        let rows = rows.map(|(keeping, object)| keeping.summarize.rows(key, &object));
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// The value of a row as this writer's next write would find it.
+    fn read_row(&self, row: &RowKey) -> Result<Option<Bytes>, ReadError> {
+        let committing = self.committing.as_ref().map(|committing| &committing.batch);
+        let mut own = [Some(&self.staged), committing].into_iter().flatten();
+        if let Some(value) = own.find_map(|batch| batch.all_rows().get(row)) {
+            return Ok(value.clone());
+        }
+        let mut rows = self.store.rows(&RowRange::of_one(row), 1)?;
+        Ok(rows.pop().map(|(_, value)| value))
     }
 
     /// A write of another group, or of a row that is the store's own, is a mistake of whoever sent it here.

@@ -4,12 +4,13 @@
 //! their siblings and contexts, never a store's own right to go on counting (T2). A file is a row of blocks:
 //!
 //! ```text
-//! u8     kind: 1 head, 2 bucket properties, 3 objects, 4 end
+//! u8     kind: 1 head, 2 bucket properties, 3 objects, 4 end, 5 bucket types
 //! u32 …  the body's length, and the body
 //! u64    XXH3 of all bytes of the block before it
 //!
 //! head        8 bytes "RHBACKUP", u16 the format version, u128 cluster, u128 node, u64 ring epoch,
 //!             u64 when it was begun (microseconds since 1970)
+//! types       a list of names, whether the type is active, and what it has set; once, after the head, if there are any
 //! properties  a list of buckets with what they have set themselves
 //! objects     a list of names and objects, in the order of the ring
 //! end         u64 objects, u64 buckets, u64 records that could not be read and are missing,
@@ -27,6 +28,7 @@ use crate::message::codec::Part;
 use crate::message::peer::BucketProperties;
 use bytes::{Buf, Bytes, BytesMut};
 use ringhold_core::id::{ClusterId, NodeId};
+use ringhold_core::ring::{TYPE_NAME_BYTES_MAX, TYPE_PROPERTIES_BYTES_MAX};
 use ringhold_core::version::Object;
 use std::fmt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -46,6 +48,10 @@ const HEAD: u8 = 1;
 const PROPERTIES: u8 = 2;
 const OBJECTS: u8 = 3;
 const END: u8 = 4;
+const TYPES: u8 = 5;
+
+/// An empty name, a flag, and nothing set.
+const TYPE_BYTES_MIN: usize = 4 + 1 + 4;
 
 /// Whose backup it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +72,21 @@ pub struct End {
     pub unreadable: u64,
 }
 
+/// A bucket type, as the ring document has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackedUpType {
+    pub name: Bytes,
+    /// Or only created, and of no use to anybody.
+    pub is_active: bool,
+    /// What was set, as the node encodes it.
+    pub properties: Bytes,
+}
+
 /// One block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
     Head(Head),
+    Types(Vec<BackedUpType>),
     Properties(Vec<BucketProperties>),
     Objects(Vec<(ObjectName, Object)>),
     End(End),
@@ -165,6 +182,18 @@ impl BackupWriter {
         (writer, block)
     }
 
+    /// All types; before anything that is of one of them.
+    pub fn types(&mut self, types: &[BackedUpType]) -> Bytes {
+        let body = encode_alone(0, |writer| {
+            writer.list(types, |writer, one| {
+                writer.bytes(&one.name);
+                writer.flag(one.is_active);
+                writer.bytes(&one.properties);
+            });
+        });
+        self.block(TYPES, &body)
+    }
+
     pub fn properties(&mut self, buckets: &Vec<BucketProperties>) -> Bytes {
         self.counted.buckets += buckets.len() as u64;
         let body = encode_alone(0, |writer| buckets.write(writer));
@@ -248,7 +277,7 @@ impl BackupReader {
         let body_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         let is_expected = match kind {
             HEAD => !self.has_begun,
-            PROPERTIES | OBJECTS | END => self.has_begun && self.end.is_none(),
+            TYPES | PROPERTIES | OBJECTS | END => self.has_begun && self.end.is_none(),
             _ => false,
         };
         if !is_expected && !self.has_begun {
@@ -309,6 +338,10 @@ impl BackupReader {
                 self.has_begun = true;
                 Ok(Block::Head(head))
             }
+            TYPES => {
+                let types = decode_whole("bucket types", body, read_types).map_err(malformed)?;
+                Ok(Block::Types(types))
+            }
             PROPERTIES => {
                 let buckets = decode_whole("buckets", body, Vec::read).map_err(malformed)?;
                 self.counted.buckets += buckets.len() as u64;
@@ -360,6 +393,16 @@ fn read_head(reader: &mut Reader) -> Result<Head, DecodeError> {
         node: NodeId(reader.u128("node id")?),
         epoch: reader.u64("ring epoch")?,
         began_us: reader.u64("time of the backup")?,
+    })
+}
+
+fn read_types(reader: &mut Reader) -> Result<Vec<BackedUpType>, DecodeError> {
+    reader.list::<_, TYPE_BYTES_MIN>("bucket types", |reader| {
+        Ok(BackedUpType {
+            name: reader.bytes("bucket type", TYPE_NAME_BYTES_MAX)?,
+            is_active: reader.flag("active")?,
+            properties: reader.bytes("properties", TYPE_PROPERTIES_BYTES_MAX)?,
+        })
     })
 }
 

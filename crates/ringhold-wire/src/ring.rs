@@ -366,9 +366,8 @@ fn read_replication(reader: &mut Reader) -> Result<Replication, DecodeError> {
         default,
         buckets: buckets.into_iter().collect(),
     };
-    let is_plain =
-        replication.buckets.len() == count && replication.buckets.values().all(|n| *n != default);
-    is_plain
+    let is_terse = replication.buckets.len() == count && replication.is_terse();
+    is_terse
         .then_some(replication)
         .ok_or(DecodeError::Malformed {
             what: "buckets",

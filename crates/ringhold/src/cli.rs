@@ -7,15 +7,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 
+mod bench;
 mod bucket_type;
 mod import;
 mod join;
 mod ring;
 
+pub(crate) use bench::{
+    BenchArgs, BenchCommand, Coordination, EchoArgs, KeysDistribution, Protocol, Workload,
+};
 pub(crate) use bucket_type::BucketTypeCommand;
 pub(crate) use import::{ImportArgs, ImportCommand};
 pub(crate) use join::JoinArgs;
@@ -82,7 +86,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Load(LoadCommand),
     /// Put load on a cluster and measure it.
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// Simulate a cluster, its disks, its network and its time from a seed, and break them.
     Sim(SimArgs),
     /// Print the version.
@@ -223,7 +227,7 @@ pub(crate) enum ConfigCommand {
 /// Which node is asked.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
-    /// A node's HTTP listener.
+    /// A node's HTTP listener; to get, put and delete also its native one, as ringhold://host:port.
     #[arg(long, value_name = "URL", default_value = AT_DEFAULT, env = "RINGHOLD_AT")]
     pub(crate) at: String,
     /// How long an answer is waited for.
@@ -276,7 +280,7 @@ pub(crate) struct RestoreArgs {
 /// Which nodes are asked.
 #[derive(Debug, Args)]
 pub(crate) struct NodesArgs {
-    /// HTTP listeners of nodes.
+    /// HTTP listeners of nodes; to load, also native ones, as ringhold://host:port.
     #[arg(long, value_name = "URL", value_delimiter = ',', default_value = AT_DEFAULT, env = "RINGHOLD_AT")]
     pub(crate) at: Vec<String>,
 }
@@ -485,73 +489,6 @@ pub(crate) struct ReplayArgs {
     /// One get or put is tried again until it is acknowledged, at most for this long.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) deadline_s: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Workload {
-    Put,
-    Get,
-    /// As many gets as puts.
-    Mixed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Protocol {
-    Http,
-    Native,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
-    #[command(flatten)]
-    pub(crate) nodes: NodesArgs,
-    #[arg(long, value_enum, default_value = "mixed")]
-    pub(crate) workload: Workload,
-    /// Whether a put carries the context of what it replaces, as an application's does. The
-    /// context comes from a get before it, which is measured as a get of its own; without it
-    /// each put of a key leaves one more sibling.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) with_context: bool,
-    #[arg(long, value_enum, default_value = "http")]
-    pub(crate) protocol: Protocol,
-    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
-    pub(crate) value_bytes: usize,
-    /// Keys are drawn evenly from this many.
-    #[arg(long, value_name = "COUNT", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) keys: u64,
-    /// Requests in flight at most.
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) connections: u16,
-    /// How long, such as 10s, 500ms or 2m.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// Stop after this many operations instead.
-    #[arg(long, value_name = "COUNT", conflicts_with = "duration")]
-    pub(crate) operations: Option<u64>,
-    /// Start this many operations a second whatever the answers do (open loop); latency then
-    /// counts from the moment at which an operation should have started.
-    #[arg(long, value_name = "PER_SECOND")]
-    pub(crate) rate: Option<f64>,
-    /// An answer is in time within this, from the moment at which its operation should have started. What is in time is told by
-    /// seconds.
-    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) in_time_ms: u64,
-    /// Put every key once before the measurement.
-    #[arg(long)]
-    pub(crate) prefill: bool,
-    /// Processes of the servers, whose memory is reported, and CPU time for each operation.
-    #[arg(
-        long,
-        value_name = "PID",
-        value_delimiter = ',',
-        conflicts_with = "cluster"
-    )]
-    pub(crate) pids: Vec<u32>,
-    /// The same from a `dev` cluster's cluster.json, and its nodes instead of --at.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) cluster: Option<PathBuf>,
-    #[arg(long, short, default_value = "bench")]
-    pub(crate) bucket: String,
 }
 
 /// A number and a unit: `10s`, `500ms`, `2m`.

@@ -9,6 +9,8 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 const LATENCY_US_MAX: u64 = 3_600_000_000;
+/// Between two points of a curve, in nines: eight from the 90th percentile to the 99th.
+const CURVE_STEP_NINES: f64 = 0.125;
 /// Heading and quantile.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)];
 
@@ -48,11 +50,33 @@ impl Latencies {
             .then(|| Duration::from_micros(self.histogram.value_at_quantile(quantile)))
     }
 
-    fn max(&self) -> Option<Duration> {
+    /// What it would have been if each connection had gone on asking at its mean pace during its long waits (Gil Tene's correction): a
+    /// latency of many paces also counts for those who would have come meanwhile, each with what was left of the wait.
+    pub(crate) fn corrected(&self, pace: Duration) -> Self {
+        let us = u64::try_from(pace.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            histogram: self.histogram.clone_correct(us.max(1)),
+        }
+    }
+
+    /// Quantiles in nines (0.9 has one, 0.99 two) and microseconds, as close together as is worth drawing.
+    pub(crate) fn curve(&self) -> Vec<(f64, u64)> {
+        let count = self.count() as f64;
+        let points = (0..).map(|step| f64::from(step) * CURVE_STEP_NINES);
+        points
+            .take_while(|nines| count > 0.0 && *nines <= count.log10())
+            .map(|nines| {
+                let quantile = 1.0 - 10_f64.powf(-nines);
+                (nines, self.histogram.value_at_quantile(quantile))
+            })
+            .collect()
+    }
+
+    pub(crate) fn max(&self) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_micros(self.histogram.max()))
     }
 
-    fn mean(&self) -> Option<Duration> {
+    pub(crate) fn mean(&self) -> Option<Duration> {
         (self.count() > 0).then(|| Duration::from_secs_f64(self.histogram.mean() / 1e6))
     }
 
@@ -76,6 +100,42 @@ impl Latencies {
         }
         out["max_us"] = json!(us(self.max()));
         out
+    }
+}
+
+/// The same in two digits and as much memory as it needs: one for each second of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Coarse {
+    histogram: Histogram<u64>,
+}
+
+impl Default for Coarse {
+    fn default() -> Self {
+        Self {
+            histogram: Histogram::new(2).expect("two digits are a valid precision"),
+        }
+    }
+}
+
+impl Coarse {
+    pub(crate) fn record(&mut self, latency: Duration) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let recorded = self.histogram.record(us.clamp(1, LATENCY_US_MAX));
+        recorded.expect("it grows to an hour");
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let added = self.histogram.add(&other.histogram);
+        added.expect("it grows to what others hold");
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// Microseconds; `None` without operations.
+    pub(crate) fn at(&self, quantile: f64) -> Option<u64> {
+        (self.count() > 0).then(|| self.histogram.value_at_quantile(quantile))
     }
 }
 
@@ -123,6 +183,66 @@ mod tests {
         latencies.record(Duration::MAX);
         assert_eq!(latencies.count(), 2);
         assert!(latencies.at(1.0) >= Some(Duration::from_secs(3_590)));
+    }
+
+    /// A hundred requests of a millisecond each, and one of a second: at a pace of a millisecond a thousand would have come
+    /// during it, waiting 999 ms, 998 ms and so on.
+    #[test]
+    fn a_long_wait_counts_for_those_who_would_have_come() {
+        let mut latencies = Latencies::default();
+        for _ in 0..100 {
+            latencies.record(Duration::from_millis(1));
+        }
+        latencies.record(Duration::from_secs(1));
+        assert!(latencies.at(0.9) <= Some(Duration::from_micros(1_001)));
+        let corrected = latencies.corrected(Duration::from_millis(1));
+        assert!(
+            (1_095..=1_105).contains(&corrected.count()),
+            "{}",
+            corrected.count()
+        );
+        let half = corrected.at(0.5).expect("recorded").as_millis();
+        assert!((440..=460).contains(&half), "{half}");
+        // Nobody waits for longer than two paces: nothing was left out.
+        let mut quick = Latencies::default();
+        for us in [900, 1_000, 1_900] {
+            quick.record(Duration::from_micros(us));
+        }
+        assert_eq!(quick.corrected(Duration::from_millis(1)).count(), 3);
+    }
+
+    #[test]
+    fn a_curve_ends_where_there_is_one_operation_left() {
+        assert_eq!(Latencies::default().curve(), []);
+        let mut latencies = Latencies::default();
+        for us in 1..=1_000 {
+            latencies.record(Duration::from_micros(us));
+        }
+        let curve = latencies.curve();
+        assert_eq!(curve.first(), Some(&(0.0, 1)));
+        assert_eq!(
+            curve.len(),
+            25,
+            "three nines of eight steps, and the first point"
+        );
+        assert!(curve.is_sorted_by(|one, two| one.0 < two.0 && one.1 <= two.1));
+    }
+
+    #[test]
+    fn seconds_take_what_they_need() {
+        let mut coarse = Coarse::default();
+        assert_eq!(coarse.at(0.5), None);
+        coarse.record(Duration::ZERO);
+        coarse.record(Duration::MAX);
+        let mut other = Coarse::default();
+        other.record(Duration::from_millis(10));
+        other.merge(&coarse);
+        assert_eq!(other.count(), 3);
+        assert!(
+            other
+                .at(0.5)
+                .is_some_and(|us| (9_900..=10_100).contains(&us))
+        );
     }
 
     #[test]

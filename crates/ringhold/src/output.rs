@@ -78,6 +78,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::Status { status: 503, .. } => Exit::QuorumNotMet,
+            ClientError::Get { .. } | ClientError::Put { .. } if error.is_passing() => {
+                Exit::QuorumNotMet
+            }
             ClientError::Status { status: 404, .. } => Exit::NotFound,
             ClientError::Invalid { .. } => Exit::Usage,
             _ => Exit::Failed,
@@ -140,7 +143,12 @@ pub(crate) fn failure_kind(error: &ClientError) -> String {
                 without_numbers(text.lines().next().unwrap_or_default().trim())
             )
         }
-        ClientError::Malformed { .. } | ClientError::Invalid { .. } => "other".to_owned(),
+        ClientError::Get { error, .. } => without_numbers(&format!("{error:?}")),
+        ClientError::Put { error, .. } => without_numbers(&format!("{error:?}")),
+        ClientError::Malformed { .. }
+        | ClientError::Conflict { .. }
+        | ClientError::Undecodable { .. }
+        | ClientError::Invalid { .. } => "other".to_owned(),
     }
 }
 

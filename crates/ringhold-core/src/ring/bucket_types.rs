@@ -20,10 +20,14 @@
 //!
 //! Invariants ([`succession`]): what is active stays active; no type goes; an active type's properties are changed by the document that says so.
 //!
-//! Not here: how many replicas the buckets of a type have (`replication`), and who serves by which document (gossip).
+//! How many replicas the buckets of a type have stands in the placement (`replication`). A type that is created has no keys, so its N need not go
+//! over a `next` table: it is there with the type, in the placement in use and in the one to come.
+//!
+//! Not here: another N for an active type, for which keys move (`change`), and who serves by which document (gossip).
 
 use super::change::ChangeRefused;
 use super::document::{Epoch, FurtherSection, RingDocument};
+use super::replication::BucketName;
 use crate::id::NodeId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -140,11 +144,16 @@ impl RingDocument {
         section.map_or(Some(BucketTypes::new()), |section| decode(&section.bytes))
     }
 
-    /// With a type created, or created anew.
+    /// With a type created, or created anew; `n` if its buckets have another number of replicas than the cluster's.
     ///
     /// # Errors
     /// If it is active, or there can be no such type.
-    pub fn creating_type(&self, name: &Bytes, properties: Bytes) -> Result<Self, ChangeRefused> {
+    pub fn creating_type(
+        &self,
+        name: &Bytes,
+        properties: Bytes,
+        n: Option<u8>,
+    ) -> Result<Self, ChangeRefused> {
         let text = || String::from_utf8_lossy(name).into_owned();
         if RESERVED.contains(&&name[..]) {
             return Err(TypeRefused::Reserved { name: text() }.into());
@@ -158,13 +167,14 @@ impl RingDocument {
             Some(known) if known.state == TypeState::Active => {
                 return Err(TypeRefused::AlreadyActive { name: text() }.into());
             }
-            Some(known) if known.properties == properties => {
+            Some(known) if known.properties == properties && self.has_n(name, n) => {
                 return Err(ChangeRefused::NothingChanges);
             }
             None if types.len() >= TYPES_MAX => return Err(TypeRefused::TooMany.into()),
             _ => {}
         }
-        let draft = self.successor();
+        let mut draft = self.successor();
+        draft.set_n(name, n);
         let created = BucketType {
             state: TypeState::Created,
             created_in: draft.epoch,
@@ -172,6 +182,27 @@ impl RingDocument {
         };
         types.insert(name.clone(), created);
         draft.with_types(&types)
+    }
+
+    fn has_n(&self, name: &Bytes, n: Option<u8>) -> bool {
+        let replication = &self.placement.replication;
+        let n = n.unwrap_or(replication.default);
+        replication.of(&BucketName::of_type(name)) == n
+    }
+
+    /// Gives a type without keys its N.
+    fn set_n(&mut self, name: &Bytes, n: Option<u8>) {
+        if self.has_n(name, n) {
+            return;
+        }
+        let of_type = BucketName::of_type(name);
+        let placement = &mut self.placement;
+        let n = n.unwrap_or(placement.replication.default);
+        placement.replication.set(&of_type, n);
+        if let Some(next) = &mut placement.next {
+            next.replication.set(&of_type, n);
+        }
+        placement.placement_number += 1;
     }
 
     /// With a type active, if every member serves by a document that has it. `serves_by` is what is known of that.
@@ -355,7 +386,7 @@ mod tests {
     }
 
     fn created(document: &RingDocument, name: &'static str, set: &'static [u8]) -> RingDocument {
-        let created = document.creating_type(&name.into(), Bytes::from_static(set));
+        let created = document.creating_type(&name.into(), Bytes::from_static(set), None);
         let created = created.expect("it is not active");
         assert_eq!(validate_succession(document, &created), Ok(()));
         created
@@ -374,7 +405,7 @@ mod tests {
         let sets: Bytes = "sets".into();
         let once = created(&founded(), "sets", b"a");
         assert_eq!(
-            once.creating_type(&sets, "a".into()),
+            once.creating_type(&sets, "a".into(), None),
             Err(ChangeRefused::NothingChanges)
         );
         let twice = created(&once, "sets", b"b");
@@ -386,12 +417,51 @@ mod tests {
             active.activating_type(&sets, all_know(active.epoch)),
             Err(ChangeRefused::NothingChanges)
         );
-        assert!(refusal(active.creating_type(&sets, "d".into())).contains("active already"));
+        assert!(refusal(active.creating_type(&sets, "d".into(), None)).contains("active already"));
         let updated = active.updating_type(&sets, "d".into()).expect("active");
         assert_eq!(validate_succession(&active, &updated), Ok(()));
         let types = updated.bucket_types().expect("just written");
         let state = (types[&sets].state, &types[&sets].properties[..]);
         assert_eq!(state, (TypeState::Active, &b"d"[..]));
+    }
+
+    #[test]
+    fn a_type_may_begin_with_an_n_of_its_own_whatever_is_under_way() {
+        let n_of = |document: &RingDocument| {
+            let of_sets = BucketName::of_type(&"sets".into());
+            let placement = &document.placement;
+            let next = placement.next.as_ref();
+            let next = next.map(|next| next.replication.of(&of_sets));
+            (placement.replication.of(&of_sets), next)
+        };
+        let carts = BucketName {
+            bucket_type: "default".into(),
+            bucket: "carts".into(),
+        };
+        let moving = founded().replicating(&carts, 2).expect("nothing goes on");
+        let create = |document: &RingDocument, n| {
+            let created = document.creating_type(&"sets".into(), "a".into(), n);
+            let created = created.expect("it is not active");
+            assert_eq!(validate_succession(document, &created), Ok(()));
+            created
+        };
+        let two = create(&moving, Some(2));
+        assert_eq!(n_of(&two), (2, Some(2)));
+        assert_eq!(
+            two.creating_type(&"sets".into(), "a".into(), Some(2)),
+            Err(ChangeRefused::NothingChanges)
+        );
+        let aborted = two.aborting().expect("it is under way");
+        assert_eq!(n_of(&aborted), (2, None));
+        let over = two.finishing().expect("it is under way");
+        assert_eq!(n_of(&over), (2, None));
+        assert_eq!(n_of(&create(&over, Some(5))), (5, None));
+        let plain = create(&over, None);
+        assert_eq!(n_of(&plain), (3, None));
+        assert!(
+            over.creating_type(&"sets".into(), "a".into(), Some(17))
+                .is_err()
+        );
     }
 
     #[test]
@@ -425,7 +495,7 @@ mod tests {
     #[test]
     fn names_and_numbers_have_limits() {
         let founded = founded();
-        let create = |name: Bytes| founded.creating_type(&name, Bytes::new());
+        let create = |name: Bytes| founded.creating_type(&name, Bytes::new(), None);
         assert_eq!(
             refusal(create("any".into())),
             "The name 'any' may not be used for bucket types"
@@ -435,7 +505,11 @@ mod tests {
         }
         assert!(create(vec![b'x'; 256].into()).is_ok());
         let huge = vec![0; TYPE_PROPERTIES_BYTES_MAX + 1];
-        assert!(founded.creating_type(&"a".into(), huge.into()).is_err());
+        assert!(
+            founded
+                .creating_type(&"a".into(), huge.into(), None)
+                .is_err()
+        );
         assert_eq!(
             refusal(founded.updating_type(&"default".into(), Bytes::new())),
             "no_default_update"

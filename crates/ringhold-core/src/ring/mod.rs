@@ -48,7 +48,9 @@ mod spread;
 pub mod validation;
 
 pub use assignment::assign;
-pub use bucket_types::{BucketType, BucketTypes, TypeRefused, TypeState};
+pub use bucket_types::{
+    BucketType, BucketTypes, TYPE_NAME_BYTES_MAX, TYPE_PROPERTIES_BYTES_MAX, TypeRefused, TypeState,
+};
 pub use change::{Change, ChangeRefused, Next, members_after};
 pub use document::{
     Addresses, Epoch, FurtherSection, Member, MemberState, Placement, RingDocument, RingHash,

@@ -246,8 +246,13 @@ pub fn in_words(change: &Change, members: &[Member]) -> String {
             format!("{} stands in {after} instead of {before}", name(node))
         }
         Change::Replicate { bucket, n } => {
-            let name = String::from_utf8_lossy(&bucket.bucket);
-            format!("the keys of bucket {name:?} have {n} replicas")
+            let (what, name) = if bucket.is_type() {
+                ("bucket type", &bucket.bucket_type)
+            } else {
+                ("bucket", &bucket.bucket)
+            };
+            let name = String::from_utf8_lossy(name);
+            format!("the keys of {what} {name:?} have {n} replicas")
         }
     }
 }

@@ -10,7 +10,10 @@
 //! when a change is over its class is merged into another by adding up sums; only a bucket that *begins* to change has to be told from
 //! its class by looking at objects.
 //!
-//! Invariants: a bucket is listed only if its N is not the cluster's; N is at least 1 and at most [`N_MAX`].
+//! A bucket type may have an N as well: of all its buckets that are not listed. It is listed like a bucket, one without a name
+//! ([`BucketName::of_type`]), so all that is true of buckets on the list is true of it.
+//!
+//! Invariants: a bucket is listed only if its N is not the one that it would have otherwise, its type's or the cluster's; N is at least 1 and at most [`N_MAX`].
 //!
 //! Not here: which nodes those are (`preference`, `moves`), and the sums (the store).
 
@@ -22,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const N_MAX: u8 = 16;
 /// The paper's N, and nearly everybody's.
 pub const N_DEFAULT: u8 = 3;
-/// So many buckets may have an N of their own: each is in every node's ring document.
+/// So many buckets and types may have an N of their own: each is in every node's ring document.
 pub const BUCKETS_MAX: usize = 1_024;
 
 /// A bucket, by its type and its own name.
@@ -32,12 +35,29 @@ pub struct BucketName {
     pub bucket: Bytes,
 }
 
+impl BucketName {
+    /// What stands for those buckets of a type that say nothing themselves: clients can't name a bucket by nothing.
+    #[must_use]
+    pub fn of_type(bucket_type: &Bytes) -> Self {
+        Self {
+            bucket_type: bucket_type.clone(),
+            bucket: Bytes::new(),
+        }
+    }
+
+    /// Whether this stands for a type.
+    #[must_use]
+    pub fn is_type(&self) -> bool {
+        self.bucket.is_empty()
+    }
+}
+
 /// The N of every bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Replication {
     /// Of buckets that are not listed.
     pub default: u8,
-    /// Of those that are; never the default.
+    /// Of those that are, and of types; never what they would have otherwise.
     pub buckets: BTreeMap<BucketName, u8>,
 }
 
@@ -54,16 +74,37 @@ impl Replication {
     /// The N of a bucket.
     #[must_use]
     pub fn of(&self, bucket: &BucketName) -> u8 {
-        self.buckets.get(bucket).copied().unwrap_or(self.default)
+        let own = self.buckets.get(bucket).copied();
+        own.unwrap_or_else(|| self.otherwise(bucket))
     }
 
-    /// Gives a bucket an N.
+    /// The N that a bucket has if it says nothing itself: its type's, or the cluster's.
+    #[must_use]
+    pub fn otherwise(&self, bucket: &BucketName) -> u8 {
+        let of_type = BucketName::of_type(&bucket.bucket_type);
+        let of_type = self.buckets.get(&of_type).filter(|_| !bucket.is_type());
+        of_type.copied().unwrap_or(self.default)
+    }
+
+    /// Gives a bucket an N, or all buckets of a type that have none themselves.
     pub fn set(&mut self, bucket: &BucketName, n: u8) {
-        if n == self.default {
+        if n == self.otherwise(bucket) {
             self.buckets.remove(bucket);
         } else {
             self.buckets.insert(bucket.clone(), n);
         }
+        if bucket.is_type() {
+            let is_in =
+                |other: &BucketName| other.bucket_type == bucket.bucket_type && !other.is_type();
+            self.buckets.retain(|other, own| !is_in(other) || *own != n);
+        }
+    }
+
+    /// Whether nothing is listed that need not be.
+    #[must_use]
+    pub fn is_terse(&self) -> bool {
+        let mut listed = self.buckets.iter();
+        listed.all(|(bucket, n)| *n != self.otherwise(bucket))
     }
 }
 
@@ -80,7 +121,7 @@ pub struct Replicas {
 pub struct Class(pub u16);
 
 impl Class {
-    /// The keys of buckets that are not listed, now or next.
+    /// The keys of buckets that are not listed, now or next, and whose types are not.
     pub const DEFAULT: Self = Self(0);
 
     fn of(replicas: Replicas) -> Self {
@@ -136,14 +177,18 @@ impl Classes {
         if self.buckets.is_empty() {
             return Class::DEFAULT;
         }
-        let bucket = BucketName {
+        let mut bucket = BucketName {
             bucket_type: bucket_type.clone(),
             bucket: bucket.clone(),
         };
+        if let Some(class) = self.buckets.get(&bucket) {
+            return *class;
+        }
+        bucket.bucket = Bytes::new();
         self.buckets.get(&bucket).copied().unwrap_or(Class::DEFAULT)
     }
 
-    /// The buckets that are not in the default class.
+    /// The buckets and types whose class does not follow from anything else.
     pub fn buckets(&self) -> impl Iterator<Item = (&BucketName, Class)> {
         self.buckets.iter().map(|(bucket, class)| (bucket, *class))
     }
@@ -218,5 +263,35 @@ mod tests {
         assert_eq!(replicas("d"), Replicas { now: 3, next: 3 });
         let over = Classes::new(&next, None);
         assert_eq!(of(&over, "b").0, Class::DEFAULT);
+    }
+
+    #[test]
+    fn a_type_has_an_n_for_all_its_buckets_that_have_none() {
+        let of_type = BucketName::of_type(&"default".into());
+        let mut now = Replication::default();
+        now.set(&bucket("four"), 4);
+        now.set(&bucket("five"), 5);
+        now.set(&of_type, 5);
+        assert_eq!(now.buckets.len(), 2, "one bucket has what its type has");
+        now.set(&bucket("three"), 3);
+        let all = ["four", "five", "three", "other"];
+        let of = |replication: &Replication| all.map(|name| replication.of(&bucket(name)));
+        assert_eq!(of(&now), [4, 5, 3, 5]);
+        assert!(now.is_terse());
+        let elsewhere = BucketName {
+            bucket_type: "carts".into(),
+            bucket: "four".into(),
+        };
+        assert_eq!(now.of(&elsewhere), 3);
+        let mut next = now.clone();
+        next.set(&of_type, 3);
+        assert_eq!(of(&next), [4, 3, 3, 3]);
+        assert!(next.is_terse() && next.buckets.len() == 1);
+        let classes = Classes::new(&now, Some(&next));
+        let replicas = all.map(|name| {
+            let Replicas { now, next } = classes.replicas_of(&"default".into(), &name.into());
+            (now, next)
+        });
+        assert_eq!(replicas, [(4, 4), (5, 3), (3, 3), (5, 3)]);
     }
 }

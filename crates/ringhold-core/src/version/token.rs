@@ -9,20 +9,27 @@
 //! A data type has a causal past of its own, with gaps: [`TokenKey::seal_past`] does the same for it, in a token
 //! that can't be taken for one of the first sort.
 //!
+//! [`TokenKey::seal_cover`] does it for a share of a bucket that a client asks for.
+//!
 //! Layout, version 1: `1u8, timestamp u64, count u16, count × (incarnation u128, epoch u64, counter
-//! u64), hash 16 bytes`, all big-endian. Of a data type: `2u8`, the encoded [`CausalContext`], hash.
+//! u64), hash 16 bytes`, all big-endian. Of a data type: `2u8`, the encoded [`CausalContext`], hash. Of a share: `3u8,
+//! bits u8, number u32, node u128`, hash.
 
 use super::actor::{Actor, KeyEpoch};
 use super::context::Context;
 use super::timestamp::Timestamp;
 use super::truncate::CONTEXT_ENTRIES_MAX;
+use crate::coverage::Share;
 use crate::crdt::CausalContext;
-use crate::id::Incarnation;
+use crate::id::{Incarnation, NodeId};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
 /// Of the past of a data type.
 const PAST_VERSION: u8 = 2;
+/// Of a share of a bucket.
+const COVER_VERSION: u8 = 3;
+const COVER_BYTES: usize = 1 + 1 + 4 + 16;
 const HEADER_BYTES: usize = 1 + 8 + 2;
 const ENTRY_BYTES: usize = 16 + 8 + 8;
 const HASH_BYTES: usize = 16;
@@ -39,6 +46,13 @@ pub struct ContextToken {
     pub context: Context,
     /// The greatest timestamp among the versions that the context covers.
     pub timestamp: Timestamp,
+}
+
+/// A share of a bucket, and the node that was named for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cover {
+    pub share: Share,
+    pub node: NodeId,
 }
 
 /// Why a token was refused. Nothing was changed.
@@ -125,6 +139,36 @@ impl TokenKey {
         self.sign(scope, bytes)
     }
 
+    /// The token of a share of a bucket.
+    #[must_use]
+    pub fn seal_cover(&self, bucket_type: &[u8], bucket: &[u8], cover: &Cover) -> Vec<u8> {
+        let bits = u8::try_from(cover.share.bits()).expect("a handful");
+        let mut bytes = Vec::with_capacity(COVER_BYTES + HASH_BYTES);
+        bytes.extend_from_slice(&[COVER_VERSION, bits]);
+        bytes.extend_from_slice(&cover.share.number().to_be_bytes());
+        bytes.extend_from_slice(&cover.node.0.to_be_bytes());
+        self.sign(scope_of_bucket(bucket_type, bucket), bytes)
+    }
+
+    /// # Errors
+    /// If the token is not one that this cluster gave out for a share of this bucket.
+    pub fn open_cover(
+        &self,
+        bucket_type: &[u8],
+        bucket: &[u8],
+        sealed: &[u8],
+    ) -> Result<Cover, TokenError> {
+        match sealed {
+            [COVER_VERSION, ..] if sealed.len() == COVER_BYTES + HASH_BYTES => {}
+            [version, ..] if *version != COVER_VERSION => {
+                return Err(TokenError::UnknownVersion(*version));
+            }
+            _ => return Err(TokenError::Malformed),
+        }
+        let body = self.authentic(scope_of_bucket(bucket_type, bucket), sealed)?;
+        parse_cover(body).ok_or(TokenError::Malformed)
+    }
+
     fn sign(&self, scope: TokenScope<'_>, mut bytes: Vec<u8>) -> Vec<u8> {
         let hash = keyed_hash(&self.current, scope, &bytes);
         bytes.extend_from_slice(&hash.as_bytes()[..HASH_BYTES]);
@@ -175,6 +219,23 @@ impl TokenKey {
         }
         Ok(body)
     }
+}
+
+/// No object has a key of no bytes.
+fn scope_of_bucket<'a>(bucket_type: &'a [u8], bucket: &'a [u8]) -> TokenScope<'a> {
+    TokenScope {
+        bucket_type,
+        bucket,
+        key: b"",
+    }
+}
+
+fn parse_cover(body: &[u8]) -> Option<Cover> {
+    let (bits, rest) = body.get(1..)?.split_first()?;
+    let (number, rest) = rest.split_first_chunk::<4>()?;
+    let node = NodeId(u128::from_be_bytes(rest.try_into().ok()?));
+    let share = Share::new(u32::from(*bits), u32::from_be_bytes(*number))?;
+    Some(Cover { share, node })
 }
 
 fn keyed_hash(key: &[u8; 32], scope: TokenScope<'_>, body: &[u8]) -> blake3::Hash {

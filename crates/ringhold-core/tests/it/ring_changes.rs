@@ -275,10 +275,15 @@ fn check_moves(ring: &Ring, moves: &[Move], tree: TreeId) -> Result<(), String> 
     Ok(())
 }
 
+/// The first is all the others' type.
 fn bucket(number: usize) -> BucketName {
+    let name = match number {
+        0 => String::new(),
+        number => format!("bucket{number}"),
+    };
     BucketName {
         bucket_type: "default".into(),
-        bucket: format!("bucket{number}").into(),
+        bucket: name.into(),
     }
 }
 

@@ -14,10 +14,12 @@ use crate::gather::breath;
 #[cfg(feature = "known-bad")]
 use crate::known_bad;
 use crate::node::Node;
+use bytes::Bytes;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::TreeId;
 use ringhold_core::tree::{LEAVES, Leaf, LeafSum};
-use ringhold_storage::OnDifference;
+use ringhold_storage::{OnDifference, RowFaults};
+use ringhold_wire::message::index::{CheckRowsRequest, CheckedRows};
 use ringhold_wire::message::peer::{
     CountRequest, CountedLeaves, LeafFault, Refusal, Reply, Request,
 };
@@ -37,6 +39,8 @@ pub(super) struct Counted {
     pub(super) sums: Vec<LeafSum>,
     /// What is wrong with a leaf by itself.
     pub(super) faults: BTreeMap<u16, LeafFault>,
+    /// What was wrong with the index rows of all keys; none in a look at some of the leaves.
+    pub(super) rows: Option<Result<RowFaults, NotCounted>>,
 }
 
 impl Counted {
@@ -50,6 +54,12 @@ impl Counted {
     pub(super) fn wrong_sums(&self) -> u64 {
         let faults = self.faults.values();
         faults.map(|fault| u64::from(fault.wrong_sum)).sum()
+    }
+
+    /// Index rows that are missing, or that no object has.
+    pub(super) fn wrong_rows(&self) -> u64 {
+        let faults = self.rows.and_then(Result::ok).unwrap_or_default();
+        faults.missing + faults.strange
     }
 }
 
@@ -125,6 +135,51 @@ impl Node {
                 .extend(faults.map(|fault| (fault.leaf, fault)));
         }
         Ok(counted)
+    }
+
+    /// What is wrong with a primary's index rows of a tree's keys, asked for in as many requests as it takes.
+    pub(super) async fn check_rows_at(
+        self: &Arc<Self>,
+        home: NodeId,
+        tree: TreeId,
+        set_right: bool,
+    ) -> Result<RowFaults, NotCounted> {
+        let mut sum = RowFaults::default();
+        let mut after = Bytes::new();
+        loop {
+            let request = Request::CheckRows(CheckRowsRequest {
+                basis: self.tree_basis(tree),
+                partition: tree.partition.0,
+                after: after.clone(),
+                set_right,
+            });
+            let deadline = Deadline::after(&*self.environment, PATIENCE_US);
+            let checked = match self.call(home, request, deadline).await? {
+                Reply::CheckedRows(checked) => checked,
+                Reply::Refused(refusal) => return Err(NotCounted::Refused(refusal)),
+                _ => return Err(NotCounted::Malformed),
+            };
+            sum.missing = sum.missing.saturating_add(checked.missing);
+            sum.strange = sum.strange.saturating_add(checked.strange);
+            let Some(next) = checked.next else {
+                return Ok(sum);
+            };
+            // Whoever does not get on never ends.
+            if next <= after {
+                return Err(NotCounted::Malformed);
+            }
+            after = next;
+        }
+    }
+
+    /// Checks this node's index rows of a tree of whose keys it is a home.
+    pub(crate) async fn check_rows(
+        &self,
+        request: &CheckRowsRequest,
+        deadline: Deadline,
+    ) -> Result<CheckedRows, Refusal> {
+        let tree = self.own_tree(request.partition, request.basis)?;
+        self.checked_rows(request, tree, deadline).await
     }
 
     /// Counts this node's objects in some leaves of a tree of whose keys it is a home.

@@ -23,6 +23,8 @@ const PARTITIONS_AT_ONCE: usize = 8;
 pub(super) struct Place {
     pub(super) tree: TreeId,
     pub(super) leaves: Vec<u16>,
+    /// Whether index rows are looked at as well.
+    pub(super) rows: bool,
 }
 
 /// What its primaries hold there, in the order of the preference list.
@@ -119,8 +121,12 @@ impl Node {
         for (at, home) in homes.iter().copied().enumerate() {
             let (node, place) = (Arc::clone(self), place.clone());
             let count: BoxFuture<'static, _> = Box::pin(async move {
-                node.count_at(home, place.tree, &place.leaves, set_right)
-                    .await
+                let counted = node.count_at(home, place.tree, &place.leaves, set_right);
+                let mut counted = counted.await?;
+                if place.rows {
+                    counted.rows = Some(node.check_rows_at(home, place.tree, set_right).await);
+                }
+                Ok(counted)
             });
             calls.ask(at, count);
         }
@@ -165,6 +171,7 @@ mod tests {
                     class: Class::DEFAULT,
                 },
                 leaves: leaves.to_vec(),
+                rows: false,
             },
             primaries: primaries.collect(),
         }

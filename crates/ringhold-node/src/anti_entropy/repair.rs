@@ -39,6 +39,8 @@ pub struct Repaired {
     pub bytes_received: u64,
     /// Leaf sums that did not say what was there, and do now.
     pub sums_set_right: u64,
+    /// Index rows that were missing, or that no object had, and are as they should be now.
+    pub rows_set_right: u64,
     /// Records that could not be read when the objects were counted. Another primary's copy takes their place.
     pub unreadable: u64,
     /// Primaries that nothing was compared with, or not to the end.
@@ -60,8 +62,11 @@ impl Repaired {
         };
         let homes = counted().count() as u64;
         let left_out = look.primaries.iter();
-        let left_out =
-            left_out.filter_map(|(node, counted)| Some((*node, *counted.as_ref().err()?)));
+        let left_out = left_out.filter_map(|(node, counted)| {
+            let rows = |counted: &Counted| counted.rows?.err();
+            let reason = counted.as_ref().map_or_else(|reason| Some(*reason), rows);
+            Some((*node, reason?))
+        });
         Self {
             tree: look.place.tree,
             exchanges: homes * homes.saturating_sub(1) / 2,
@@ -70,6 +75,7 @@ impl Repaired {
             bytes_sent: 0,
             bytes_received: 0,
             sums_set_right: counted().map(Counted::wrong_sums).sum(),
+            rows_set_right: counted().map(Counted::wrong_rows).sum(),
             unreadable: counted().map(Counted::unreadable).sum(),
             left_out: left_out.collect(),
         }
@@ -111,6 +117,7 @@ impl Node {
         let place = |tree| Place {
             tree,
             leaves: leaves.clone(),
+            rows: true,
         };
         let mut looks = self.look_at(trees.into_iter().map(place).collect(), true);
         let mut differing = Vec::new();
@@ -178,7 +185,8 @@ impl Node {
     }
 
     /// What took the place of a record that could not be read has left its leaf in doubt, because nobody knows what it
-    /// had added to the sum: such leaves are counted once more.
+    /// had added to the sum: such leaves are counted once more. Nor does anybody know which index rows it had left, so these are looked at
+    /// once more, too.
     async fn settle_doubts(self: &Arc<Self>, look: &Look, repaired: &mut Repaired) {
         for (home, counted) in &look.primaries {
             let faults = counted.iter().flat_map(|counted| counted.faults.values());
@@ -190,6 +198,10 @@ impl Node {
             let tree = look.place.tree;
             if let Err(reason) = self.count_at(*home, tree, &leaves, true).await {
                 repaired.leave_out(*home, reason);
+            }
+            match self.check_rows_at(*home, tree, true).await {
+                Ok(faults) => repaired.rows_set_right += faults.missing + faults.strange,
+                Err(reason) => repaired.leave_out(*home, reason),
             }
         }
     }

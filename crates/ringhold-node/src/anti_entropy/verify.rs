@@ -13,6 +13,7 @@ use crate::node::Node;
 use ringhold_core::id::NodeId;
 use ringhold_core::ring::{Partition, TreeId};
 use ringhold_core::tree::{NodeHash, Tree};
+use ringhold_storage::RowFaults;
 use ringhold_wire::message::ObjectName;
 use ringhold_wire::message::peer::{LeavesRequest, Reply, Request};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub struct Holds {
     pub unreadable: u64,
     /// Leaves of the hash tree whose kept sum said something else than the objects.
     pub wrong_sums: u64,
+    /// How its index rows differ from those that its objects should have.
+    pub rows: Result<RowFaults, NotCounted>,
     /// The root of the tree over what was counted.
     pub root: NodeHash,
 }
@@ -45,7 +48,7 @@ pub enum Agreement {
     /// All primaries hold the same, and their hash trees say so.
     Agrees,
     /// They don't, for longer than a put can take; or a primary has records that can't be read, or a tree that is
-    /// not that of its objects.
+    /// not that of its objects, or index rows that are not.
     Differs,
     /// Those that told agree; others did not tell.
     NotVerified,
@@ -71,14 +74,29 @@ impl Verdict {
                 .iter()
                 .filter_map(|(_, held)| held.as_ref().ok())
         };
-        let is_wrong = |held: &Holds| held.unreadable > 0 || held.wrong_sums > 0;
+        let is_wrong = |held: &Holds| {
+            let rows = held.rows.is_ok_and(|faults| !faults.is_empty());
+            held.unreadable > 0 || held.wrong_sums > 0 || rows
+        };
         if self.differing_leaves > 0 || holds().any(is_wrong) {
             return Agreement::Differs;
         }
-        if self.primaries.iter().any(|(_, held)| held.is_err()) {
+        let told = |held: &Result<Holds, NotCounted>| held.is_ok_and(|held| held.rows.is_ok());
+        if !self.primaries.iter().all(|(_, held)| told(held)) {
             return Agreement::NotVerified;
         }
         Agreement::Agrees
+    }
+
+    /// How the index rows of all primaries differ from those of their objects.
+    #[must_use]
+    pub fn row_faults(&self) -> RowFaults {
+        let held = self.primaries.iter().filter_map(|(_, held)| held.ok());
+        let rows = held.filter_map(|held| held.rows.ok());
+        rows.fold(RowFaults::default(), |sum, faults| RowFaults {
+            missing: sum.missing + faults.missing,
+            strange: sum.strange + faults.strange,
+        })
     }
 
     /// Keys of the primary that holds most.
@@ -125,6 +143,7 @@ impl Node {
         let place = |tree| Place {
             tree,
             leaves: leaves.clone(),
+            rows: true,
         };
         let places = trees.into_iter().map(place).collect();
         let mut open = BTreeMap::new();
@@ -173,6 +192,7 @@ impl Node {
         let places = open.values().map(|look| Place {
             tree: look.place.tree,
             leaves: look.suspicious(),
+            rows: false,
         });
         let mut looks = self.look_at(places.collect(), false);
         while let Some(later) = looks.recv().await {
@@ -226,6 +246,7 @@ fn verdict(look: &Look) -> Verdict {
         keys: counted.sums.iter().map(|sum| sum.keys).sum(),
         unreadable: counted.unreadable(),
         wrong_sums: counted.wrong_sums(),
+        rows: counted.rows.unwrap_or(Err(NotCounted::NoAnswer)),
         root: Tree::new(counted.sums.clone()).root(),
     };
     let primaries = look.primaries.iter();

@@ -15,7 +15,7 @@ use ringhold_core::quorum::{
     Count, GetQuorum, PutQuorum, PutSpec, QuorumViolation, ReplicaKind, Target,
 };
 use ringhold_core::ring::{Replicas, Ring};
-use ringhold_wire::message::{GetOptions, ObjectName, PutOptions};
+use ringhold_wire::message::{Flush, GetOptions, ObjectName, PutOptions};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -112,25 +112,96 @@ impl Placement {
         options.quorum.resolve(self.n, &properties.get)
     }
 
-    /// The counts of a put, and whether acknowledgements wait for a flush. In a buffered bucket nothing
-    /// is durable when it is acknowledged, so DW is asked for only by a request that names it, and that request
-    /// flushes.
+    /// See [`resolve_put`].
     pub(crate) fn put_quorum(
         &self,
         options: &PutOptions,
         properties: &Properties,
-    ) -> Result<(PutQuorum, bool), QuorumViolation> {
-        let names_dw = !matches!(options.quorum.dw, Count::Default | Count::Exact(0));
-        let flushed = properties.durability == Durability::Flushed || options.flushed || names_dw;
-        let bucket = if flushed {
-            properties.put
-        } else {
-            PutSpec {
-                dw: Count::Exact(0),
-                ..properties.put
-            }
-        };
-        let quorum = options.quorum.resolve(self.n, &bucket)?;
-        Ok((quorum, flushed))
+    ) -> Result<(PutQuorum, Durability), QuorumViolation> {
+        resolve_put(self.n, options, properties)
+    }
+}
+
+/// The counts of a put, and who flushes: as many as the bucket or the request wants, whichever wants more. The bucket's DW is of
+/// flushed acknowledgements; where they are one or none, DW is as many. A request that names a greater DW has all flush.
+fn resolve_put(
+    n: u32,
+    options: &PutOptions,
+    properties: &Properties,
+) -> Result<(PutQuorum, Durability), QuorumViolation> {
+    let durability = properties.durability.max(asked(options));
+    let (dw, at_least) = match durability {
+        Durability::Flushed => (properties.put.dw, 0),
+        Durability::One => (Count::One, 1),
+        Durability::Buffered => (Count::Exact(0), 0),
+    };
+    let bucket = PutSpec {
+        dw,
+        ..properties.put
+    };
+    let mut quorum = options.quorum.resolve(n, &bucket)?;
+    quorum.dw = quorum.dw.max(at_least);
+    #[cfg(feature = "known-bad")]
+    if durability == Durability::One && known_bad::is(Variant::OneIsNone) {
+        quorum.dw = 0;
+        return Ok((quorum, Durability::Buffered));
+    }
+    Ok((quorum, durability))
+}
+
+/// What a request itself wants flushed: by its options, or by naming how many acknowledgements are to be durable.
+fn asked(options: &PutOptions) -> Durability {
+    let named = match options.quorum.dw {
+        Count::Default | Count::Exact(0) => Durability::Buffered,
+        Count::One | Count::Exact(1) => Durability::One,
+        Count::Exact(_) | Count::Quorum | Count::All => Durability::Flushed,
+    };
+    named.max(match options.flush {
+        Flush::AsBucket => Durability::Buffered,
+        Flush::One => Durability::One,
+        Flush::Counted => Durability::Flushed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stricter_of_bucket_and_request_flushes() {
+        use {Durability as D, Flush as F};
+        let default = Count::Default;
+        let rows = [
+            (D::Flushed, default, F::AsBucket, (D::Flushed, 2)),
+            (D::Flushed, default, F::One, (D::Flushed, 2)),
+            (D::Flushed, Count::Exact(0), F::AsBucket, (D::Flushed, 0)),
+            (D::One, default, F::AsBucket, (D::One, 1)),
+            (D::One, Count::Exact(0), F::AsBucket, (D::One, 1)),
+            (D::One, Count::One, F::AsBucket, (D::One, 1)),
+            (D::One, Count::Exact(2), F::AsBucket, (D::Flushed, 2)),
+            (D::One, Count::All, F::AsBucket, (D::Flushed, 3)),
+            (D::One, default, F::Counted, (D::Flushed, 2)),
+            (D::Buffered, default, F::AsBucket, (D::Buffered, 0)),
+            (D::Buffered, Count::Exact(1), F::AsBucket, (D::One, 1)),
+            (D::Buffered, default, F::One, (D::One, 1)),
+            (D::Buffered, Count::Quorum, F::One, (D::Flushed, 2)),
+        ];
+        for (durability, dw, flush, (expected, disks)) in rows {
+            let properties = Properties {
+                durability,
+                ..Properties::default()
+            };
+            let options = PutOptions {
+                quorum: PutSpec {
+                    dw,
+                    ..PutSpec::default()
+                },
+                flush,
+                ..PutOptions::default()
+            };
+            let resolved = resolve_put(3, &options, &properties).expect("none is above N");
+            let what = format!("{durability}, dw={dw}, {flush:?}");
+            assert_eq!((resolved.1, resolved.0.dw), (expected, disks), "{what}");
+        }
     }
 }

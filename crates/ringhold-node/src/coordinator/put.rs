@@ -7,7 +7,7 @@
 //!
 //! A delete is a put of a tombstone. The coordinating replica commits the write locally before it sends
 //! anything, so that a crash can't make it forget a dot that others have seen, or, in a buffered bucket,
-//! can't make it use that dot again. It sends the
+//! can't make it use that dot again. Where one replica flushes (§6.1) it is this one, which no put can do without. It sends the
 //! merged object, never "coordinate", so whatever is delivered twice or late is harmless.
 //!
 //! A request is forwarded at most once, and to a second primary only if the first provably did not
@@ -25,7 +25,7 @@ use crate::gather::{Gather, until};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
-use crate::properties::Properties;
+use crate::properties::{Durability, Properties};
 use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
 use ringhold_core::crdt::{DEPTH_MAX, Refused, Update};
 use ringhold_core::health::Standing;
@@ -33,7 +33,7 @@ use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{PutQuorum, PutTally, ReplicaKind, Target};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{
-    Change, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection, Uncertain,
+    Change, Flush, NotStarted, ObjectName, PutAnswer, PutError, PutRequest, Rejection, Uncertain,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -133,12 +133,12 @@ impl Node {
         let primaries_only = request.options.primaries_only || request.unchanged_since.is_some();
         let placement = self.placement(name.clone(), request.options.n_val, primaries_only);
         let quorum = placement.put_quorum(&request.options, &properties);
-        let (quorum, flushed) = quorum.map_err(Rejection::Violation)?;
+        let (quorum, durability) = quorum.map_err(Rejection::Violation)?;
         Ok(PutPlan {
             properties,
             placement,
             quorum,
-            flushed,
+            durability,
         })
     }
 
@@ -160,10 +160,7 @@ impl Node {
                 return Err(PutError::NotStarted(NotStarted::TimedOut));
             }
             self.metrics.puts_forwarded.add(1);
-            match self
-                .call(target.node, Request::Coordinate(request.clone()), deadline)
-                .await
-            {
+            match self.ask_to_coordinate(target.node, request, deadline).await {
                 Ok(Reply::Coordinated(Err(PutError::NotStarted(reason)))) => not_started = reason,
                 // This node knows that the type is active: that one has lost its disk and catches up.
                 Ok(Reply::Coordinated(Err(PutError::Rejected(Rejection::UnknownBucketType)))) => {
@@ -181,6 +178,26 @@ impl Node {
             }
         }
         Err(PutError::NotStarted(not_started))
+    }
+
+    /// A release that knows of no single flush has every counted replica flush, which is more.
+    async fn ask_to_coordinate(
+        self: &Arc<Self>,
+        to: NodeId,
+        request: &PutRequest,
+        deadline: Deadline,
+    ) -> Result<Reply, CallError> {
+        let mut request = request.clone();
+        let reply = self
+            .call(to, Request::Coordinate(request.clone()), deadline)
+            .await;
+        match reply {
+            Ok(Reply::Refused(Refusal::OlderProtocol)) if request.options.flush == Flush::One => {
+                request.options.flush = Flush::Counted;
+                self.call(to, Request::Coordinate(request), deadline).await
+            }
+            reply => reply,
+        }
     }
 
     /// Coordinates a put in a task that outlives its client. The client has its answer by the deadline, even
@@ -251,7 +268,7 @@ impl Node {
             properties,
             placement,
             quorum,
-            flushed,
+            durability,
         } = self.plan_put(request).map_err(PutError::Rejected)?;
         if !self.admission.is_admitted() {
             return Err(PutError::NotStarted(NotStarted::Starting));
@@ -286,7 +303,7 @@ impl Node {
             hll_precision: properties.hll_precision,
             node: Arc::clone(self),
             placement,
-            flushed,
+            durability,
             notes,
             tail,
             merge: None,
@@ -360,8 +377,7 @@ struct PutPlan {
     properties: Arc<Properties>,
     placement: Placement,
     quorum: PutQuorum,
-    /// Acknowledgements wait for a flush.
-    flushed: bool,
+    durability: Durability,
 }
 
 fn not_started(refusal: Refusal) -> NotStarted {

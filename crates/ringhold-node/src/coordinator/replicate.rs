@@ -13,6 +13,7 @@ use crate::gather::{Arrival, Gather};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
+use crate::properties::Durability;
 use crate::replica::{CoordinateJob, Coordinated};
 use ringhold_core::crdt::Precision;
 use ringhold_core::id::NodeId;
@@ -34,7 +35,7 @@ pub(super) struct Putting {
     pub(super) hidden_versions: Option<usize>,
     pub(super) write_once: bool,
     pub(super) hll_precision: Precision,
-    pub(super) flushed: bool,
+    pub(super) durability: Durability,
     pub(super) tally: PutTally,
     pub(super) calls: Gather<Target, Result<Reply, CallError>>,
     pub(super) notes: Notes,
@@ -56,7 +57,7 @@ impl Putting {
             hidden_versions: self.hidden_versions,
             write_once: self.write_once,
             hll_precision: self.hll_precision,
-            flushed: self.flushed,
+            durability: self.durability,
             limits: self.node.tuning.limits,
         }
     }
@@ -69,7 +70,7 @@ impl Putting {
         self.merge = Some(MergeRequest {
             name: self.placement.name.clone(),
             object: written.object.clone(),
-            flushed: self.flushed,
+            flushed: self.durability == Durability::Flushed,
         });
         for target in self.placement.absent.clone() {
             self.notes.reply(target, "unreachable", Vec::new);

@@ -18,6 +18,8 @@
 //! Queries have a bound of their own, in which they wait for each other, on the node that asks and on those that answer.
 
 mod answers;
+mod count;
+mod differences;
 mod mend;
 mod rows;
 
@@ -29,14 +31,14 @@ use crate::node::Node;
 use crate::properties::Properties;
 use bytes::Bytes;
 pub(crate) use mend::run as mend_rows;
-use ringhold_core::coverage::{Merge, Merged, Plan, plan};
+use ringhold_core::coverage::{Merge, Merged, Plan, Share, plan};
 use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
 use ringhold_core::index::{Row, Span, place_of, term_order};
 use ringhold_core::quorum::GetSpec;
-use ringhold_core::ring::{Class, Ring, TreeId};
+use ringhold_core::ring::{Class, Partition, Ring, TreeId};
 use ringhold_core::version::Object;
-use ringhold_wire::message::index::{CountKeysRequest, CountedKeys, ROWS_MAX, RowsRequest};
+use ringhold_wire::message::index::{CountedKeys, ROWS_MAX, RowsRequest};
 use ringhold_wire::message::peer::{Reply, Request};
 use ringhold_wire::message::{GetAnswer, GetOptions, GetRequest, ObjectName};
 use ringhold_wire::metadata::index_entries;
@@ -86,6 +88,8 @@ pub struct Query {
     pub after: Bytes,
     /// Of the rows in the span, which; none for all.
     pub filter: Option<Filter>,
+    /// Keys of which part of the ring.
+    pub share: Share,
     pub rows_max: Option<u64>,
 }
 
@@ -196,7 +200,7 @@ impl Node {
         let class = class_asked(&ring, bucket_type, bucket);
         let replicas = ring.classes().replicas(class);
         let n = replicas.map_or(1, |replicas| usize::from(replicas.now));
-        let list = ring.partition_preference_list(ringhold_core::ring::Partition(0));
+        let list = ring.partition_preference_list(Partition(0));
         let n = u32::try_from(n.min(list.len())).unwrap_or(1);
         let spec = if bucket.is_some() {
             properties.get
@@ -212,6 +216,28 @@ impl Node {
             return Ok(1);
         }
         Ok(r.max(1) as usize)
+    }
+
+    /// Whom one can ask about a tree's keys, the best first.
+    fn usable_homes(&self, ring: &Ring, tree: TreeId) -> Vec<NodeId> {
+        let homes = ring.homes_of(tree).iter().copied();
+        let mut homes: Vec<NodeId> = homes
+            .filter(|home| self.standing(*home) != Standing::Down)
+            .collect();
+        let nearness = |home: NodeId| (self.standing(home), self.health.latency_us(home));
+        homes.sort_by_key(|home| (*home != self.id, nearness(*home)));
+        homes
+    }
+
+    /// Of each partition, whom one can ask about a bucket's keys there.
+    #[must_use]
+    pub fn homes_to_ask(&self, bucket_type: &Bytes, bucket: &Bytes) -> Vec<Vec<NodeId>> {
+        let ring = self.ring();
+        let class = class_asked(&ring, bucket_type, Some(bucket));
+        let partitions = ring.partition_count().partitions();
+        let homes =
+            partitions.map(|partition| self.usable_homes(&ring, TreeId { partition, class }));
+        homes.collect()
     }
 
     /// Counts the keys of a bucket. Costs a walk over its rows at R homes, and nothing travels.
@@ -230,6 +256,7 @@ impl Node {
             span: Span::of_bucket(bucket_type, bucket),
             after: Bytes::new(),
             filter: None,
+            share: Share::ALL,
             rows_max: None,
         };
         self.query(query, deadline).await?.count().await
@@ -314,21 +341,26 @@ impl Coverage {
     }
 
     fn plan(&self, ring: &Ring) -> Plan {
-        let class = class_asked(ring, &self.query.bucket_type, self.query.bucket.as_ref());
-        let node = &self.node;
-        let homes = ring.partition_count().partitions().map(|partition| {
-            let tree = TreeId { partition, class };
-            let homes = ring.homes_of(tree).iter().copied();
-            let usable = |home: &NodeId| {
-                let at = (*home, partition.0);
-                node.standing(*home) != Standing::Down && !self.failed.contains(&at)
-            };
-            let mut homes: Vec<NodeId> = homes.filter(usable).collect();
-            let nearness = |home: NodeId| (node.standing(home), node.health.latency_us(home));
-            homes.sort_by_key(|home| (*home != node.id, nearness(*home)));
+        let Query {
+            bucket_type,
+            bucket,
+            share,
+            ..
+        } = &self.query;
+        let class = class_asked(ring, bucket_type, bucket.as_ref());
+        let count = ring.partition_count();
+        let is_asked = |partition| share.meets(count, partition);
+        let homes = count.partitions().map(|partition| {
+            if !is_asked(partition) {
+                return Vec::new();
+            }
+            let mut homes = self.node.usable_homes(ring, TreeId { partition, class });
+            homes.retain(|home| !self.failed.contains(&(*home, partition.0)));
             homes
         });
-        plan(&homes.collect::<Vec<_>>(), self.r)
+        let mut plan = plan(&homes.collect::<Vec<_>>(), self.r);
+        plan.missing.retain(|at| is_asked(Partition(*at)));
+        plan
     }
 
     /// Gets a page of each node that is wanting. False if one of them failed: then another round takes this one's place.
@@ -407,8 +439,13 @@ impl Coverage {
     ) -> Result<Vec<Found>, QueryFailed> {
         let mut found = Vec::new();
         let mut in_question = Vec::new();
+        // Else only nodes with partitions of the share were asked, for those.
+        let is_cut = self.query.share.cuts(round.ring.partition_count());
         for Merged { place, row, nodes } in taken {
             let Some(row) = Row::read(&row) else { continue };
+            if is_cut && !self.query.share.contains(name_of(&row).position()) {
+                continue;
+            }
             if self
                 .query
                 .filter
@@ -486,52 +523,6 @@ impl Coverage {
             return Err(QueryFailed::TimedOut);
         }
         Ok(gone)
-    }
-
-    /// Counts instead of handing out.
-    async fn count(mut self) -> Result<KeyCount, QueryFailed> {
-        loop {
-            let round = self.begin_round();
-            if let Some(keys) = self.count_round(&round).await? {
-                let missing = self.missing;
-                return Ok(KeyCount { keys, missing });
-            }
-        }
-    }
-
-    async fn count_round(&mut self, round: &Round) -> Result<Option<u64>, QueryFailed> {
-        let environment = Arc::clone(&self.node.environment);
-        let mut calls = Gather::until(environment, self.deadline);
-        for (&node, partitions) in &round.plan.asked {
-            let request = Request::CountKeys(CountKeysRequest {
-                partitions: partitions.clone(),
-                bucket_type: self.query.bucket_type.clone(),
-                bucket: self.query.bucket.clone().unwrap_or_default(),
-                shows_one: self.shows_one,
-            });
-            calls.ask(node, self.node.call(node, request, self.deadline));
-        }
-        let mut most: BTreeMap<u32, u64> = BTreeMap::new();
-        while let Some((node, reply)) = calls.next().await {
-            let partitions = &round.plan.asked[&node];
-            let Ok(Reply::CountedKeys(CountedKeys { counts })) = reply else {
-                self.fail(node, partitions);
-                return Ok(None);
-            };
-            for (at, partition) in partitions.iter().enumerate() {
-                let Some(count) = counts.get(at).copied().flatten() else {
-                    self.fail(node, &[*partition]);
-                    return Ok(None);
-                };
-                let known = most.entry(*partition).or_default();
-                *known = count.max(*known);
-            }
-        }
-        if calls.outstanding().next().is_some() {
-            return Err(QueryFailed::TimedOut);
-        }
-        let in_step = round.ring.placement_number() == self.placement_number();
-        Ok(in_step.then(|| most.values().sum()))
     }
 }
 

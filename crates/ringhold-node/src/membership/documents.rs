@@ -19,8 +19,9 @@ use ringhold_wire::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, decode_whole, 
 use ringhold_wire::message::peer::Refusal;
 use ringhold_wire::ring as ring_format;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify};
 
 const ROW_VERSION: u8 = 2;
 
@@ -121,15 +122,15 @@ impl fmt::Display for NotAdopted {
 pub(crate) struct Documents {
     /// Held from comparing a document with the one in use until it has taken its place.
     adopting: Mutex<()>,
-    /// The epoch in use, for those who wait for another one.
-    epoch: watch::Sender<u64>,
+    /// Another document is in use. Who waits is woken in the order of coming: with a `watch` it would be at random.
+    replaced: Notify,
 }
 
 impl Documents {
-    pub(crate) fn of(ring: &Ring) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             adopting: Mutex::new(()),
-            epoch: watch::Sender::new(ring.document().epoch.0),
+            replaced: Notify::new(),
         }
     }
 }
@@ -245,7 +246,7 @@ impl Node {
             self.properties.follow(ring);
         }
         self.set_ring(Arc::clone(ring));
-        self.documents.epoch.send_replace(epoch);
+        self.documents.replaced.notify_waiters();
         self.metrics.epochs_adopted.add(1);
         tracing::info!(epoch = %document.epoch, placement_number, "a new ring document is in use");
         if self.is_removed() {
@@ -281,9 +282,15 @@ impl Node {
 
     /// Ends when another document is in use than that of an epoch.
     pub async fn ring_after(&self, epoch: u64) {
-        let mut epochs = self.documents.epoch.subscribe();
-        // The sender lives as long as the node.
-        epochs.wait_for(|now| *now != epoch).await.ok();
+        loop {
+            // Waits from here on, so that a document which comes between the look and the wait is not missed.
+            let mut replaced = pin!(self.documents.replaced.notified());
+            replaced.as_mut().enable();
+            if self.ring().document().epoch.0 != epoch {
+                return;
+            }
+            replaced.await;
+        }
     }
 }
 

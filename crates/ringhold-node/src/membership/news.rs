@@ -16,10 +16,10 @@ use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use bytes::Bytes;
 use ringhold_core::id::NodeId;
-use ringhold_core::ring::RingDocument;
+use ringhold_core::ring::{Epoch, RingDocument};
 use ringhold_wire::bytes_io::DecodeError;
 use ringhold_wire::message::membership::RingRequest;
-use ringhold_wire::message::peer::{Refusal, Reply, Request};
+use ringhold_wire::message::peer::{ClientRing, Refusal, Reply, Request};
 use ringhold_wire::ring as ring_format;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -92,6 +92,45 @@ impl Node {
         let document = ring.document();
         let is_later = document.epoch > request.epoch;
         is_later.then(|| ring_format::encode_changes(document, &request.sections))
+    }
+
+    /// What a native client needs to go to the homes of a key by itself, which has the document of some epoch (§6.4).
+    pub(crate) fn ring_for_client(&self, held: Epoch) -> ClientRing {
+        let ring = self.ring();
+        let document = ring.document();
+        let present = ring
+            .members()
+            .iter()
+            .filter(|member| !member.state.is_gone());
+        let addresses = present.map(|member| (member.id, self.addresses_of(member).native.into()));
+        ClientRing {
+            document: (document.epoch > held).then(|| ring_format::encode(document)),
+            addresses: addresses
+                .filter(|(_, address): &(NodeId, Bytes)| !address.is_empty())
+                .collect(),
+        }
+    }
+
+    /// Whether a client that knows this placement is told to catch up before it is served: it knows an older one, and has come to a
+    /// node that is no home of the key now. One that has come to a home is served, however old its ring; one that knows no
+    /// placement, and says 0, goes to any node.
+    #[must_use]
+    pub fn misleads(&self, placement_number: u64, request: &Request) -> bool {
+        let ring = self.ring();
+        if placement_number == 0 || placement_number >= ring.placement_number() {
+            return false;
+        }
+        let name = match request {
+            Request::Get(get) => &get.name,
+            Request::Put(put) => &put.request.name,
+            _ => return false,
+        };
+        let replicas = ring.classes().replicas_of(&name.bucket_type, &name.bucket);
+        let list = ring.preference_list(name.position());
+        !list
+            .iter()
+            .take(replicas.now.into())
+            .any(|home| *home == self.id)
     }
 
     /// A member is said to know an epoch. Fetches its document, if that is newer than the one in use.

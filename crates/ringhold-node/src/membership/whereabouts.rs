@@ -120,7 +120,12 @@ impl Node {
         };
         let addresses = &heard.addresses;
         let was = before.map_or_else(|| listed.addresses.clone(), |before| before.addresses);
-        if was != *addresses {
+        // What only clients are told is no news of the way to it.
+        let but_for_pb = Addresses {
+            pb: was.pb.clone(),
+            ..addresses.clone()
+        };
+        if was != but_for_pb {
             tracing::info!(%member, name = listed.name, peer = addresses.peer, http = addresses.http, "a member is elsewhere now");
             self.peers.follow(&self.where_they_are(&ring));
         }

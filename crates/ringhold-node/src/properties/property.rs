@@ -159,8 +159,6 @@ pub enum Reason {
     KeepsDots,
     /// Strong consistency.
     NeedsConsensus,
-    /// The replicas of an existing type.
-    ReplicasAreFixed,
     ActiveIsFixed,
     ClaimantIsFixed,
     /// Riak has it, this store doesn't.
@@ -192,9 +190,6 @@ impl fmt::Display for Reason {
             Self::KeepsDots => "If last_write_wins is true, dvv_enabled must be false",
             Self::NeedsConsensus => {
                 "strongly consistent types are not offered: no write waits for an agreement"
-            }
-            Self::ReplicasAreFixed => {
-                "a type has the cluster's n_val: give its buckets another one"
             }
             Self::ActiveIsFixed => "Cannot modify active property",
             Self::ClaimantIsFixed => "Cannot update claimant property",
@@ -232,9 +227,12 @@ fn understand(shape: Shape, value: Value) -> Result<Option<Stored>, Reason> {
         Shape::Number => number(&value)
             .map(|number| Some(Stored::Number(number)))
             .ok_or(Reason::NotInteger),
-        Shape::Durability => {
-            one_of(value, &["flushed", "buffered"], Reason::NotValidDurability).map(Some)
-        }
+        Shape::Durability => one_of(
+            value,
+            &["flushed", "one", "buffered"],
+            Reason::NotValidDurability,
+        )
+        .map(Some),
         Shape::SyncOnWrite => {
             one_of(value, &["backend", "one", "all"], Reason::NotValidSyncParam).map(Some)
         }

@@ -11,12 +11,11 @@ use super::overrides::Overrides;
 use super::property::{Property, Reason, Refusal, Value};
 use ringhold_core::crdt::{Kind, Precision};
 
-/// Understands what is proposed for a type that is to be created, in a cluster whose keys have `n_val` replicas.
+/// Understands what is proposed for a type that is to be created.
 ///
 /// # Errors
 /// All refusals, if there is one.
 pub fn propose_type<'a>(
-    n_val: u32,
     proposals: impl IntoIterator<Item = (&'a str, Value)>,
 ) -> Result<Overrides, Vec<Refusal>> {
     let set = understood(proposals)?;
@@ -34,31 +33,18 @@ pub fn propose_type<'a>(
         return refused(Property::HllPrecision, Reason::NotHll);
     }
     check_together(&set)?;
-    if set.replicas().is_some_and(|n| u32::from(n) != n_val) {
-        return refused(Property::NVal, Reason::ReplicasAreFixed);
-    }
-    Ok(set.without_replicas())
+    Ok(set)
 }
 
-/// What an active type says after a change; `set` is what it says so far.
+/// What an active type says after a change, but for its number of replicas; `set` is what it says so far.
 ///
 /// # Errors
 /// All refusals, if there is one.
-pub fn check_type_update(
-    n_val: u32,
-    set: &Overrides,
-    change: &Overrides,
-) -> Result<Overrides, Vec<Refusal>> {
-    let before = Properties::of_type(n_val, set);
+pub fn check_type_update(set: &Overrides, change: &Overrides) -> Result<Overrides, Vec<Refusal>> {
+    let before = Properties::of_type(Properties::default().n_val, set);
     before
         .check_change(change)
         .map_err(|refusal| vec![refusal])?;
-    if change.replicas().is_some_and(|n| u32::from(n) != n_val) {
-        return Err(vec![Refusal {
-            property: Property::NVal.name().to_owned(),
-            reason: Reason::ReplicasAreFixed,
-        }]);
-    }
     let after = set.changed_by(&change.without_fixed().without_replicas());
     check_together(&after)?;
     Ok(after)
@@ -150,19 +136,19 @@ mod tests {
 
     #[test]
     fn a_type_begins_with_its_own_defaults() {
-        let plain = propose_type(3, []).expect("nothing is asked for");
+        let plain = propose_type([]).expect("nothing is asked for");
         let plain = Properties::of_type(3, &plain);
         assert!(plain.allow_mult && plain.reported.dvv_enabled && !plain.write_once);
         // A string that says no means no.
-        let single = propose_type(3, [("allow_mult", text("false"))]).expect("as Riak takes it");
+        let single = propose_type([("allow_mult", text("false"))]).expect("as Riak takes it");
         assert!(!Properties::of_type(3, &single).allow_mult);
-        let maps = propose_type(3, [("datatype", text("map"))]).expect("a data type");
+        let maps = propose_type([("datatype", text("map"))]).expect("a data type");
         assert_eq!(Properties::of_type(3, &maps).datatype, Some(Kind::Map));
         let hlls = [
             ("datatype", text("hll")),
             ("hll_precision", Value::Integer(11)),
         ];
-        let hlls = propose_type(3, hlls).expect("fewer registers");
+        let hlls = propose_type(hlls).expect("fewer registers");
         assert_eq!(Properties::of_type(3, &hlls).hll_precision.bits(), 11);
     }
 
@@ -208,21 +194,18 @@ mod tests {
             ),
         ];
         for (proposals, reason) in rows {
-            assert_eq!(
-                reasons(propose_type(3, proposals.iter().cloned())),
-                [reason]
-            );
+            assert_eq!(reasons(propose_type(proposals.iter().cloned())), [reason]);
         }
-        assert!(propose_type(3, [("n_val", Value::Integer(3))]).is_ok());
-        assert!(propose_type(3, [("n_val", Value::Integer(5))]).is_err());
+        let five = propose_type([("n_val", Value::Integer(5))]).expect("a number of replicas");
+        assert_eq!(five.replicas(), Some(5));
     }
 
     #[test]
     fn an_update_changes_what_can_be_changed() {
-        let hlls = propose_type(3, [("datatype", text("hll"))]).expect("a data type");
+        let hlls = propose_type([("datatype", text("hll"))]).expect("a data type");
         let update = |proposals: &[(&'static str, Value)]| {
             let change = Overrides::propose_update(proposals.iter().cloned());
-            change.and_then(|change| check_type_update(3, &hlls, &change))
+            change.and_then(|change| check_type_update(&hlls, &change))
         };
         let same = [
             ("datatype", text("hll")),
@@ -254,7 +237,6 @@ mod tests {
             assert_eq!(reasons(update(&[proposal])), [reason]);
         }
         let again = check_type_update(
-            3,
             &lower,
             &Overrides::propose_update([("hll_precision", Value::Integer(14))]).expect("in range"),
         );

@@ -4,7 +4,7 @@
 //! no hint without its object. Whether a hint may go is decided here, by the one who writes the key: a
 //! delivery only says what the homes have confirmed, and the object may have changed since it was sent.
 
-use super::writer::Writer;
+use super::writer::{Before, Writer};
 use super::{Kept, refusal_of};
 use crate::hints::row::HintRow;
 #[cfg(feature = "known-bad")]
@@ -76,6 +76,7 @@ impl Writer {
         let record = self.group.read(Keyspace::Objects, &key);
         let record = record.map_err(|error| refusal_of(&error))?;
         let object = record
+            .clone()
             .map(Record::decode)
             .transpose()
             .map_err(|_| Refusal::Unreadable)?
@@ -86,13 +87,11 @@ impl Writer {
         if !covered {
             return Ok(false);
         }
-        let places = [Keyspace::Hints, Keyspace::Objects];
-        let gone = if is_home { &places[..1] } else { &places[..] };
-        for &keyspace in gone {
-            self.group.stage(Write {
-                keyspace,
-                change: Change::Remove { key },
-            });
+        self.group.stage(Write::remove(Keyspace::Hints, key));
+        if !is_home {
+            // What goes was read above: a second read could fail, and leave its index rows behind.
+            let write = Write::remove(Keyspace::Objects, key);
+            self.stage_over(write, &Before::Known(record));
         }
         self.hint_change.goes(hint.bytes);
         Ok(true)

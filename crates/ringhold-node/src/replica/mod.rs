@@ -20,6 +20,7 @@ use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
+use crate::properties::Durability;
 use bytes::Bytes;
 use commit_latency::CommitLatency;
 pub(crate) use removal::Removal;
@@ -27,7 +28,7 @@ use ringhold_core::crdt::Precision;
 use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::health::Reported;
 use ringhold_core::version::{Context, Dot, Object};
-use ringhold_storage::{GroupWriter, Keyspace, ReadError, RowKey, StorageKey, Store};
+use ringhold_storage::{GroupWriter, Keyspace, ReadError, RowFaults, RowKey, StorageKey, Store};
 use ringhold_wire::message::peer::{FollowRequest, MergeRequest, Refusal};
 use ringhold_wire::message::{ObjectName, PutRequest, Rejection};
 use ringhold_wire::record::Record;
@@ -49,8 +50,8 @@ pub(crate) struct CoordinateJob {
     pub(crate) write_once: bool,
     /// Of an estimate that begins.
     pub(crate) hll_precision: Precision,
-    /// The answer waits for the flush.
-    pub(crate) flushed: bool,
+    /// The answer waits for the flush, unless nobody flushes.
+    pub(crate) durability: Durability,
     pub(crate) kept: Kept,
     pub(crate) limits: ObjectLimits,
 }
@@ -343,16 +344,19 @@ impl Replica {
         answer.await.unwrap_or(Err(Refusal::StoreFailed))
     }
 
-    /// Writes an object's index rows anew, and takes out those of `doubtful` that are not its.
-    pub(crate) async fn restage(
+    /// How an object's index rows differ from those that it should have; of `doubtful`, those that are there and not its. If they do, and
+    /// that is wanted, they are written anew.
+    pub(crate) async fn check_rows(
         &self,
         key: StorageKey,
         doubtful: Vec<RowKey>,
-    ) -> Result<(), Refusal> {
+        set_right: bool,
+    ) -> Result<RowFaults, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Restage {
+        let job = Job::CheckRows {
             key,
             doubtful,
+            set_right,
             reply,
         };
         self.enqueue(key, job)?;

@@ -7,6 +7,7 @@
 use super::CoordinateJob;
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
+use crate::properties::Durability;
 use ringhold_core::crdt::Precision;
 use ringhold_core::datatype::{self, NewUpdate, NotUpdated, OtherBase};
 use ringhold_core::id::{Incarnation, OperationId};
@@ -84,7 +85,7 @@ pub(super) fn carry_out(
     check_growth(object, object.context(), job.limits.siblings)?;
     let CoordinateJob {
         request,
-        flushed,
+        durability,
         hll_precision: precision,
         ..
     } = job;
@@ -101,7 +102,7 @@ pub(super) fn carry_out(
             update: asked,
             precision,
             record,
-            flushed,
+            flushed: durability == Durability::Flushed,
         })
     });
     let coordinated = done.coordinated;

@@ -18,12 +18,13 @@ use crate::hints::{HintChange, HintGauge};
 #[cfg(feature = "known-bad")]
 use crate::known_bad::{self, Variant};
 use crate::metrics::Metrics;
+use crate::properties::Durability;
 use bytes::Bytes;
 use ringhold_core::version::coordinate::live_after_merge;
 use ringhold_core::version::truncate::CONTEXT_ENTRIES_ALARM;
 use ringhold_core::version::{Context, Dot, KeyEpoch, Object};
 use ringhold_storage::{
-    Change, Durability, GroupWriter, Keyspace, RowKey, StorageKey, Store, Write,
+    self as storage, Change, GroupWriter, Keyspace, RowFaults, RowKey, StorageKey, Store, Write,
 };
 use ringhold_wire::message::peer::Refusal;
 use ringhold_wire::message::{Change as Asked, ObjectName, PutRequest, Rejection};
@@ -76,11 +77,12 @@ pub(crate) enum Job {
     Settle {
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
-    /// An object's index rows are to be written anew.
-    Restage {
+    /// An object's index rows are to be held against it, and perhaps written anew.
+    CheckRows {
         key: StorageKey,
         doubtful: Vec<RowKey>,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        set_right: bool,
+        reply: oneshot::Sender<Result<RowFaults, Refusal>>,
     },
     Remove {
         removals: Vec<Removal>,
@@ -98,6 +100,7 @@ enum Waiting {
     /// A row of the node's own, or nothing at all, is on disk.
     Settled(oneshot::Sender<Result<(), Refusal>>),
     Removed(Vec<bool>, oneshot::Sender<Result<Vec<bool>, Refusal>>),
+    RowsWritten(RowFaults, oneshot::Sender<Result<RowFaults, Refusal>>),
 }
 
 /// The bytes that a write replaces, for the sums of hash trees.
@@ -172,7 +175,7 @@ impl Writer {
                 deadline,
                 reply,
             } => {
-                let flushed = job.flushed;
+                let flushed = job.durability > Durability::Buffered;
                 match self.coordinate(key, *job, deadline).await {
                     Ok(coordinated) => {
                         batch.flushed |= flushed;
@@ -221,13 +224,16 @@ impl Writer {
                 batch.flushed = true;
                 batch.waiting.push(Waiting::Settled(reply));
             }
-            Job::Restage {
+            Job::CheckRows {
                 key,
                 doubtful,
+                set_right,
                 reply,
-            } => match self.group.restage_rows(&key, &doubtful) {
-                Ok(()) => batch.waiting.push(Waiting::Settled(reply)),
-                Err(error) => answer(reply, Err(refusal_of(&error))),
+            } => match self.check_rows(&key, &doubtful, set_right) {
+                Ok(faults) if set_right && !faults.is_empty() => {
+                    batch.waiting.push(Waiting::RowsWritten(faults, reply));
+                }
+                other => answer(reply, other),
             },
             Job::Settle { reply } => {
                 batch.flushed = true;
@@ -248,9 +254,9 @@ impl Writer {
         #[cfg(feature = "known-bad")]
         let batch = batch.answered_early();
         let durability = if batch.flushed {
-            Durability::Flushed
+            storage::Durability::Flushed
         } else {
-            Durability::Buffered
+            storage::Durability::Buffered
         };
         self.metrics
             .group_commit_batch_size
@@ -283,6 +289,8 @@ impl Writer {
                 Waiting::Settled(reply) => answer(reply, Err(Refusal::StoreFailed)),
                 Waiting::Removed(gone, reply) if committed => answer(reply, Ok(gone)),
                 Waiting::Removed(_, reply) => answer(reply, Err(Refusal::StoreFailed)),
+                Waiting::RowsWritten(faults, reply) if committed => answer(reply, Ok(faults)),
+                Waiting::RowsWritten(_, reply) => answer(reply, Err(Refusal::StoreFailed)),
             }
         }
         if self.store.checkpoint_due() {
@@ -460,6 +468,21 @@ impl Writer {
             Err(_) => Before::Unknown,
         };
         Ok((record_of(name, read, &self.metrics)?, before))
+    }
+
+    /// What is wrong with an object's index rows; they are staged anew if they are to be set right.
+    fn check_rows(
+        &mut self,
+        key: &StorageKey,
+        doubtful: &[RowKey],
+        set_right: bool,
+    ) -> Result<RowFaults, Refusal> {
+        let refused = |error| refusal_of(&error);
+        let faults = self.group.row_faults(key, doubtful).map_err(refused)?;
+        if set_right && !faults.is_empty() {
+            self.group.restage_rows(key, doubtful).map_err(refused)?;
+        }
+        Ok(faults)
     }
 
     /// A key epoch that no write has used, drawn ahead so that coordinating itself awaits nothing.

@@ -160,6 +160,7 @@ impl Config {
             ("limits.bytes_in_flight", limits.bytes_in_flight, one_fits, "a value as large as limits.value_bytes must fit"),
             ("storage.segment_bytes", storage.segment_bytes, segment, "smaller ones mean a checkpoint for almost every write, larger ones a slow start"),
             ("storage.map_size_bytes", storage.map_size_bytes, map, "it reserves address space, not disk: give it what the node may ever hold"),
+            ("storage.cache_bytes", storage.cache_bytes, MIB..=u64::MAX, "it is memory: a small part of what the machine has"),
             ("storage.groups", storage.groups.into(), 0..=GROUPS_MAX, "0 chooses by the number of cores"),
             ("reaping.settle_s", reaping.settle_s, 1..=reaping.grace_s.max(1), "it is longer than any request lives, and no longer than the grace"),
             ("reaping.grace_s", reaping.grace_s, 1..=GRACE_S_MAX, "days are usual, seconds are for trying it out"),

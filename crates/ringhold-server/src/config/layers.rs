@@ -398,7 +398,12 @@ mod tests {
             &[("insecure", "yes")],
             &["insecure", "true or false"],
         );
-        check("", &[], &[("storage.engine", "sled")], &["sled", "lmdb"]);
+        check(
+            "",
+            &[],
+            &[("storage.engine", "sled")],
+            &["sled", "lmdb", "fjall"],
+        );
         check("", &[], &[("listen", "x")], &["no setting", "listen"]);
         let missing = Config::load(Some(Path::new("/nowhere/x.toml")), std::iter::empty(), &[]);
         assert!(

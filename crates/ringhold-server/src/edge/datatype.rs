@@ -70,7 +70,7 @@ fn module(kind: FieldKind) -> &'static str {
 }
 
 /// Bytes as Erlang prints them: as a text if they are one of ASCII, else one by one.
-fn binary(bytes: &[u8]) -> String {
+pub(crate) fn binary(bytes: &[u8]) -> String {
     let mut text = "<<".to_owned();
     let printable = |byte: &u8| matches!(byte, b' '..=b'~');
     if !bytes.is_empty() && bytes.iter().all(printable) {

@@ -20,10 +20,19 @@ use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::{
     GetAnswer, GetError, GetRequest, ObjectName, PutAnswer, PutError, PutRequest,
 };
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+
+/// Where a node speaks Riak's Protocol Buffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PbDoor {
+    pub name: String,
+    pub ip: String,
+    pub port: u16,
+}
 
 /// What an operator may have done that takes longer than a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +107,15 @@ pub enum RingOrder {
 /// What an operator, or a client, has done with a bucket type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeOrder {
-    Create { set: Overrides },
+    Create {
+        set: Overrides,
+    },
     Activate,
-    Update { change: Overrides },
+    /// What has to wait for something else waits for `timeout_ms`.
+    Update {
+        change: Overrides,
+        timeout_ms: u64,
+    },
 }
 
 /// Going on without a majority.
@@ -179,6 +194,12 @@ pub trait Door: Clone + Send + Sync + 'static {
     /// [`Listed::Ended`] or [`Listed::Failed`]. It ends soon after that is dropped.
     fn query(&self, query: Query, timeout_ms: u64) -> mpsc::Receiver<Listed>;
 
+    /// Of each partition, whom one can ask about a bucket's keys there.
+    fn homes_to_ask(&self, bucket_type: &Bytes, bucket: &Bytes) -> Vec<Vec<NodeId>>;
+
+    /// The members that can be reached, and where each speaks Riak's Protocol Buffers; without those that don't.
+    fn pb_doors(&self) -> BTreeMap<NodeId, PbDoor>;
+
     /// How many keys a bucket has: for each partition the most that one of R homes counts.
     fn count_keys(
         &self,
@@ -191,12 +212,13 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn properties(&self, bucket_type: &Bytes, bucket: &Bytes) -> Option<Arc<Properties>>;
 
     /// Lays a change over what the bucket has set, or takes back all that it has set (`None`). Returns
-    /// once every member that can be reached has it.
+    /// once every member that can be reached has it. What has to wait for something else waits that long.
     fn change_properties(
         &self,
         bucket_type: &Bytes,
         bucket: &Bytes,
         change: Option<Overrides>,
+        timeout_ms: u64,
     ) -> impl Future<Output = Result<(), PropertiesError>> + Send;
 
     /// The created types, by name; the default type is none of them.
@@ -204,9 +226,6 @@ pub trait Door: Clone + Send + Sync + 'static {
 
     /// Whose name clients are told as that of the node which answers for a type.
     fn claimant(&self) -> String;
-
-    /// How many replicas keys have where nothing else is said.
-    fn replicas(&self) -> u32;
 
     /// Creates, activates or changes a type.
     fn type_order(

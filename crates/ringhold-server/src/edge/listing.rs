@@ -8,6 +8,7 @@
 
 use super::pattern::Pattern;
 use bytes::Bytes;
+use ringhold_core::coverage::Share;
 use ringhold_core::index::{
     BUCKET_FIELD, FieldKind, KEY_FIELD, PLACE_BYTES_MAX, Row, Span, field_kind, term_order,
     term_text,
@@ -150,6 +151,7 @@ pub(crate) fn index_query(asked: &Asked<'_>) -> Result<Query, BadQuery> {
         span,
         after,
         filter,
+        share: Share::ALL,
         rows_max: asked.rows_max,
     })
 }
@@ -236,6 +238,7 @@ pub(crate) fn keys_query(bucket_type: &Bytes, bucket: &Bytes) -> Query {
         span: Span::of_bucket(bucket_type, bucket),
         after: Bytes::new(),
         filter: None,
+        share: Share::ALL,
         rows_max: None,
     }
 }
@@ -248,6 +251,7 @@ pub(crate) fn buckets_query(bucket_type: &Bytes) -> Query {
         span: Span::of_type(bucket_type),
         after: Bytes::new(),
         filter: None,
+        share: Share::ALL,
         rows_max: None,
     }
 }

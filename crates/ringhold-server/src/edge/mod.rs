@@ -9,6 +9,7 @@
 mod capacity;
 pub(crate) mod datatype;
 pub mod door;
+pub(crate) mod index_entry;
 pub mod listing;
 pub(crate) mod names;
 pub(crate) mod patience;
@@ -16,7 +17,9 @@ mod pattern;
 
 pub use capacity::{Capacity, Limits, NameLimits};
 pub(crate) use capacity::{Room, UNIT_BYTES};
-pub use door::{Door, Job, JobRefused, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish};
+pub use door::{
+    Door, Job, JobRefused, OrderFailed, PbDoor, Place, Recovery, RingOrder, TypeOrder, Wish,
+};
 pub use listing::{Ended, Listed};
 
 use ringhold_core::quorum::{Count, PutSpec};

@@ -67,7 +67,7 @@ impl<'a> Range<'a> {
 }
 
 /// `0.5` → 500; three decimals at most.
-fn thousandths(text: &str) -> Option<u16> {
+pub(super) fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let padded = format!("{decimals:0<3}");
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

@@ -16,6 +16,7 @@
 //! Not here: what the properties mean (`ringhold_node::properties`), and the way of a type (`ringhold_core::ring::bucket_types`).
 
 use super::Answer;
+use super::call::deadline_ms;
 use super::problem::Problem;
 use super::props::{
     BODY_BYTES_MAX, check_content_type, describe, json_answer, proposals, reasons_answer,
@@ -35,6 +36,13 @@ use ringhold_node::{ChangeFailed, TypeStage, TypeView};
 use ringhold_wire::message::DEFAULT_BUCKET_TYPE;
 use serde_json::{Value as Json, json};
 
+/// Within what an order is taken: the room for its body, and the time that it has if it names none.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    pub(super) room: &'a Room,
+    pub(super) request_ms: u64,
+}
+
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TypeRequest {
@@ -49,7 +57,7 @@ pub(super) async fn properties<D: Door>(
     name: &Bytes,
     request: &Parts,
     body: Incoming,
-    room: &Room,
+    bounds: Bounds<'_>,
 ) -> Result<Answer, Problem> {
     // A bucket of no name has set nothing, so it has its type's.
     let of_type = door.properties(name, &Bytes::new());
@@ -59,7 +67,7 @@ pub(super) async fn properties<D: Door>(
             let text = format!("Cannot modify unknown bucket type: {name}\n");
             return Err(Problem::new(StatusCode::NOT_FOUND, text));
         }
-        let changed = order(door, name, TypeRequest::Update, request, body, room).await?;
+        let changed = order(door, name, TypeRequest::Update, request, body, bounds).await?;
         return Ok(if changed.status() == StatusCode::OK {
             nothing()
         } else {
@@ -97,16 +105,17 @@ pub(super) async fn order<D: Door>(
     request: TypeRequest,
     parts: &Parts,
     body: Incoming,
-    room: &Room,
+    bounds: Bounds<'_>,
 ) -> Result<Answer, Problem> {
     let order = match request {
         TypeRequest::Activate => TypeOrder::Activate,
         TypeRequest::Create | TypeRequest::Update => {
             check_content_type(parts)?;
-            let received = room.receive(body, BODY_BYTES_MAX).await;
+            let timeout_ms = bounds.request_ms.min(deadline_ms(parts)?);
+            let received = bounds.room.receive(body, BODY_BYTES_MAX).await;
             let received = received.map_err(|error| error.problem(door))?;
             let proposals = proposals(&received.bytes)?;
-            match understood(door, request, &proposals) {
+            match understood(request, &proposals, timeout_ms) {
                 Ok(order) => order,
                 Err(refusals) => return Ok(refusals_answer(&refusals)),
             }
@@ -118,19 +127,18 @@ pub(super) async fn order<D: Door>(
     }
 }
 
-fn understood<D: Door>(
-    door: &D,
+fn understood(
     request: TypeRequest,
     proposals: &[(String, Value)],
+    timeout_ms: u64,
 ) -> Result<TypeOrder, Vec<Refusal>> {
     let proposals = proposals
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()));
     match request {
-        TypeRequest::Create => {
-            propose_type(door.replicas(), proposals).map(|set| TypeOrder::Create { set })
-        }
-        _ => Overrides::propose_update(proposals).map(|change| TypeOrder::Update { change }),
+        TypeRequest::Create => propose_type(proposals).map(|set| TypeOrder::Create { set }),
+        _ => Overrides::propose_update(proposals)
+            .map(|change| TypeOrder::Update { change, timeout_ms }),
     }
 }
 

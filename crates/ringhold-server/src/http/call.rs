@@ -8,19 +8,21 @@
 //! blind write, and to believe it could swallow writes that nobody has made yet (T3).
 
 use super::Answer;
+use super::body::Received;
 use super::explain::describe;
 use super::options::{self, Options};
 use super::problem::Problem;
 use super::render::{VCLOCK, View};
 use super::route::BucketName;
 use super::text::header_value;
-use crate::edge::Door;
 use crate::edge::names::random_name;
 use crate::edge::patience::Clock;
+use crate::edge::{Door, Room};
 use crate::edge::{shown, token_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use ringhold_core::crdt::CausalContext;
@@ -31,7 +33,9 @@ use ringhold_core::version::Object;
 use ringhold_core::version::token::{ContextToken, TokenScope};
 use ringhold_node::properties::Properties;
 use ringhold_wire::message::explain::Explanation;
-use ringhold_wire::message::{GetAnswer, GetOptions, GetRequest, ObjectName};
+use ringhold_wire::message::{
+    GetAnswer, GetOptions, GetRequest, ObjectName, PutAnswer, PutOptions, PutRequest, TypeUpdate,
+};
 use std::sync::Arc;
 
 pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-ringhold-explain");
@@ -44,7 +48,6 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 const TIMEOUT_MS_MAX: u64 = 86_400_000;
 
 /// Keep the hashes of one idempotency key for several purposes apart.
-const OPERATION_KEY: u128 = u128::from_be_bytes(*b"ringhold op id 1");
 const NAME_KEYS: [u128; 2] = [
     u128::from_be_bytes(*b"ringhold new k 1"),
     u128::from_be_bytes(*b"ringhold new k 2"),
@@ -58,6 +61,12 @@ pub(super) struct Call<'a, D> {
     pub(super) properties: Arc<Properties>,
     pub(super) request: &'a Parts,
     timeout_ms: u64,
+}
+
+/// Within what a body is taken in.
+pub(super) struct Bounds<'a> {
+    pub(super) room: &'a Room,
+    pub(super) body_bytes: usize,
 }
 
 impl<'a, D: Door> Call<'a, D> {
@@ -120,6 +129,46 @@ impl<'a, D: Door> Call<'a, D> {
         Ok(clock)
     }
 
+    /// The body of a write. Nothing has happened if it does not come.
+    pub(super) async fn received(
+        &self,
+        body: Incoming,
+        bounds: &Bounds<'_>,
+    ) -> Result<Received, Problem> {
+        self.start().map_err(Problem::not_started)?;
+        let received = bounds.room.receive(body, bounds.body_bytes).await;
+        received.map_err(|error| error.problem(self.door).not_started())
+    }
+
+    /// Has an update of a data type carried out.
+    pub(super) async fn update(
+        &self,
+        operation: OperationId,
+        update: TypeUpdate,
+        return_object: bool,
+    ) -> Result<PutAnswer, Problem> {
+        let request = PutRequest {
+            name: self.name.clone(),
+            seen: ContextToken::default(),
+            operation,
+            change: update.into(),
+            unchanged_since: None,
+            options: PutOptions {
+                quorum: self.options.put,
+                flush: self.options.flush,
+                ..PutOptions::default()
+            },
+            return_object,
+            explain: self.explain(),
+        };
+        let clock = self.start().map_err(Problem::not_started)?;
+        let left_ms = clock
+            .left_ms()
+            .map_err(|up| Problem::from(up).not_started())?;
+        let done = self.door.put(request, left_ms).await;
+        done.map_err(|error| Problem::of_put(&error, &self.name.bucket_type, Problem::conflict))
+    }
+
     /// The context of `X-Riak-Vclock`.
     pub(super) fn seen(&self) -> Result<Option<ContextToken>, Problem> {
         self.context_in(&VCLOCK, "Invalid X-Riak-Vclock\n")
@@ -172,13 +221,7 @@ impl<'a, D: Door> Call<'a, D> {
         let Some(given) = idempotency_key(self.request)? else {
             return Ok(OperationId(self.door.random()));
         };
-        let ObjectName {
-            bucket_type,
-            bucket,
-            key,
-        } = &self.name;
-        let given = fingerprint(OPERATION_KEY, given, b"", b"");
-        Ok(OperationId(fingerprint(given, bucket_type, bucket, key)))
+        Ok(self.name.operation(given))
     }
 
     /// Asks for the object.
@@ -229,7 +272,8 @@ impl<'a, D: Door> Call<'a, D> {
     }
 }
 
-fn deadline_ms(request: &Parts) -> Result<u64, Problem> {
+/// The time that the client has, if it says so.
+pub(super) fn deadline_ms(request: &Parts) -> Result<u64, Problem> {
     let Some(value) = request.headers.get(DEADLINE_MS) else {
         return Ok(u64::MAX);
     };

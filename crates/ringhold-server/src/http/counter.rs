@@ -3,8 +3,8 @@
 //! They are data types as the others are, so a retry adds once and a delete takes what was there.
 
 use super::Answer;
-use super::call::Call;
-use super::datatype::{Bounds, held_in};
+use super::call::{Bounds, Call};
+use super::datatype::held_in;
 use super::options;
 use super::problem::Problem;
 use super::store::DOT;
@@ -17,8 +17,8 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use ringhold_core::crdt::{Update, Value};
-use ringhold_core::version::{ContextToken, Object};
-use ringhold_wire::message::{PutOptions, PutRequest, TypeUpdate};
+use ringhold_core::version::Object;
+use ringhold_wire::message::TypeUpdate;
 
 pub(super) async fn serve<D: Door>(
     call: &Call<'_, D>,
@@ -47,36 +47,14 @@ async fn add<D: Door>(
         ));
     }
     let operation = call.operation()?;
-    call.start().map_err(Problem::not_started)?;
-    let received = bounds.room.receive(body, bounds.body_bytes).await;
-    let received = received.map_err(|error| error.problem(call.door).not_started())?;
+    let received = call.received(body, bounds).await?;
     let amount = amount(&received.bytes)
         .ok_or_else(|| Problem::bad_request("the body must be a whole number\n"))?;
-    let clock = call.start().map_err(Problem::not_started)?;
     let update = TypeUpdate {
         update: Update::Counter(amount),
         context: None,
     };
-    let request = PutRequest {
-        name: call.name.clone(),
-        seen: ContextToken::default(),
-        operation,
-        change: update.into(),
-        unchanged_since: None,
-        options: PutOptions {
-            quorum: call.options.put,
-            flushed: call.options.flushed,
-            ..PutOptions::default()
-        },
-        return_object: wants_value,
-        explain: call.explain(),
-    };
-    let left_ms = clock
-        .left_ms()
-        .map_err(|up| Problem::from(up).not_started())?;
-    let done = call.door.put(request, left_ms).await;
-    let done =
-        done.map_err(|error| Problem::of_put(&error, &call.name.bucket_type, Problem::conflict))?;
+    let done = call.update(operation, update, wants_value).await?;
     let value = done.object.as_ref().map(number_in).transpose()?.flatten();
     let mut answer = match value {
         Some(value) => answer(StatusCode::OK, value.to_string()),

@@ -7,13 +7,13 @@ mod operation;
 mod value;
 
 use super::Answer;
-use super::call::Call;
+use super::call::{Bounds, Call};
 use super::options;
 use super::problem::Problem;
 use super::store::DOT;
 use super::text::header_value;
+use crate::edge::Door;
 use crate::edge::datatype::{NoDataType, kind_of};
-use crate::edge::{Door, Room};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -24,17 +24,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use ringhold_core::crdt::{Held, Kind};
 use ringhold_core::datatype;
-use ringhold_core::version::{ContextToken, Object};
-use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, PutAnswer, PutOptions, PutRequest, TypeUpdate};
+use ringhold_core::version::Object;
+use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, PutAnswer, TypeUpdate};
 use serde_json::{Map, Value as Json, json};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// What an operation on a data type needs beside the request.
-pub(super) struct Bounds<'a> {
-    pub(super) room: &'a Room,
-    pub(super) body_bytes: usize,
-}
 
 /// Fetches or updates; `made_up` if the node made up the key.
 pub(super) async fn serve<D: Door>(
@@ -74,9 +68,7 @@ async fn update<D: Door>(
     bounds: &Bounds<'_>,
 ) -> Result<Answer, Problem> {
     let operation = call.operation()?;
-    call.start().map_err(Problem::not_started)?;
-    let received = bounds.room.receive(body, bounds.body_bytes).await;
-    let received = received.map_err(|error| error.problem(call.door).not_started())?;
+    let received = call.received(body, bounds).await?;
     let asked = operation::read(&received.bytes, kind)?;
     let context = asked
         .context
@@ -87,27 +79,9 @@ async fn update<D: Door>(
         update: asked.update,
         context,
     };
-    let clock = call.start().map_err(Problem::not_started)?;
-    let request = PutRequest {
-        name: call.name.clone(),
-        seen: ContextToken::default(),
-        operation,
-        change: update.into(),
-        unchanged_since: None,
-        options: PutOptions {
-            quorum: call.options.put,
-            flushed: call.options.flushed,
-            ..PutOptions::default()
-        },
-        return_object: call.options.returnbody,
-        explain: call.explain(),
-    };
-    let left_ms = clock
-        .left_ms()
-        .map_err(|up| Problem::from(up).not_started())?;
-    let done = call.door.put(request, left_ms).await;
-    let done =
-        done.map_err(|error| Problem::of_put(&error, &call.name.bucket_type, Problem::conflict))?;
+    let done = call
+        .update(operation, update, call.options.returnbody)
+        .await?;
     let answer = updated(call, &done, made_up, with_context)?;
     Ok(call.explained(answer, done.explanation.as_deref()))
 }

@@ -7,6 +7,7 @@
 //! Few jobs run at once: each may read or write all that the cluster has.
 
 use super::Answer;
+use super::compress::gzip;
 use super::options;
 use super::problem::Problem;
 use crate::edge::patience::Working;
@@ -64,6 +65,7 @@ pub(super) fn start(
     })?;
     let mut answer = Response::new(AnswerBody::Lines(Lines {
         lines,
+        is_compressed: false,
         _permit: Some(permit),
         working: None,
     }));
@@ -78,8 +80,20 @@ pub(super) fn start(
 /// The lines of a job that is under way.
 pub(super) struct Lines {
     lines: mpsc::Receiver<Bytes>,
+    /// Each on its way.
+    is_compressed: bool,
     _permit: Option<OwnedSemaphorePermit>,
     working: Option<Working>,
+}
+
+impl Lines {
+    /// The same, each line compressed.
+    pub(super) fn compressed(self) -> Self {
+        Self {
+            is_compressed: true,
+            ..self
+        }
+    }
 }
 
 /// What follows the head of an answer.
@@ -93,6 +107,7 @@ impl AnswerBody {
     pub(super) fn following(lines: mpsc::Receiver<Bytes>) -> Self {
         Self::Lines(Lines {
             lines,
+            is_compressed: false,
             _permit: None,
             working: None,
         })
@@ -127,7 +142,9 @@ impl Body for AnswerBody {
                 if matches!(line, Poll::Ready(None)) {
                     body.working = None;
                 }
-                line.map(|line| line.map(|line| Ok(Frame::data(line))))
+                let is_compressed = body.is_compressed;
+                let sent = |line: Bytes| if is_compressed { gzip(&line) } else { line };
+                line.map(|line| line.map(|line| Ok(Frame::data(sent(line)))))
             }
         }
     }

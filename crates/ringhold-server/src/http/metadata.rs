@@ -16,6 +16,7 @@
 use super::problem::Problem;
 use super::route::{BucketName, Form};
 use super::text::{escape, header_name, header_value, unescape};
+use crate::edge::index_entry::{BadEntry, index_entry};
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 use hyper::{HeaderMap, StatusCode};
@@ -35,8 +36,7 @@ pub(super) enum BadMetadata {
     NoContentType,
     ContentType { given: String },
     Link { form: Form },
-    IndexField { field: String },
-    IndexValue { field: String, value: String },
+    Index(BadEntry),
     ExpiresAt { given: String },
 }
 
@@ -61,8 +61,11 @@ impl fmt::Display for BadMetadata {
                     "Invalid Link header. Links must be of the form\n<{place}>; riaktag=\"TAG\""
                 )
             }
-            Self::IndexField { field } => writeln!(f, "Unknown field type for field: '{field}'."),
-            Self::IndexValue { field, value } => {
+            Self::Index(BadEntry::Field { field }) => {
+                writeln!(f, "Unknown field type for field: '{}'.", lossy(field))
+            }
+            Self::Index(BadEntry::Value { field, value }) => {
+                let (field, value) = (lossy(field), lossy(value));
                 writeln!(f, "Could not parse field '{field}', value '{value}'.")
             }
             Self::ExpiresAt { given } => writeln!(
@@ -219,55 +222,14 @@ fn indexes(headers: &HeaderMap) -> Result<Vec<NamedValue>, BadMetadata> {
             .map(<[u8]>::trim_ascii)
             .filter(|value| !value.is_empty())
         {
-            entries.push(NamedValue {
-                name: Bytes::copy_from_slice(field.as_bytes()),
-                value: index_value(field, value)?,
-            });
+            let value = Bytes::copy_from_slice(value);
+            let entry = index_entry(field.as_bytes(), &value);
+            entries.push(entry.map_err(BadMetadata::Index)?);
         }
     }
     entries.sort();
     entries.dedup();
     Ok(entries)
-}
-
-fn index_value(field: &str, value: &[u8]) -> Result<Bytes, BadMetadata> {
-    let named = |suffix| {
-        field
-            .strip_suffix(suffix)
-            .is_some_and(|rest: &str| !rest.is_empty())
-    };
-    if named("_bin") {
-        return Ok(Bytes::copy_from_slice(value));
-    }
-    if !named("_int") {
-        return Err(BadMetadata::IndexField {
-            field: field.to_owned(),
-        });
-    }
-    integer(value).ok_or_else(|| BadMetadata::IndexValue {
-        field: field.to_owned(),
-        value: lossy(value),
-    })
-}
-
-/// The one way to write this integer, of whatever size.
-fn integer(text: &[u8]) -> Option<Bytes> {
-    let (negative, digits) = match text.split_first()? {
-        (b'-', digits) => (true, digits),
-        (b'+', digits) => (false, digits),
-        _ => (false, text),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    let significant = &digits[zeros.min(digits.len() - 1)..];
-    let sign: &[u8] = if negative && significant != b"0" {
-        b"-"
-    } else {
-        b""
-    };
-    Some([sign, significant].concat().into())
 }
 
 fn links(headers: &HeaderMap, bucket: &BucketName) -> Result<Vec<Link>, BadMetadata> {

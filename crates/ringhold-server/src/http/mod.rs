@@ -8,7 +8,7 @@
 //! 3. [`options`], [`metadata`], [`condition`]: what does it ask? All of it is read, and refused if wrong,
 //!    before anything happens.
 //! 4. [`store`], [`object`], [`datatype`], [`counter`], [`props`], [`service`]: ask the node, through a [`Door`].
-//! 5. [`render`], or [`problem`]: the answer, in Riak's words where it has some.
+//! 5. [`render`], or [`problem`]: the answer, in Riak's words where it has some; [`compress`]ed if that was asked.
 //!
 //! Everything that a client can make large is bounded (T28): heads by hyper, names by `route`, bodies
 //! by [`body`], time by [`patience`](crate::edge::patience), requests by a count over all connections. What is over
@@ -18,13 +18,13 @@
 //! Invariants: no byte of a client or an object reaches a header unescaped; a request that was refused
 //! with a 4xx has changed nothing; traces hold neither keys nor values.
 //!
-//! Not here: TLS and who may do what; a server's own compression
-//! (an object that was stored compressed is served so).
+//! Not here: TLS and who may do what.
 
 mod accept;
 mod body;
 mod bucket_types;
 mod call;
+mod compress;
 mod condition;
 mod counter;
 mod datatype;
@@ -51,7 +51,7 @@ mod turnstile;
 use crate::edge::patience::{Patience, Patient, Phase, STALL_MS};
 use crate::edge::{Capacity, Door, Limits};
 use bytes::Bytes;
-use call::Call;
+use call::{Bounds, Call};
 use guard::Turned;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -186,6 +186,7 @@ impl<D: Door> Edge<D> {
                 Err(problem) => Err(problem),
             };
             let answer = answered.unwrap_or_else(|problem| job::whole(problem.answer()));
+            let answer = compress::as_asked(&parts, answer).await;
             let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(status = answer.status().as_u16(), took_us, "answered");
             answer
@@ -243,24 +244,34 @@ impl<D: Door> Edge<D> {
                 let asked = listing::Listing::Keys(bucket);
                 return listing::serve(door, asked, parts, self.limits.request_ms).await;
             }
-            Route::Object { bucket, key } => self.on_object(bucket, Some(key), parts, body).await,
-            Route::NewObject(bucket) => self.on_object(bucket, None, parts, body).await,
-            Route::DataType { bucket, key } => {
-                self.on_data_type(bucket, Some(key), parts, body).await
+            Route::Object { bucket, key } => {
+                let key = Some(key);
+                self.on_key(OnKey::Object, bucket, key, parts, body).await
             }
-            Route::NewDataType(bucket) => self.on_data_type(bucket, None, parts, body).await,
-            Route::Counter { bucket, key } => self.on_counter(bucket, key, parts, body).await,
+            Route::NewObject(bucket) => self.on_key(OnKey::Object, bucket, None, parts, body).await,
+            Route::DataType { bucket, key } => {
+                let key = Some(key);
+                self.on_key(OnKey::DataType, bucket, key, parts, body).await
+            }
+            Route::NewDataType(bucket) => {
+                self.on_key(OnKey::DataType, bucket, None, parts, body)
+                    .await
+            }
+            Route::Counter { bucket, key } => {
+                let key = Some(key);
+                self.on_key(OnKey::Counter, bucket, key, parts, body).await
+            }
             Route::Properties(bucket) => {
-                props::serve(door, &bucket, parts, body, &self.capacity.room).await
+                props::serve(door, &bucket, parts, body, self.order_bounds()).await
             }
             Route::TypeProperties(name) => {
-                bucket_types::properties(door, &name, parts, body, &self.capacity.room).await
+                bucket_types::properties(door, &name, parts, body, self.order_bounds()).await
             }
             Route::Types => Ok(bucket_types::list(door)),
             Route::Type(name) => bucket_types::status(door, &name),
             Route::TypeOrder(name, request) => {
-                let room = &self.capacity.room;
-                bucket_types::order(door, &name, request, parts, body, room).await
+                let bounds = self.order_bounds();
+                bucket_types::order(door, &name, request, parts, body, bounds).await
             }
             Route::Restore => restore::serve(door, parts, body, &self.capacity.room).await,
             Route::Root => service::root(parts),
@@ -290,8 +301,24 @@ impl<D: Door> Edge<D> {
         answer.map(job::whole)
     }
 
-    async fn on_data_type(
+    fn order_bounds(&self) -> bucket_types::Bounds<'_> {
+        bucket_types::Bounds {
+            room: &self.capacity.room,
+            request_ms: self.limits.request_ms,
+        }
+    }
+
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            room: &self.capacity.room,
+            body_bytes: self.limits.value_bytes,
+        }
+    }
+
+    /// What a request about one key comes to, if it is let in.
+    async fn on_key(
         &self,
+        on: OnKey,
         bucket: BucketName,
         key: Option<Bytes>,
         parts: &Parts,
@@ -301,62 +328,14 @@ impl<D: Door> Edge<D> {
         let admitted = admitted.ok_or_else(Problem::overloaded)?;
         let made_up = key.is_none();
         let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
-        let call = call.zero_is_no_timeout()?;
-        let answer = datatype::serve(&call, made_up, body, &self.bounds()).await?;
-        admitted.served();
-        Ok(answer)
-    }
-
-    async fn on_counter(
-        &self,
-        bucket: BucketName,
-        key: Bytes,
-        parts: &Parts,
-        body: Incoming,
-    ) -> Result<Answer, Problem> {
-        let admitted = self.door.admit(errand(&parts.method));
-        let admitted = admitted.ok_or_else(Problem::overloaded)?;
-        let call = Call::new(&self.door, bucket, Some(key), parts, self.limits.request_ms)?;
-        let answer = counter::serve(&call, body, &self.bounds()).await?;
-        admitted.served();
-        Ok(answer)
-    }
-
-    fn bounds(&self) -> datatype::Bounds<'_> {
-        datatype::Bounds {
-            room: &self.capacity.room,
-            body_bytes: self.limits.value_bytes,
-        }
-    }
-
-    async fn on_object(
-        &self,
-        bucket: BucketName,
-        key: Option<Bytes>,
-        parts: &Parts,
-        body: Incoming,
-    ) -> Result<Answer, Problem> {
-        let admitted = self.door.admit(errand(&parts.method));
-        let admitted = admitted.ok_or_else(Problem::overloaded)?;
-        let created = key.is_none();
-        let call = Call::new(&self.door, bucket, key, parts, self.limits.request_ms)?;
-        let answer = match parts.method {
-            Method::PUT | Method::POST => {
-                store::put(
-                    &call,
-                    body,
-                    &self.capacity.room,
-                    self.limits.value_bytes,
-                    created,
-                )
-                .await
+        let bounds = self.bounds();
+        let answer = match on {
+            OnKey::Object => object::serve(&call, made_up, body, &bounds).await,
+            OnKey::DataType => {
+                let call = call.zero_is_no_timeout()?;
+                datatype::serve(&call, made_up, body, &bounds).await
             }
-            Method::DELETE => object::delete(&call).await,
-            _ => object::get(&call).await,
-        };
-        let answer = match parts.method {
-            Method::PUT | Method::POST | Method::DELETE => answer.map_err(Problem::of_a_write),
-            _ => answer,
+            OnKey::Counter => counter::serve(&call, body, &bounds).await,
         };
         // What was refused says nothing about how long such requests take.
         if answer.is_ok() {
@@ -364,6 +343,14 @@ impl<D: Door> Edge<D> {
         }
         answer
     }
+}
+
+/// What a key is taken for.
+#[derive(Clone, Copy)]
+enum OnKey {
+    Object,
+    DataType,
+    Counter,
 }
 
 /// What a request about an object is let in for.

@@ -5,22 +5,38 @@
 //! and the tombstone survives beside it, as it would beside any other write.
 
 use super::Answer;
-use super::call::Call;
+use super::call::{Bounds, Call};
 use super::condition::{Conditions, Verdict};
 use super::problem::Problem;
-use super::store::{DOT, guarded};
+use super::store::{self, DOT, guarded};
 use super::text::header_value;
 use crate::edge::Door;
 use crate::edge::patience::Clock;
 use crate::edge::token_of;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{HeaderValue, VARY};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::{PutOptions, PutRequest};
 
+/// Reads, writes or deletes; `made_up` if the node made up the key.
+pub(super) async fn serve<D: Door>(
+    call: &Call<'_, D>,
+    made_up: bool,
+    body: Incoming,
+    bounds: &Bounds<'_>,
+) -> Result<Answer, Problem> {
+    let done = match call.request.method {
+        Method::PUT | Method::POST => store::put(call, made_up, body, bounds).await,
+        Method::DELETE => delete(call).await,
+        _ => return get(call).await,
+    };
+    done.map_err(Problem::of_a_write)
+}
+
 /// `GET` and `HEAD`; the body of the latter is left out on its way.
-pub(super) async fn get<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> {
+async fn get<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> {
     let fetched = call.fetch(call.options.get, call.start()?).await?;
     let view = call.view(&fetched.object);
     call.door.note_siblings_returned(view.shown().len());
@@ -38,7 +54,7 @@ pub(super) async fn get<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> 
 }
 
 /// `DELETE`.
-pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> {
+async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Problem> {
     let seen = call.seen()?;
     let operation = call.operation()?;
     let clock = call.start().map_err(Problem::not_started)?;
@@ -57,7 +73,7 @@ pub(super) async fn delete<D: Door>(call: &Call<'_, D>) -> Result<Answer, Proble
             quorum: call.options.delete_put(),
             n_val: None,
             primaries_only: false,
-            flushed: call.options.flushed,
+            flush: call.options.flush,
         },
         return_object: false,
         explain: call.explain(),

@@ -13,6 +13,7 @@ use super::text::unescape;
 use crate::edge::delete_put;
 use ringhold_core::quorum::{Count, GetSpec, PutSpec};
 use ringhold_node::Insisting;
+use ringhold_wire::message::Flush;
 use std::fmt;
 
 /// A token for joining is for now, not for a drawer.
@@ -27,7 +28,7 @@ pub(super) struct Options {
     /// Of a delete that names neither r nor w, both.
     pub(super) rw: Count,
     /// Every counted acknowledgement waits for its flush.
-    pub(super) flushed: bool,
+    pub(super) flush: Flush,
     pub(super) returnbody: bool,
     /// The sibling that is wanted.
     pub(super) vtag: Option<String>,
@@ -95,7 +96,7 @@ pub(super) fn parse(query: Option<&str>) -> Result<Options, BadOption> {
             node_confirms,
         },
         rw: parameters.count("rw")?,
-        flushed: parameters.flushed()?,
+        flush: parameters.flush()?,
         returnbody: parameters.find("returnbody") == Some("true"),
         vtag: parameters.find("vtag").map(str::to_owned),
         timeout_ms,
@@ -207,11 +208,12 @@ impl Parameters {
         }
     }
 
-    /// Asked to flush at one replica or at all, every counted replica flushes.
-    fn flushed(&self) -> Result<bool, BadOption> {
+    /// Riak's word for who flushes.
+    fn flush(&self) -> Result<Flush, BadOption> {
         match self.find("sync_on_write") {
-            None | Some("default" | "backend") => Ok(false),
-            Some("one" | "all") => Ok(true),
+            None | Some("default" | "backend") => Ok(Flush::AsBucket),
+            Some("one") => Ok(Flush::One),
+            Some("all") => Ok(Flush::Counted),
             Some(_) => Err(BadOption::SyncOnWrite),
         }
     }
@@ -287,12 +289,18 @@ mod tests {
     #[test]
     fn the_rest() {
         let options = parsed("returnbody=true&vtag=a%2Bb&timeout=1500&sync_on_write=all");
-        assert!(options.returnbody && options.flushed);
+        assert!(options.returnbody);
         assert_eq!(
             (options.vtag.as_deref(), options.timeout_ms),
             (Some("a+b"), Some(1500))
         );
-        assert!(parsed("sync_on_write=one").flushed && !parsed("sync_on_write=backend").flushed);
+        for (word, flush) in [
+            ("all", Flush::Counted),
+            ("one", Flush::One),
+            ("backend", Flush::AsBucket),
+        ] {
+            assert_eq!(parsed(&format!("sync_on_write={word}")).flush, flush);
+        }
         assert!(!parsed("returnbody=abc").returnbody && !parsed("returnbody").returnbody);
         assert_eq!(
             (

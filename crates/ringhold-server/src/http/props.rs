@@ -6,10 +6,11 @@
 //! names every refused value.
 
 use super::Answer;
+use super::bucket_types::Bounds;
+use super::call::deadline_ms;
 use super::problem::Problem;
 use super::route::BucketName;
 use crate::edge::Door;
-use crate::edge::Room;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -36,14 +37,14 @@ pub(super) async fn serve<D: Door>(
     bucket: &BucketName,
     request: &Parts,
     body: Incoming,
-    room: &Room,
+    bounds: Bounds<'_>,
 ) -> Result<Answer, Problem> {
     let properties = door.properties(&bucket.bucket_type, &bucket.bucket);
     let properties = properties.ok_or_else(|| Problem::unknown_bucket_type(&bucket.bucket_type))?;
     let change = match request.method {
         Method::PUT => {
             check_content_type(request)?;
-            let received = room.receive(body, BODY_BYTES_MAX).await;
+            let received = bounds.room.receive(body, BODY_BYTES_MAX).await;
             let received = received.map_err(|error| error.problem(door))?;
             match change(&received.bytes, &properties)? {
                 Ok(change) => Some(change),
@@ -58,8 +59,9 @@ pub(super) async fn serve<D: Door>(
             ));
         }
     };
+    let timeout_ms = bounds.request_ms.min(deadline_ms(request)?);
     let changed = door
-        .change_properties(&bucket.bucket_type, &bucket.bucket, change)
+        .change_properties(&bucket.bucket_type, &bucket.bucket, change, timeout_ms)
         .await;
     match changed {
         Ok(()) => {}

@@ -14,6 +14,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
+use ringhold_node::RestoreRefused;
 use ringhold_wire::backup::{BLOCK_BYTES_MAX, BackupError, BackupReader, Block, Head};
 
 /// What a part of a backup is sent as.
@@ -43,8 +44,13 @@ pub(super) async fn serve<D: Door>(
     let (head, block) = head_and_block(&received.bytes)
         .map_err(|error| Problem::bad_request(format!("{error}\n")))?;
     let restored = door.restore(head, block, insisting).await;
-    let restored =
-        restored.map_err(|refused| Problem::new(StatusCode::CONFLICT, format!("{refused}\n")))?;
+    let restored = restored.map_err(|refused| {
+        let status = match &refused {
+            RestoreRefused::TypeNotRestored { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        Problem::new(status, format!("{refused}\n"))
+    })?;
     Ok(service::document(&restored))
 }
 

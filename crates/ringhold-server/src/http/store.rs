@@ -11,14 +11,13 @@
 
 use super::Answer;
 use super::accept;
-use super::call::Call;
+use super::call::{Bounds, Call};
 use super::condition::{Conditions, Verdict};
 use super::metadata::{self, content_type_of};
 use super::problem::Problem;
 use super::render::View;
 use super::text::header_value;
 use crate::edge::Door;
-use crate::edge::Room;
 use crate::edge::patience::Clock;
 use crate::edge::token_of;
 use bytes::Bytes;
@@ -37,19 +36,16 @@ const IF_NOT_MODIFIED: HeaderName = HeaderName::from_static("x-riak-if-not-modif
 /// `PUT` and `POST`; `created` if the node made up the key.
 pub(super) async fn put<D: Door>(
     call: &Call<'_, D>,
-    body: Incoming,
-    room: &Room,
-    value_bytes: usize,
     created: bool,
+    body: Incoming,
+    bounds: &Bounds<'_>,
 ) -> Result<Answer, Problem> {
     let metadata = metadata::read(&call.request.headers, &call.bucket);
     let metadata = metadata.map_err(|bad| bad.problem())?;
     let seen = call.seen()?;
     let operation = call.operation()?;
     check_accept(call, &metadata)?;
-    call.start().map_err(Problem::not_started)?;
-    let received = room.receive(body, value_bytes).await;
-    let received = received.map_err(|error| error.problem(call.door).not_started())?;
+    let received = call.received(body, bounds).await?;
     // The client's time for sending the body is not the node's time for writing it.
     let clock = call.start().map_err(Problem::not_started)?;
     let condition = guarded(call, operation, clock).await?;
@@ -66,7 +62,7 @@ pub(super) async fn put<D: Door>(
             quorum: call.options.put,
             n_val: None,
             primaries_only: false,
-            flushed: call.options.flushed,
+            flush: call.options.flush,
         },
         return_object: call.options.returnbody,
         explain: call.explain(),

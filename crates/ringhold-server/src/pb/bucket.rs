@@ -46,10 +46,9 @@ pub(super) async fn set_type<D: Door>(
     }
     let proposals = proposals(&message.props);
     let change = Overrides::propose_update(proposals).map_err(|refused| invalid(&refused))?;
-    let changed = edge
-        .door
-        .type_order(name, TypeOrder::Update { change })
-        .await;
+    let timeout_ms = edge.limits.request_ms;
+    let order = TypeOrder::Update { change, timeout_ms };
+    let changed = edge.door.type_order(name, order).await;
     changed.map_err(|failed| match failed {
         ChangeFailed::Refused(ChangeRefused::BucketType(TypeRefused::Properties { refusals })) => {
             invalid_pairs(refusals.iter())
@@ -96,7 +95,7 @@ async fn change_to<D: Door>(
     let bucket_type = bucket_type(named_type)?;
     let changed = edge
         .door
-        .change_properties(&bucket_type, bucket, change)
+        .change_properties(&bucket_type, bucket, change, edge.limits.request_ms)
         .await;
     changed.map_err(|error| match error {
         PropertiesError::UnknownBucketType => Refusal::unknown_bucket_type(&bucket_type),

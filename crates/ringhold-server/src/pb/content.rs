@@ -3,6 +3,9 @@
 //! A user's metadata are handed back exactly as they were given, and so are names that the HTTP edge took from
 //! headers, without the prefix that they have there.
 
+use super::refusal::Refusal;
+use crate::edge::datatype::binary;
+use crate::edge::index_entry::{BadEntry, index_entry};
 use crate::edge::names::vtag;
 use crate::edge::shown;
 use bytes::Bytes;
@@ -10,6 +13,7 @@ use ringhold_core::version::{Content, Object, Version};
 use ringhold_node::properties::Properties;
 use ringhold_wire::metadata::{Link, Metadata, NamedValue};
 use ringhold_wire::riak;
+use std::collections::BTreeSet;
 
 const US_PER_S: u64 = 1_000_000;
 
@@ -54,21 +58,51 @@ pub(super) fn content_of(version: &Version, head_only: bool) -> riak::Content {
 }
 
 /// What a client says of a value besides its bytes.
-pub(super) fn metadata_of(content: &riak::Content) -> Metadata {
+///
+/// # Errors
+/// All index entries that are none, in Riak's words for a put that its checks refuse.
+pub(super) fn metadata_of(content: &riak::Content) -> Result<Metadata, Refusal> {
     let named = |pairs: &[riak::Pair]| {
         let mut named: Vec<NamedValue> = pairs.iter().map(named_of).collect();
         // One order, so that a retry of the same request has the same bytes (T6).
         named.sort();
         named
     };
-    Metadata {
+    Ok(Metadata {
         content_type: content.content_type.clone(),
         charset: content.charset.clone(),
         content_encoding: content.content_encoding.clone(),
         user: named(&content.usermeta),
         links: content.links.iter().map(stored_link).collect(),
-        indexes: named(&content.indexes),
+        indexes: index_entries(&content.indexes)?,
         ..Metadata::default()
+    })
+}
+
+fn index_entries(pairs: &[riak::Pair]) -> Result<Vec<NamedValue>, Refusal> {
+    let (mut entries, mut bad) = (BTreeSet::new(), BTreeSet::new());
+    for pair in pairs {
+        let value = pair.value.clone().unwrap_or_default();
+        match index_entry(&pair.key, &value) {
+            Ok(entry) => drop(entries.insert(entry)),
+            Err(refused) => drop(bad.insert(refused)),
+        }
+    }
+    if bad.is_empty() {
+        return Ok(entries.into_iter().collect());
+    }
+    let reasons: Vec<String> = bad.iter().map(reason).collect();
+    let text = format!("{{precommit_fail,[{}]}}", reasons.join(","));
+    Err(Refusal::text(text))
+}
+
+fn reason(bad: &BadEntry) -> String {
+    match bad {
+        BadEntry::Field { field } => format!("{{unknown_field_type,{}}}", binary(field)),
+        BadEntry::Value { field, value } => {
+            let (field, value) = (binary(field), binary(value));
+            format!("{{field_parsing_failed,{{{field},{value}}}}}")
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use ringhold_core::quorum::{GetSpec, PutSpec};
 use ringhold_core::version::Object;
 use ringhold_node::Errand;
 use ringhold_node::properties::Properties;
+use ringhold_wire::message::Flush;
 use ringhold_wire::message::{DEFAULT_BUCKET_TYPE, GetOptions, ObjectName, PutOptions, TypeUpdate};
 use ringhold_wire::riak::{
     CounterGetReq, CounterResp, CounterUpdateReq, DtFetchReq, DtFetchResp, DtUpdateReq,
@@ -95,7 +96,7 @@ pub(super) async fn update<D: Door>(
         },
         n_val: message.n_val,
         primaries_only: message.sloppy_quorum == Some(false),
-        flushed: false,
+        flush: Flush::AsBucket,
     };
     let wants_body = message.return_body == Some(true);
     let object = call.update(update, options, wants_body).await?;

@@ -6,6 +6,7 @@
 //! that.
 
 use super::content::{content_of, values_of};
+use super::coverage::share_of;
 use super::refusal::Refusal;
 use super::{Edge, bucket_type};
 use crate::edge::Door;
@@ -122,7 +123,9 @@ fn index<D: Door>(edge: &Edge<D>, message: &IndexReq) -> Result<mpsc::Receiver<R
             .as_deref()
             .filter(|text| !text.is_empty()),
     };
-    let query = index_query(&asked).map_err(|bad| refusal_of(&bad))?;
+    let mut query = index_query(&asked).map_err(|bad| refusal_of(&bad))?;
+    let cover = message.cover_context.as_ref();
+    query.share = share_of(edge, &of_type, &message.bucket, cover)?;
     let stream = message.stream == Some(true);
     let is_built_in = [KEY_FIELD, BUCKET_FIELD].contains(&&message.index[..]);
     let shape = if message.return_body == Some(true) && is_built_in {
@@ -158,6 +161,8 @@ fn cs_bucket<D: Door>(
         query.after = place.map_err(|bad| refusal_of(&bad))?;
     }
     query.span = span;
+    let cover = message.cover_context.as_ref();
+    query.share = share_of(edge, &of_type, &message.bucket, cover)?;
     query.rows_max = message.max_results.map(u64::from).filter(|max| *max > 0);
     let ms = message.timeout.map(u64::from).filter(|ms| *ms > 0);
     let shape = Shape::Objects {

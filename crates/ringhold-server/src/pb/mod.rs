@@ -5,7 +5,7 @@
 //! socket. Three steps, as at the HTTP edge:
 //!
 //! 1. [`connection`]: a frame, within bounds of size and time;
-//! 2. [`object`], [`datatype`], [`bucket`], [`listing`], [`service`]: ask the node, through a [`Door`];
+//! 2. [`object`], [`datatype`], [`bucket`], [`listing`], [`coverage`], [`service`]: ask the node, through a [`Door`];
 //! 3. [`content`] and [`refusal`]: the answer, in Riak's words where it has some; clients compare them.
 //!
 //! What clients make large is bounded as at the HTTP edge, and by the same numbers: both edges share the room for
@@ -19,6 +19,7 @@
 mod bucket;
 mod connection;
 mod content;
+mod coverage;
 mod datatype;
 mod listing;
 mod object;
@@ -89,6 +90,7 @@ impl<D: Door> Edge<D> {
             Request::DtFetch(message) => datatype::fetch(self, message).await,
             Request::DtUpdate(message) => datatype::update(self, *message).await,
             Request::Preflist(message) => service::preference_list(self, message),
+            Request::Coverage(message) => coverage::plan(self, &message),
             Request::SetBucketType(message) => bucket::set_type(self, &message).await,
             Request::ListBuckets(_)
             | Request::ListKeys(_)

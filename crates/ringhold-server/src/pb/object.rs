@@ -20,6 +20,7 @@ use ringhold_core::version::token::{ContextToken, TokenScope};
 use ringhold_core::version::{Content, Context, Object};
 use ringhold_node::Errand;
 use ringhold_node::properties::Properties;
+use ringhold_wire::message::Flush;
 use ringhold_wire::message::{
     Change, GetOptions, GetRequest, ObjectName, PutOptions, PutRequest, TypeUpdate,
 };
@@ -218,6 +219,7 @@ pub(super) async fn put<D: Door>(edge: &Edge<D>, message: PutReq) -> Result<Resp
         let bytes = message.content.value.len();
         return Err(Refusal::text(format!("{{too_large,{bytes}}}")));
     }
+    let metadata = metadata_of(&message.content)?.to_fields();
     let seen = call.seen(message.vclock.as_ref())?;
     let guard = guarded(&call, &message, seen.as_ref()).await?;
     let head_only = message.return_body != Some(true);
@@ -225,7 +227,7 @@ pub(super) async fn put<D: Door>(edge: &Edge<D>, message: PutReq) -> Result<Resp
         seen: seen.or(guard.known),
         content: Content::Value {
             bytes: message.content.value.clone(),
-            metadata: metadata_of(&message.content).to_fields(),
+            metadata,
         },
         unchanged_since: guard.unchanged_since,
         condition: guard.condition,
@@ -240,7 +242,7 @@ pub(super) async fn put<D: Door>(edge: &Edge<D>, message: PutReq) -> Result<Resp
         },
         n_val: message.n_val,
         primaries_only: message.sloppy_quorum == Some(false),
-        flushed: false,
+        flush: Flush::AsBucket,
     };
     let object = call.write(write, options).await?;
     let mut answer = PutResp {
@@ -349,7 +351,7 @@ pub(super) async fn delete<D: Door>(edge: &Edge<D>, message: DelReq) -> Result<R
         quorum: delete_put(asked, rw),
         n_val: message.n_val,
         primaries_only,
-        flushed: false,
+        flush: Flush::AsBucket,
     };
     call.write(write, options).await?;
     admitted.served();

@@ -208,6 +208,9 @@ impl Connection {
             let reply = node.answer(self.sender(&header), request, deadline).await;
             return self.reply(header.id, &reply.in_protocol(self.protocol));
         }
+        if self.from.is_none() && node.misleads(header.placement_number, &request) {
+            return self.reply(header.id, &Reply::Refused(Refusal::PlacementBehind));
+        }
         if let Some(refused) = self.shed(&request) {
             return self.reply(header.id, &refused);
         }
@@ -283,7 +286,9 @@ enum Asker {
 
 fn asker_of(request: &Request) -> Asker {
     match request {
-        Request::Ping | Request::Get(_) | Request::Put(_) => Asker::Anybody,
+        Request::Ping | Request::Get(_) | Request::Put(_) | Request::ClientRing(_) => {
+            Asker::Anybody
+        }
         Request::Coordinate(_)
         | Request::Merge(_)
         | Request::Follow(_)
@@ -312,7 +317,8 @@ fn asker_of(request: &Request) -> Asker {
         | Request::GossipDeltas(_)
         | Request::Receipts
         | Request::Rows(_)
-        | Request::CountKeys(_) => Asker::MemberInBackground,
+        | Request::CountKeys(_)
+        | Request::CheckRows(_) => Asker::MemberInBackground,
     }
 }
 

@@ -10,7 +10,7 @@ use ringhold_core::index::{Row, entry_row, key_row, place_of, term_order};
 use ringhold_core::quorum::{
     Count, PutCounts, QuorumViolation, ReplicaKind, Requirement, Shortfall,
 };
-use ringhold_core::ring::{ChangeRefused, TypeRefused};
+use ringhold_core::ring::{ChangeRefused, Position, TypeRefused};
 use ringhold_core::version::{
     Actor, Content, Dot, KeyEpoch, LiveEpoch, NewVersion, Object, TokenKey, coordinate,
 };
@@ -22,7 +22,8 @@ use ringhold_node::{
     RestoreRefused, TypeStage, TypeView,
 };
 use ringhold_server::edge::{
-    Door, Ended, Job, JobRefused, Listed, OrderFailed, Place, Recovery, RingOrder, TypeOrder, Wish,
+    Door, Ended, Job, JobRefused, Listed, OrderFailed, PbDoor, Place, Recovery, RingOrder,
+    TypeOrder, Wish,
 };
 use ringhold_wire::backup::{Block, Head};
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
@@ -119,6 +120,16 @@ impl FakeDoor {
             row: Row::read(&whole).expect("a row"),
             place: place_of(&whole),
         });
+        let position = |found: &Found| {
+            let Row {
+                bucket_type,
+                bucket,
+                key,
+                ..
+            } = &found.row;
+            Position::of(bucket_type, bucket, key)
+        };
+        let found = found.filter(|found| query.share.contains(position(found)));
         let after = found.filter(|found| found.place > query.after);
         let wanted = |found: &Found| {
             query
@@ -267,6 +278,23 @@ impl Door for FakeDoor {
         listed
     }
 
+    /// Eight partitions of three nodes, the last of which speaks no Protocol Buffers.
+    fn homes_to_ask(&self, _: &Bytes, _: &Bytes) -> Vec<Vec<NodeId>> {
+        let homes = |first: u128| (first..first + 2).map(|number| NodeId(1 + number % 3));
+        (0..8).map(|at| homes(at).collect()).collect()
+    }
+
+    fn pb_doors(&self) -> BTreeMap<NodeId, PbDoor> {
+        let door = |number: u16| PbDoor {
+            name: format!("node{number}"),
+            ip: "127.0.0.1".to_owned(),
+            port: 8_000 + number,
+        };
+        (1..3)
+            .map(|number| (NodeId(number.into()), door(number)))
+            .collect()
+    }
+
     async fn count_keys(
         &self,
         bucket_type: &Bytes,
@@ -367,6 +395,7 @@ impl Door for FakeDoor {
         _: &Bytes,
         bucket: &Bytes,
         change: Option<Overrides>,
+        _: u64,
     ) -> Result<(), PropertiesError> {
         let mut state = self.state();
         if let Some(Failure::Properties(error)) = state.next.take() {
@@ -396,10 +425,6 @@ impl Door for FakeDoor {
         self.own_name()
     }
 
-    fn replicas(&self) -> u32 {
-        3
-    }
-
     async fn type_order(&self, name: &Bytes, order: TypeOrder) -> Result<(), ChangeFailed> {
         let refused = |refused: TypeRefused| Err(ChangeFailed::Refused(refused.into()));
         let text = String::from_utf8_lossy(name).into_owned();
@@ -413,11 +438,11 @@ impl Door for FakeDoor {
                 Some((stage, _)) => *stage = TypeStage::Active,
                 None => return refused(TypeRefused::Unknown { name: text }),
             },
-            TypeOrder::Update { change } => {
+            TypeOrder::Update { change, .. } => {
                 let Some((_, set)) = state.types.get_mut(name) else {
                     return refused(TypeRefused::Unknown { name: text });
                 };
-                match check_type_update(3, set, &change) {
+                match check_type_update(set, &change) {
                     Ok(after) => *set = after,
                     Err(refusals) => {
                         let told = |one: &Refusal| (one.property.clone(), one.reason.to_string());

@@ -2,6 +2,8 @@
 
 mod datatypes;
 mod http;
+mod http_compressed;
 mod http_door;
 mod http_malformed;
 mod pb;
+mod pb_coverage;

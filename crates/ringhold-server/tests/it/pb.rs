@@ -108,6 +108,13 @@ impl Client {
     }
 }
 
+fn pair(key: &'static str, value: &'static str) -> Pair {
+    Pair {
+        key: Bytes::from(key),
+        value: Some(Bytes::from(value)),
+    }
+}
+
 fn get(key: &'static str) -> GetReq {
     GetReq {
         bucket: Bytes::from("b"),
@@ -116,7 +123,7 @@ fn get(key: &'static str) -> GetReq {
     }
 }
 
-fn put(key: &'static str, value: &'static str) -> PutReq {
+pub(crate) fn put(key: &'static str, value: &'static str) -> PutReq {
     PutReq {
         bucket: Bytes::from("b"),
         key: Some(Bytes::from(key)),
@@ -168,10 +175,6 @@ async fn what_is_not_there_is_an_empty_answer_and_no_error() {
 #[tokio::test]
 async fn an_object_comes_back_with_all_that_was_said_of_it() {
     let mut client = Client::connect();
-    let pair = |key: &'static str, value: &'static str| Pair {
-        key: Bytes::from(key),
-        value: Some(Bytes::from(value)),
-    };
     let mut message = put("k", "two oranges");
     message.content.charset = Some(Bytes::from("utf-8"));
     message.content.usermeta = vec![pair("X-Riak-Meta-Color", "red"), pair("size", "2")];
@@ -683,4 +686,27 @@ async fn what_is_no_query_or_not_whole_is_refused() {
     assert_eq!(error.errmsg, "{insufficient_vnodes,61,need,64}");
     client.send(25, &range("2", "1")).await;
     assert_eq!(client.receive().await.0, 0, "the connection goes on");
+}
+
+#[tokio::test]
+async fn index_entries_that_are_none_are_refused_all_at_once() {
+    let mut client = Client::connect();
+    let mut message = put("k", "v");
+    message.content.indexes = vec![
+        pair("colour", "red"),
+        pair("Age_INT", "young"),
+        pair("age_int", "-7"),
+    ];
+    let error = client.error(PUT, &message).await;
+    let reasons = "{field_parsing_failed,{<<\"age_int\">>,<<\"young\">>}},{unknown_field_type,<<\"colour\">>}";
+    assert_eq!(error, format!("{{precommit_fail,[{reasons}]}}"));
+    assert_eq!(
+        client.get("k").await,
+        GetResp::default(),
+        "nothing was stored"
+    );
+    message.content.indexes = vec![pair("Age_INT", "-007"), pair("age_int", "-7")];
+    client.put(message).await;
+    let stored = client.get("k").await;
+    assert_eq!(stored.content[0].indexes, [pair("age_int", "-7")]);
 }

@@ -13,12 +13,22 @@ use crate::rare::Rare;
 use crate::trace::Who;
 use crate::value::{Value, operation_id};
 use crate::workload::{Kind, Workload};
-use ringhold_core::quorum::{Count, GetSpec, PutSpec};
+use ringhold_core::quorum::{Count, GetSpec, PutQuorum, PutSpec};
 use ringhold_core::version::{Content, Context, ContextToken};
+use ringhold_node::properties::Durability;
 use ringhold_wire::message::peer::ClientPut;
-use ringhold_wire::message::{GetOptions, PutOptions, PutRequest};
+use ringhold_wire::message::{Flush, GetOptions, PutOptions, PutRequest};
 use ringhold_wire::metadata::Metadata;
 use std::collections::BTreeSet;
+
+/// On how many disks a put has to be when it is acknowledged.
+pub(super) fn durable(durability: Durability, asked: &PutQuorum) -> u32 {
+    match durability {
+        Durability::Flushed => asked.dw,
+        Durability::One => 1,
+        Durability::Buffered => 0,
+    }
+}
 
 impl Client {
     /// Puts a write into the books and makes its request.
@@ -29,7 +39,7 @@ impl Client {
         node: usize,
         draft: &Draft,
     ) -> (usize, ClientPut) {
-        let (options, flushed) = self.put_options();
+        let (options, durability) = self.put_options();
         let n = options.n_val.unwrap_or(self.plan().replicas_at_least());
         let condition = self.condition(draft);
         let operation = self.cluster.around().books.lock().operations.len();
@@ -57,7 +67,7 @@ impl Client {
             tries: 0,
             dots: Vec::new(),
             w: resolved.acknowledgements_required(),
-            dw: if flushed { resolved.dw } else { 0 },
+            dw: durable(durability, &resolved),
             n,
             names_n: options.n_val.is_some(),
             held_by: BTreeSet::new(),
@@ -240,26 +250,46 @@ impl Client {
         }
     }
 
-    /// What a put asks for, and whether its acknowledgements are from disks.
-    pub(super) fn put_options(&mut self) -> (PutOptions, bool) {
+    /// What a put asks for, and who flushes.
+    pub(super) fn put_options(&mut self) -> (PutOptions, Durability) {
         let n_val = self.own_n_val();
-        let (mut quorum, mut flushed) = (PutSpec::default(), !self.plan().buffered);
+        let (mut quorum, mut durability) = (PutSpec::default(), self.plan().durability);
         if self.plan().does(OperationClass::Quorums) && self.random.chance(500_000) {
-            let count = Count::Exact(self.some_replicas(n_val));
+            let replicas = self.some_replicas(n_val);
+            let count = Count::Exact(replicas);
             quorum = PutSpec {
                 w: count,
                 dw: count,
                 ..quorum
             };
-            flushed = true;
+            durability = durability.max(match replicas {
+                1 => Durability::One,
+                _ => Durability::Flushed,
+            });
         }
+        let flush = self.own_flush();
+        durability = durability.max(match flush {
+            Flush::AsBucket => Durability::Buffered,
+            Flush::One => Durability::One,
+            Flush::Counted => Durability::Flushed,
+        });
         let options = PutOptions {
             quorum,
             n_val,
             primaries_only: self.plan().primaries_only,
-            flushed: false,
+            flush,
         };
-        (options, flushed)
+        (options, durability)
+    }
+
+    /// More than the bucket asks for, now and then, where it asks for little.
+    fn own_flush(&mut self) -> Flush {
+        let asks = self.plan().durability < Durability::Flushed && self.random.chance(150_000);
+        match asks && self.random.chance(500_000) {
+            true => Flush::One,
+            false if asks => Flush::Counted,
+            false => Flush::AsBucket,
+        }
     }
 
     /// Fewer replicas than the bucket's, or as many; none for whatever the bucket says.

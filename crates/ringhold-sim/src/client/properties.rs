@@ -10,6 +10,7 @@ use crate::settings::BUCKETS;
 use crate::trace::Who;
 use bytes::Bytes;
 use ringhold_core::ring::MemberState;
+use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, PropertiesError, Value};
 
 /// Properties that are counts of replicas.
@@ -37,9 +38,10 @@ impl Client {
         let (executor, group) = (around.executor.clone(), serving.group);
         let task = async move {
             let bucket = Bytes::from_static(BUCKETS[bucket]);
+            let at_once = Deadline { at_us: 0 };
             let changed = serving
                 .node
-                .change_properties(&"default".into(), &bucket, Some(&overrides))
+                .change_properties(&"default".into(), &bucket, Some(&overrides), at_once)
                 .await;
             match changed {
                 Ok(()) => around.rare.hit(Rare::PropertiesChanged),

@@ -3,6 +3,7 @@
 //! Every increment and every item is its operation's own, and what is removed was read before, with the context of that read. So
 //! what a key must hold can be said of each operation by itself.
 
+use super::entries::durable;
 use super::{Client, Draft};
 use crate::books::{Effect, Typed, Write};
 use crate::value::{operation_id, operation_of};
@@ -142,7 +143,7 @@ impl Client {
         effect: Effect,
         seen: Option<Seen>,
     ) -> (usize, ClientPut) {
-        let (options, flushed) = self.put_options();
+        let (options, durability) = self.put_options();
         let n = options.n_val.unwrap_or(self.plan().replicas_at_least());
         let resolved = options.quorum.resolve(n, &PutSpec::default());
         let resolved = resolved.expect("no client asks for more than N");
@@ -161,7 +162,7 @@ impl Client {
             tries: 0,
             dots: Vec::new(),
             w: resolved.acknowledgements_required(),
-            dw: if flushed { resolved.dw } else { 0 },
+            dw: durable(durability, &resolved),
             n,
             names_n: options.n_val.is_some(),
             held_by: BTreeSet::new(),

@@ -20,7 +20,7 @@ use ringhold_core::id::{BootId, NodeId};
 use ringhold_core::ring::{MemberState, PartitionCount, Ring};
 use ringhold_core::tree::TreeKey;
 use ringhold_node::env::Environment;
-use ringhold_node::properties::{Durability, Properties};
+use ringhold_node::properties::Properties;
 use ringhold_node::trees::RecordDigests;
 use ringhold_node::{Node, Pace, Parts, Reaping, RingRefused, StartError, Tuning};
 use ringhold_storage::{OpenError, OpenReport, Opened, Store, StoreOptions};
@@ -496,11 +496,7 @@ impl Cluster {
             n_val: plan.replicas,
             last_write_wins: plan.last_write_wins,
             allow_mult: !plan.last_write_wins,
-            durability: if plan.buffered {
-                Durability::Buffered
-            } else {
-                Durability::Flushed
-            },
+            durability: plan.durability,
             blocking_repair: plan.blocking_repair,
             ..Properties::default()
         };

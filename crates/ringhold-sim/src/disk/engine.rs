@@ -32,6 +32,10 @@ impl SimEngine {
 }
 
 impl Engine for SimEngine {
+    fn name(&self) -> &'static str {
+        self.rows.name()
+    }
+
     fn get(&self, keyspace: Keyspace, key: &StorageKey) -> Result<Option<Bytes>, EngineError> {
         self.fails()?;
         self.rows.get(keyspace, key)

@@ -20,6 +20,7 @@
 mod engine;
 mod files;
 mod image;
+mod rows;
 mod segment;
 
 pub use engine::SimEngine;

@@ -4,13 +4,18 @@
 //! Required unless it may have been reaped, or as many disks as the put asked acknowledgements of lost it before the end. Under
 //! last-write-wins the erasing write need not have seen it, only have a greater timestamp.
 //!
+//! What counts as a loss is the bucket's choice (§6.1): where all flush, what was flushed; where none does, also what a power cut
+//! takes of what was not. Where one does, its disk has to be among them: whatever else loses power, alone or all at once, takes
+//! nothing that was acknowledged.
+//!
 //! Half of it is asked of every object that a client is given: each dot that the object's context covers
 //! and that is not alive in it must be in the past of something that is.
 
 use super::{Violation, typed};
-use crate::books::{Books, Outcome};
+use crate::books::{Books, Loss, Outcome};
 use crate::dots::DotNumber;
 use ringhold_core::version::{Object, Timestamp};
+use ringhold_node::properties::Durability;
 use std::collections::BTreeSet;
 
 const NAME: &str = "I1";
@@ -94,16 +99,15 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
 /// Whether as many nodes lost something of this key as would have to for the write to be lost.
 #[must_use]
 pub fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bool {
-    let counts = |loss: &&crate::books::Loss| {
-        loss.at_us >= since_us
-            && loss.key.is_none_or(|lost| lost == key)
-            && (loss.flushed_too || books.rules.buffered)
+    let touches = |loss: &&Loss| loss.at_us >= since_us && loss.key.is_none_or(|lost| lost == key);
+    let losses = || books.losses.iter().filter(touches);
+    let of_all = |counts: fn(&&Loss) -> bool| {
+        let nodes: BTreeSet<usize> = losses().filter(counts).map(|loss| loss.node).collect();
+        u32::try_from(nodes.len()).unwrap_or(u32::MAX) >= w.max(1)
     };
-    let nodes: BTreeSet<usize> = books
-        .losses
-        .iter()
-        .filter(counts)
-        .map(|loss| loss.node)
-        .collect();
-    u32::try_from(nodes.len()).unwrap_or(u32::MAX) >= w.max(1)
+    match books.rules.durability {
+        Durability::Flushed => of_all(|loss| loss.flushed_too),
+        Durability::One => losses().any(|loss| loss.flushed_too) && of_all(|_| true),
+        Durability::Buffered => of_all(|_| true),
+    }
 }

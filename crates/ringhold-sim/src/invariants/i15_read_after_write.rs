@@ -8,6 +8,7 @@
 use super::Violation;
 use crate::books::{Books, Loss, Outcome};
 use ringhold_core::version::{Dot, Object};
+use ringhold_node::properties::Durability;
 use std::collections::BTreeSet;
 
 /// # Errors
@@ -95,7 +96,7 @@ pub(super) fn is_excused(books: &Books, key: usize, since_us: u64, w: u32) -> bo
     let touches = |loss: &&Loss| {
         loss.at_us >= since_us
             && loss.key.is_none_or(|lost| lost == key)
-            && (loss.flushed_too || books.rules.buffered)
+            && (loss.flushed_too || books.rules.durability < Durability::Flushed)
     };
     let (replaced, others): (Vec<&Loss>, Vec<&Loss>) = books
         .losses

@@ -23,6 +23,8 @@ pub struct Asked {
     pub terms: Option<(u64, u64)>,
     /// Rows on a page; none for all at once.
     pub page: Option<u64>,
+    /// In so many shares of the ring it is asked for, as a power of two.
+    pub share_bits: u32,
 }
 
 /// What was found.

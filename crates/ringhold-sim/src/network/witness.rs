@@ -11,7 +11,7 @@ use crate::rare::Rare;
 use crate::settings::number_of;
 use crate::trace::Who;
 use crate::value::operation_of;
-use ringhold_core::id::OperationId;
+use ringhold_core::id::{NodeId, OperationId};
 use ringhold_core::version::{Dot, Object};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{ObjectName, PutAnswer};
@@ -110,6 +110,13 @@ impl Network {
 
     /// The nodes that are homes of an operation's key, or were a moment ago, by any ring that is about.
     fn homes_of_late(&self, books: &Books, operation: usize) -> BTreeSet<usize> {
+        let homes = self.homes_by_rings(books, operation).into_iter().flatten();
+        let number = |id| self.0.ids.iter().position(|known| *known == id);
+        homes.filter_map(number).collect()
+    }
+
+    /// The homes of an operation's key by each ring that is about, or was a moment ago.
+    fn homes_by_rings(&self, books: &Books, operation: usize) -> Vec<Vec<NodeId>> {
         let key = books.operations[operation].key;
         let write = books.write(operation);
         let named = write.filter(|write| write.names_n).map(|write| write.n);
@@ -117,15 +124,28 @@ impl Network {
         let serving = self.lock().serving.clone();
         let in_use = serving.iter().flatten().map(|serving| serving.node.ring());
         let rings = books.rings.recent().cloned().chain(in_use);
-        let homes = rings.flat_map(|ring| {
+        let homes = rings.map(|ring| {
             let tree = tree_of(&ring, &books.names[key]);
             match named {
                 Some(n) => ring.homes(tree.partition, n).to_vec(),
                 None => ring.homes_of(tree).to_vec(),
             }
         });
-        let number = |id| self.0.ids.iter().position(|known| *known == id);
-        homes.filter_map(number).collect()
+        homes.collect()
+    }
+
+    /// On how many disks an acknowledged put has to be. A cluster that has fewer members than the bucket has replicas, as one may that
+    /// went on without a majority, has as many replicas as members, and a quorum of these.
+    fn disks_required(&self, books: &Books, operation: usize) -> u32 {
+        let Some(write) = books.write(operation) else {
+            return 0;
+        };
+        let homes = self.homes_by_rings(books, operation);
+        let fewest = homes.iter().map(Vec::len).min().unwrap_or(0);
+        match u32::try_from(fewest).expect("a handful") {
+            fewest if fewest < write.n => write.dw.min(fewest / 2 + 1),
+            _ => write.dw,
+        }
     }
 
     /// A put that its coordinator has just acknowledged.
@@ -136,7 +156,7 @@ impl Network {
         answer: &PutAnswer,
     ) -> Result<(), Violation> {
         let holders = i13_honest_acknowledgement::holders(books, operation, answer.dot);
-        let required = books.write(operation).map_or(0, |write| write.dw);
+        let required = self.disks_required(books, operation);
         let said = answer.counts.durable;
         let verdict =
             i13_honest_acknowledgement::check_put(books, operation, &holders, said, required);

@@ -2,6 +2,7 @@
 
 use crate::scenario::{cut_off, holds, pass, put, send_put, small_cluster};
 use bytes::Bytes;
+use ringhold_node::env::Deadline;
 use ringhold_node::properties::{Overrides, Value};
 use ringhold_sim::cluster::Cluster;
 use ringhold_sim::disk::Room;
@@ -99,8 +100,9 @@ fn a_member_that_missed_a_change_of_properties_is_told_again() {
     let changed = Overrides::propose([("r", Value::Integer(1))]).expect("a count");
     let (node, change) = (cluster.node(0).expect("it is up"), changed.clone());
     let task = async move {
+        let at_once = Deadline { at_us: 0 };
         let answer = node
-            .change_properties(&"default".into(), &bucket(), Some(&change))
+            .change_properties(&"default".into(), &bucket(), Some(&change), at_once)
             .await;
         assert!(answer.is_err(), "nobody can have confirmed it");
     };

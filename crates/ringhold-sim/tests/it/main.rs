@@ -1,7 +1,9 @@
 //! One binary for all integration tests.
 
 mod campaigns;
+mod counts;
 mod directed;
+mod durability;
 mod found;
 mod gossip;
 mod health;
@@ -12,4 +14,5 @@ mod membership;
 mod neighbours;
 mod reaping;
 mod replicas;
+mod rows;
 mod scenario;

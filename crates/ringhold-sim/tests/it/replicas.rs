@@ -1,6 +1,9 @@
 //! A bucket whose number of replicas changes, step by step.
 
 use crate::scenario::{cluster_with, holds, name, pass, put, set_blocked};
+use ringhold_core::ring::ChangeRefused;
+use ringhold_node::ChangeFailed;
+use ringhold_node::env::Deadline;
 use ringhold_sim::cluster::Cluster;
 use ringhold_sim::executor::Group;
 use std::sync::{Arc, Mutex};
@@ -17,18 +20,34 @@ fn five() -> Cluster {
     })
 }
 
-/// Gives the bucket another number of replicas, and stops at the first moment at which some node serves by it.
-fn change(cluster: &Cluster, n: u8) {
-    let node = cluster.node(0).expect("all are up");
-    let changed = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&changed);
+/// What asking for another number of replicas came to.
+type Outcome = Arc<Mutex<Option<Result<(), ChangeFailed>>>>;
+
+/// Asks one node for another number of replicas, for somebody who has so much time.
+fn ask(cluster: &Cluster, at: usize, n: u8, within_us: u64) -> Outcome {
+    let node = cluster.node(at).expect("all are up");
+    let outcome = Outcome::default();
+    let slot = Arc::clone(&outcome);
     let task = async move {
         let name = name();
-        let outcome = node.replicate(&name.bucket_type, &name.bucket, n).await;
-        *slot.lock().expect("nobody panics with it") = Some(outcome);
+        let deadline = Deadline::after(&**node.environment(), within_us);
+        let changed = node
+            .replicate(&name.bucket_type, &name.bucket, n, deadline)
+            .await;
+        *slot.lock().expect("nobody panics with it") = Some(changed);
     };
     let executor = &cluster.around().executor;
     executor.spawn(Group::WORLD, Box::pin(task));
+    outcome
+}
+
+fn told(outcome: &Outcome) -> Option<Result<(), ChangeFailed>> {
+    outcome.lock().expect("nobody panics with it").clone()
+}
+
+/// Stops at the first moment at which some node serves by this number of replicas.
+fn pass_until_served(cluster: &Cluster, n: u8) {
+    let executor = &cluster.around().executor;
     let until_us = executor.now_us() + CHANGE_US;
     loop {
         pass(cluster, STEP_US);
@@ -36,12 +55,17 @@ fn change(cluster: &Cluster, n: u8) {
         let ring = cluster.ring();
         let replicas = ring.classes().replicas_of(&name.bucket_type, &name.bucket);
         if replicas.now == n {
-            break;
+            return;
         }
         assert!(executor.now_us() < until_us, "it never ends: {replicas:?}");
     }
-    let outcome = changed.lock().expect("nobody panics with it").take();
-    assert_eq!(outcome, Some(Ok(())));
+}
+
+/// Gives the bucket another number of replicas, and stops at the first moment at which some node serves by it.
+fn change(cluster: &Cluster, n: u8) {
+    let outcome = ask(cluster, 0, n, CHANGE_US);
+    pass_until_served(cluster, n);
+    assert_eq!(told(&outcome), Some(Ok(())));
 }
 
 /// Three of five homes have acknowledged a write that the other two never heard of, and then it is the three that go. Whether the two
@@ -97,5 +121,23 @@ fn copies_go_and_come_with_the_number_of_replicas() {
     assert_eq!(holders(&cluster), 2, "what the goers had left is at home");
     change(&cluster, 4);
     assert_eq!(holders(&cluster), 4, "as soon as they count");
+    cluster.dissolve();
+}
+
+#[test]
+fn one_change_waits_for_the_other_as_long_as_there_is_time() {
+    let cluster = five();
+    let first = ask(&cluster, 0, 4, CHANGE_US);
+    pass(&cluster, STEP_US);
+    assert_eq!(told(&first), Some(Ok(())), "it is under way");
+    let hurried = ask(&cluster, 1, 2, STEP_US);
+    let patient = ask(&cluster, 2, 3, CHANGE_US);
+    pass(&cluster, 3 * STEP_US);
+    let under_way = ChangeFailed::Refused(ChangeRefused::ChangeUnderWay);
+    assert_eq!(told(&hurried), Some(Err(under_way)));
+    assert_eq!(told(&patient), None);
+    pass_until_served(&cluster, 4);
+    pass_until_served(&cluster, 3);
+    assert_eq!(told(&patient), Some(Ok(())));
     cluster.dissolve();
 }

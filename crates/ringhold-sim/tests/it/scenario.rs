@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 use ringhold_core::version::{Content, ContextToken};
+use ringhold_node::Verdict;
 use ringhold_node::env::CallError;
+use ringhold_node::properties::Durability;
 use ringhold_sim::books::SharedBooks;
 use ringhold_sim::cluster::{Cluster, Surroundings};
 use ringhold_sim::executor::{Executor, Group};
@@ -17,6 +19,9 @@ use ringhold_sim::value::operation_id;
 use ringhold_wire::message::peer::{ClientPut, Reply, Request};
 use ringhold_wire::message::{ObjectName, PutOptions, PutRequest};
 use std::sync::{Arc, Mutex};
+
+/// Time for an administrator's look at everything, in microseconds.
+const VERIFIES_US: u64 = 30_000_000;
 
 /// Three nodes that checkpoint all the time, and nobody else.
 pub(crate) fn small_cluster() -> Cluster {
@@ -37,7 +42,8 @@ pub(crate) fn cluster_with(change: impl FnOnce(&mut Plan)) -> Cluster {
     plan.faults.clear();
     (plan.nodes, plan.replicas, plan.clients, plan.segment_bytes) = (3, 3, 1, 1);
     plan.astray = Some(std::collections::BTreeSet::new());
-    (plan.last_write_wins, plan.buffered, plan.writer_groups) = (false, false, 1);
+    (plan.last_write_wins, plan.writer_groups) = (false, 1);
+    plan.durability = Durability::Flushed;
     change(&mut plan);
     let nodes = plan.nodes;
     let cluster = Cluster::new(around, plan);
@@ -121,6 +127,28 @@ pub(crate) fn put(cluster: &Cluster, node: usize, operation: usize) -> bool {
     pass(cluster, 1_500_000);
     let reply = outcome.lock().expect("nobody panics with it").take();
     matches!(reply, Some(Ok(Reply::Coordinated(Ok(_)))))
+}
+
+/// What is said of the key's tree by a node that verifies it.
+pub(crate) fn verify(cluster: &Cluster) -> Verdict {
+    let verdicts = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&verdicts);
+    let (verifying, node) = (cluster.clone(), cluster.node(1).expect("all are up"));
+    let task = async move {
+        let told = ringhold_sim::administrator::verify(&verifying, node).await;
+        *slot.lock().expect("nobody panics with it") = Some(told);
+    };
+    let executor = &cluster.around().executor;
+    executor.spawn(Group::WORLD, Box::pin(task));
+    pass(cluster, VERIFIES_US);
+    let verdicts = verdicts.lock().expect("nobody panics with it").take();
+    let verdicts = verdicts.expect("it ends");
+    let ring = cluster.ring();
+    let partition = ring.partition_of(name().position());
+    let mut of_key = verdicts
+        .into_values()
+        .filter(|verdict| verdict.tree.partition == partition && verdict.keys() > 0);
+    of_key.next().expect("somebody holds the key")
 }
 
 pub(crate) fn holds(cluster: &Cluster, node: usize, operation: usize) -> bool {

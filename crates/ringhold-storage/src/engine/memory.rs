@@ -76,6 +76,19 @@ impl MemoryEngine {
         true
     }
 
+    /// The same to an index row.
+    pub fn damage_row(&self, row: &RowKey, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut state = self.write();
+        let Some(value) = state.index.get_mut(row) else {
+            return false;
+        };
+        let mut bytes = value.to_vec();
+        change(&mut bytes);
+        *value = bytes.into();
+        state.index_shadow = state.index.clone();
+        true
+    }
+
     /// Another engine with the same rows, all of them safe.
     #[must_use]
     pub fn copy(&self) -> Self {
@@ -118,6 +131,10 @@ impl MemoryEngine {
 }
 
 impl Engine for MemoryEngine {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
     fn get(&self, keyspace: Keyspace, key: &StorageKey) -> Result<Option<Bytes>, EngineError> {
         Ok(self.read().rows.get(&(keyspace, *key)).cloned())
     }

@@ -21,6 +21,9 @@ use crate::rows::{RowChanges, RowKey, RowRange};
 
 /// A sorted map per keyspace, with atomic batches.
 pub trait Engine: Send + Sync {
+    /// What people call it.
+    fn name(&self) -> &'static str;
+
     /// The value of a key.
     ///
     /// # Errors
@@ -61,6 +64,12 @@ pub trait Engine: Send + Sync {
     /// After a crash the engine is as of any batch from the last flush on.
     fn flush(&self) -> Result<(), EngineError>;
 
+    /// Whether a checkpoint may come as many small batches, so that there can be rests between them. An engine that writes whatever
+    /// it gets once and in order wants few and large ones.
+    fn takes_parts(&self) -> bool {
+        true
+    }
+
     /// Bytes on disk, or in memory for an engine without one.
     ///
     /// # Errors
@@ -81,6 +90,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.changes.is_empty() && self.rows.is_empty()
+    }
+
     /// Whether the changes ascend strictly, as engines may rely on.
     #[must_use]
     pub fn is_sorted(&self) -> bool {

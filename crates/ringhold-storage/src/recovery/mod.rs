@@ -30,7 +30,8 @@ use ringhold_core::id::Incarnation;
 
 use self::judge::{Continuation, Evidence, InDoubt, Story, judge};
 use crate::buffer::Buffers;
-use crate::checkpoint::write_back;
+use crate::checkpoint::parts::PartLayout;
+use crate::checkpoint::{at_once, write_back};
 use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::figures::count;
@@ -292,7 +293,8 @@ impl Recovery<'_> {
     async fn write_back(&self, meta: &StoreMeta) -> Result<(), OpenError> {
         self.buffers.freeze();
         let frozen = self.buffers.frozen();
-        let written = write_back(self.files, self.engine, frozen, meta).await;
+        let layout = PartLayout::WHOLE;
+        let written = write_back(self.files, self.engine, frozen, meta, layout, &mut at_once).await;
         written
             .ok_or(OpenError::JobLost)?
             .map_err(OpenError::Engine)?;

@@ -514,6 +514,11 @@ pub(crate) struct FrozenSums {
 }
 
 impl FrozenSums {
+    /// Whether nothing is said but single pages, each of which may go by itself.
+    pub(crate) fn are_as_before(&self) -> bool {
+        self.rows == Rows::Kept
+    }
+
     /// Adds the rows to a batch, which is to be sorted afterwards.
     pub(crate) fn put_into(&self, batch: &mut Batch) {
         let put = |(keyspace, key): (Keyspace, StorageKey), value: Vec<u8>| {

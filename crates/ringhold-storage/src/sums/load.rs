@@ -1,7 +1,7 @@
 //! The sums at opening: what the engine has, and what the replayed log changes about it.
 //!
-//! The engine's objects and its sums are of one batch. What the buffers say now goes into the engine one day as
-//! a whole, so what counts is their outcome and not how it came about: for each key that they know, the
+//! The engine's objects and its sums are of one batch, partition by partition. What the buffers say now goes into the engine
+//! one day, and some partitions of it may be there already, so what counts is the outcome and not how it came about: for each key that they know, the
 //! digest of what they say against the digest of what the engine holds. A record that was replayed although
 //! the engine had it, or twice, changes nothing.
 //!

@@ -21,34 +21,44 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct BucketTag(pub u64);
 
 /// The class of every bucket.
+///
+/// A bucket may be in a larger set of buckets, its type, which has a tag and may have a class as well: of all in it that are not listed themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sorting {
-    /// Those that are not in the default class.
-    buckets: BTreeMap<BucketTag, Class>,
+    /// Those whose class does not follow from anything else.
+    listed: BTreeMap<BucketTag, Listed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listed {
+    class: Class,
+    /// The set that it is in; none if it is such a set.
+    within: Option<BucketTag>,
 }
 
 impl Sorting {
-    /// All buckets but these are in the default class.
+    /// Of buckets, and of sets of them, each with the set that it is in and its class. All other buckets are in the default class.
     #[must_use]
-    pub fn new(buckets: impl IntoIterator<Item = (BucketTag, Class)>) -> Self {
-        let buckets = buckets.into_iter();
-        let others = buckets.filter(|(_, class)| *class != Class::DEFAULT);
+    pub fn new(listed: impl IntoIterator<Item = (BucketTag, Option<BucketTag>, Class)>) -> Self {
+        let listed = listed.into_iter();
+        let listed = listed.map(|(tag, within, class)| (tag, Listed { class, within }));
         Self {
-            buckets: others.collect(),
+            listed: listed.collect(),
         }
     }
 
-    /// The class of a bucket.
+    /// The class of a bucket; `within` is the set that it is in.
     #[must_use]
-    pub fn of(&self, bucket: BucketTag) -> Class {
-        let class = self.buckets.get(&bucket).copied();
-        class.unwrap_or(Class::DEFAULT)
+    pub fn of(&self, bucket: BucketTag, within: impl FnOnce() -> BucketTag) -> Class {
+        let found = self.listed.get(&bucket);
+        let found = found.or_else(|| self.listed.get(&within()));
+        found.map_or(Class::DEFAULT, |listed| listed.class)
     }
 
     /// Whether all keys are in the default class.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.buckets.is_empty()
+        self.listed.is_empty()
     }
 
     /// Where all that is in a class goes by another sorting; none if it falls apart.
@@ -57,13 +67,15 @@ impl Sorting {
         if crate::known_bad::is(crate::known_bad::Variant::SortedByTheOldMap) {
             return Some(class);
         }
-        if class == Class::DEFAULT {
-            let mut listed = next.buckets.keys();
-            let stays = listed.all(|bucket| self.buckets.contains_key(bucket));
-            return stays.then_some(Class::DEFAULT);
-        }
-        let members = self.buckets.iter().filter(|(_, of)| **of == class);
-        let fates: BTreeSet<Class> = members.map(|(bucket, _)| next.of(*bucket)).collect();
+        // What neither of the two lists stays in the default class; what one of them lists goes from here to there, with all in it that is not listed.
+        let of = |sorting: &Self, tag: BucketTag, within: Option<BucketTag>| {
+            sorting.of(tag, || within.unwrap_or(tag))
+        };
+        let listed = self.listed.iter().chain(&next.listed);
+        let here = listed.filter(|(tag, listed)| of(self, **tag, listed.within) == class);
+        let there = here.map(|(tag, listed)| of(next, *tag, listed.within));
+        let unlisted = (class == Class::DEFAULT).then_some(Class::DEFAULT);
+        let fates: BTreeSet<Class> = there.chain(unlisted).collect();
         match fates.len() {
             1 => fates.first().copied(),
             _ => None,
@@ -71,9 +83,11 @@ impl Sorting {
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
-        for (bucket, class) in &self.buckets {
-            bytes.put_u64_le(bucket.0);
+        for (tag, Listed { class, within }) in &self.listed {
+            bytes.put_u64_le(tag.0);
             bytes.put_u16_le(class.0);
+            bytes.put_u8(within.is_some().into());
+            bytes.put_u64_le(within.map_or(0, |within| within.0));
         }
     }
 
@@ -81,9 +95,16 @@ impl Sorting {
     pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut sorting = Self::default();
         while !bytes.is_empty() {
-            let bucket = BucketTag(bytes.try_get_u64_le().ok()?);
+            let tag = BucketTag(bytes.try_get_u64_le().ok()?);
             let class = Class(bytes.try_get_u16_le().ok()?);
-            sorting.buckets.insert(bucket, class);
+            let is_in = bytes.try_get_u8().ok()?;
+            let within = BucketTag(bytes.try_get_u64_le().ok()?);
+            let within = match is_in {
+                0 => None,
+                1 => Some(within),
+                _ => return None,
+            };
+            sorting.listed.insert(tag, Listed { class, within });
         }
         Some(sorting)
     }
@@ -93,8 +114,12 @@ impl Sorting {
 mod tests {
     use super::*;
 
+    /// Buckets below 100 are in the sets 100 and 101, the even ones and the odd ones.
     fn sorting(buckets: &[(u64, u16)]) -> Sorting {
-        Sorting::new(buckets.iter().map(|(b, c)| (BucketTag(*b), Class(*c))))
+        Sorting::new(buckets.iter().map(|&(tag, class)| {
+            let within = (tag < 100).then_some(BucketTag(100 + tag % 2));
+            (BucketTag(tag), within, Class(class))
+        }))
     }
 
     #[test]
@@ -120,6 +145,32 @@ mod tests {
             "what is new on the list was in the default class"
         );
         assert_eq!(fates(&[]), [Some(0), Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn what_is_in_a_set_goes_with_it_unless_it_is_listed() {
+        let fate = |before: &[(u64, u16)], next: &[(u64, u16)], class: u16| {
+            let fate = sorting(before).fate(Class(class), &sorting(next));
+            fate.map(|class| class.0)
+        };
+        let set = |class| (100, class);
+        assert_eq!(fate(&[], &[set(5)], 0), None, "the rest stays");
+        assert_eq!(fate(&[set(5)], &[set(7)], 5), Some(7));
+        assert_eq!(fate(&[set(5)], &[], 5), Some(0));
+        assert_eq!(fate(&[set(5)], &[set(5), (2, 7)], 5), None);
+        assert_eq!(
+            fate(&[set(5)], &[set(5), (2, 7)], 0),
+            Some(0),
+            "bucket 2 was with its set"
+        );
+        assert_eq!(fate(&[set(5)], &[set(5), (1, 7)], 0), None);
+        assert_eq!(fate(&[set(5)], &[set(5), (1, 7)], 5), Some(5));
+        assert_eq!(
+            fate(&[(2, 7), set(5)], &[set(5)], 7),
+            Some(5),
+            "bucket 2 goes to its set"
+        );
+        assert_eq!(fate(&[(2, 7), (1, 7), set(5)], &[set(5)], 7), None);
     }
 
     #[test]

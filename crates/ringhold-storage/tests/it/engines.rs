@@ -1,7 +1,10 @@
-//! One suite that every engine passes.
+//! One suite that every engine passes; what a killed process leaves is in `engines_killed`.
 
 use bytes::Bytes;
-use ringhold_storage::{Batch, Engine, KeyRange, Keyspace, LmdbEngine, MemoryEngine};
+use ringhold_fjall::FjallEngine;
+use ringhold_storage::{
+    Batch, Engine, KeyRange, Keyspace, LmdbEngine, MemoryEngine, RowKey, RowRange,
+};
 
 use crate::support::{Model, Random, key};
 
@@ -52,6 +55,24 @@ fn lmdb() {
 }
 
 #[test]
+fn fjall() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    check_all(&mut |name| {
+        let path = directory.path().join(name);
+        Subject::new(move || Box::new(FjallEngine::open(&path, 1 << 20).expect("a directory")))
+    });
+}
+
+#[test]
+fn one_process_has_a_fjall_at_a_time() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let first = FjallEngine::open(directory.path(), 1 << 20).expect("a new directory");
+    assert!(FjallEngine::open(directory.path(), 1 << 20).is_err());
+    drop(first);
+    FjallEngine::open(directory.path(), 1 << 20).expect("free again");
+}
+
+#[test]
 fn a_full_lmdb_says_so_and_changes_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let engine = LmdbEngine::open(directory.path(), 256 << 10).expect("a new directory");
@@ -76,6 +97,9 @@ fn check_all(make: &mut dyn FnMut(&str) -> Subject) {
     what_is_put_is_there(&mut make("put"));
     ranges_first_then_changes(make("ranges").engine());
     keyspaces_are_apart(make("keyspaces").engine());
+    rows_lie_in_order(&mut make("rows"));
+    batches_that_change_nothing(make("nothing").engine());
+    many_batches_over_the_same_keys(&mut make("many"));
     a_model_agrees(&mut make("model"));
 }
 
@@ -174,6 +198,95 @@ fn keyspaces_are_apart(engine: &dyn Engine) {
     for keyspace in Keyspace::ALL {
         let there = engine.get(keyspace, &key(1)).expect("readable").is_some();
         assert_eq!(there, keyspace != Keyspace::Hints, "{keyspace:?}");
+    }
+}
+
+fn rows_lie_in_order(subject: &mut Subject) {
+    const BITS: u32 = 1;
+    let row = |partition: u128, tail: &str| RowKey::new(partition << 127, BITS, tail.as_bytes());
+    let with_rows = |rows: &[(u128, &str, Option<&'static str>)]| {
+        let rows = rows.iter();
+        let mut rows: Vec<_> = rows
+            .map(|(partition, tail, value)| (row(*partition, tail), value.map(Bytes::from)))
+            .collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Batch {
+            rows,
+            ..Batch::default()
+        }
+    };
+    let tails = |engine: &dyn Engine, range: &RowRange, limit| -> Vec<Bytes> {
+        let rows = engine.rows(range, limit).expect("readable");
+        rows.iter().map(|(key, _)| key.tail()).collect()
+    };
+    let first = [
+        (0, "", Some("1")),
+        (0, "a", Some("2")),
+        (0, "ab", Some("3")),
+        (0, "b", Some("")),
+        (1, "a", Some("5")),
+    ];
+    subject.engine().apply(&with_rows(&first)).expect("room");
+    let mut second = with_rows(&[(0, "a", None), (0, "c", Some("6")), (0, "x", None)]);
+    // A removed range is one of objects: rows go one by one.
+    second.removed = vec![(Keyspace::Objects, KeyRange::ALL)];
+    subject.engine().apply(&second).expect("room");
+    subject.engine().flush().expect("a disk");
+    subject.reopen();
+    let engine = subject.engine();
+    let all = RowRange::new(0, BITS, b"", None);
+    assert_eq!(tails(engine, &all, 9), ["", "ab", "b", "c"]);
+    assert_eq!(tails(engine, &all, 2), ["", "ab"]);
+    let middle = RowRange::new(0, BITS, b"a", Some(b"c"));
+    assert_eq!(tails(engine, &middle, 9), ["ab", "b"]);
+    let empty = RowRange::new(0, BITS, b"c", Some(b"a"));
+    assert!(tails(engine, &empty, 9).is_empty());
+    let last = RowRange::new(1, BITS, b"", None);
+    let rows = engine.rows(&last, 9).expect("readable");
+    assert_eq!(rows, [(row(1, "a"), Bytes::from("5"))]);
+    for keyspace in Keyspace::ALL {
+        let objects = engine.range(keyspace, &KeyRange::ALL, 9);
+        assert!(objects.expect("readable").is_empty(), "{keyspace:?}");
+    }
+}
+
+fn batches_that_change_nothing(engine: &dyn Engine) {
+    engine.apply(&Batch::default()).expect("nothing to do");
+    let removed = Batch {
+        removed: vec![(Keyspace::Objects, KeyRange::ALL)],
+        ..Batch::default()
+    };
+    engine.apply(&removed).expect("nothing to remove");
+    engine
+        .apply(&batch(vec![(Keyspace::Objects, 1, None)]))
+        .expect("nothing there");
+    engine.flush().expect("a disk");
+    let rows = engine.range(Keyspace::Objects, &KeyRange::ALL, 9);
+    assert!(rows.expect("readable").is_empty());
+}
+
+/// More batches than an engine that merges lets wait, each over the one before.
+fn many_batches_over_the_same_keys(subject: &mut Subject) {
+    let value = |round: u8| Bytes::from(vec![round; 300]);
+    for round in 0..70 {
+        let keys = (0..20_u128).filter(|position| position % 7 != u128::from(round % 7));
+        let changes = keys.map(|position| (Keyspace::Objects, key(position), Some(value(round))));
+        let changes = Batch {
+            changes: changes.collect(),
+            ..Batch::default()
+        };
+        subject.engine().apply(&changes).expect("room");
+    }
+    subject.engine().flush().expect("a disk");
+    subject.reopen();
+    let rows = subject
+        .engine()
+        .range(Keyspace::Objects, &KeyRange::ALL, 99);
+    let rows = rows.expect("readable");
+    assert_eq!(rows.len(), 20);
+    for (key, there) in rows {
+        let skipped_last = key.position() % 7 == 69 % 7;
+        assert_eq!(there, value(if skipped_last { 68 } else { 69 }), "{key:?}");
     }
 }
 

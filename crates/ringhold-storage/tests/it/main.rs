@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod engines;
+mod engines_killed;
 mod formats;
 mod life;
 mod os_files;

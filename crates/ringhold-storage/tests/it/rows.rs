@@ -9,8 +9,8 @@ use bytes::Bytes;
 use ringhold_core::tree::{Digest, TreeKey, TreeTag};
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
-    Durability, KeyRange, Keyspace, Opened, RowKey, RowRange, StorageKey, Store, StoreOptions,
-    Summarize, Write,
+    Durability, Engine as _, KeyRange, Keyspace, Opened, RowFaults, RowKey, RowRange, StorageKey,
+    Store, StoreOptions, Summarize, Write,
 };
 
 use crate::support::{Machine, Random, key, open_summing};
@@ -206,9 +206,59 @@ fn rows_are_staged_again_from_the_object() {
         ));
         writer.commit(Durability::Flushed).await.expect("good");
         let (alien, own) = (row(&key(0), "green"), row(&key(0), "red"));
+        let doubtful = [alien, own.clone()];
+        let faults = writer.row_faults(&key(0), &doubtful).expect("readable");
+        assert!(faults.is_empty(), "{faults:?}");
+        writer.restage_rows(&key(0), &doubtful).expect("readable");
+        writer.commit(Durability::Flushed).await.expect("good");
+        assert_eq!(rows_of(&store), expected(&store));
+    };
+    block_on(main, vec![Box::pin(flusher)]);
+}
+
+/// What is wrong with an object's rows is told by its writer: what is staged counts, and what is in nobody's doubt is not looked for.
+#[test]
+fn rows_that_are_not_those_of_their_object_are_counted() {
+    let machine = Machine::new();
+    let Opened {
+        store,
+        mut writers,
+        flusher,
+        ..
+    } = open(&machine);
+    let writer = &mut writers[0];
+    let put = |text: &'static str| {
+        let value = Bytes::from_static(text.as_bytes());
+        Write::put(Keyspace::Objects, key(0), value)
+    };
+    let main = async {
+        writer.stage(put("red blue"));
+        writer.commit(Durability::Flushed).await.expect("good");
+        let checkpoint = store.begin_checkpoint().await.expect("good");
+        let checkpoint = checkpoint.expect("there is something to write back");
+        store.finish_checkpoint(checkpoint).await.expect("room");
+
+        // One row can't be read, and of another object one is left.
+        let (red, green) = (row(&key(0), "red"), row(&key(1), "green"));
+        assert!(machine.engine.damage_row(&red, |bytes| bytes[0] ^= 1));
+        let batch = ringhold_storage::Batch {
+            rows: vec![(green.clone(), Some(Bytes::from_static(b"not sealed")))],
+            ..Default::default()
+        };
+        machine.engine.apply(&batch).expect("memory");
+        let faults = |missing, strange| RowFaults { missing, strange };
+        let count = |writer: &ringhold_storage::GroupWriter, doubtful: &[RowKey]| {
+            writer.row_faults(&key(0), doubtful).expect("readable")
+        };
+        assert_eq!(count(writer, &[]), faults(1, 0));
+        let doubtful = [red, green.clone(), green.clone()];
+        assert_eq!(count(writer, &doubtful), faults(1, 1));
+        writer.stage(put("blue"));
+        assert_eq!(count(writer, &doubtful), faults(0, 1), "it has red no more");
         writer
-            .restage_rows(&key(0), &[alien, own])
-            .expect("readable");
+            .restage_rows(&key(0), &doubtful)
+            .expect("the object can be read");
+        assert_eq!(count(writer, &doubtful), faults(0, 0), "as it is staged");
         writer.commit(Durability::Flushed).await.expect("good");
         assert_eq!(rows_of(&store), expected(&store));
     };

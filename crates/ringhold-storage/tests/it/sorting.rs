@@ -10,7 +10,7 @@ use ringhold_storage::{
     Summarize, Write,
 };
 
-use crate::support::{Machine, Model, Random, Summing, key, put};
+use crate::support::{Machine, Model, Random, Summing, key, put, set_of};
 
 const OPTIONS: StoreOptions = StoreOptions {
     groups: 2,
@@ -26,13 +26,14 @@ fn summing() -> Summing {
     Summing::of(OPTIONS)
 }
 
-/// Each bucket in a class, mostly the default one.
+/// Some buckets and sets of them in a class; mostly the default one, or their set's.
 fn drawn(random: &mut Random) -> Sorting {
-    Sorting::new((0..BUCKETS).map(|bucket| {
+    let buckets = (0..BUCKETS).map(|bucket| (BucketTag(bucket), Some(set_of(bucket))));
+    let sets = (0..BUCKETS).step_by(2).map(|first| (set_of(first), None));
+    Sorting::new(buckets.chain(sets).filter_map(|(tag, within)| {
         let class = random.next() % (2 * CLASSES);
-        let class = if class < CLASSES { class } else { 0 };
         let class = u16::try_from(class).expect("few classes");
-        (BucketTag(bucket), Class(class))
+        (u64::from(class) < CLASSES).then_some((tag, within, Class(class)))
     }))
 }
 
@@ -156,8 +157,8 @@ fn a_class_says_what_is_there_or_nothing() {
 fn what_is_sorted_stays_sorted_over_a_restart() {
     let machine = Machine::new();
     let (one, two) = (
-        Sorting::new([(BucketTag(1), Class(2))]),
-        Sorting::new([(BucketTag(1), Class(3))]),
+        Sorting::new([(BucketTag(1), None, Class(2))]),
+        Sorting::new([(BucketTag(1), None, Class(3))]),
     );
     let opened = machine.open(OPTIONS, &mut Random(1)).expect("a new store");
     let Opened {

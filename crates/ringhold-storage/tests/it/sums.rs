@@ -321,6 +321,10 @@ struct Meanwhile {
 type Happening = Box<dyn FnOnce() + Send>;
 
 impl Engine for Meanwhile {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
     fn get(&self, keyspace: Keyspace, key: &StorageKey) -> Result<Option<Bytes>, EngineError> {
         self.inner.get(keyspace, key)
     }

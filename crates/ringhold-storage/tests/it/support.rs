@@ -181,7 +181,7 @@ impl Summarize for Summing {
         Some(Digest(digest))
     }
 
-    /// The bucket is the last two bits of the position.
+    /// The bucket is the last two bits of the position, and two of them are a set.
     fn sorted(
         &self,
         key: &StorageKey,
@@ -189,9 +189,14 @@ impl Summarize for Summing {
         sorting: &Sorting,
     ) -> Option<(Class, Digest)> {
         let bucket = u64::try_from(key.position() & 3).expect("two bits");
-        let class = sorting.of(BucketTag(bucket));
+        let class = sorting.of(BucketTag(bucket), || set_of(bucket));
         Some((class, self.digest(key, value)?))
     }
+}
+
+/// The set that a bucket is in.
+pub(crate) fn set_of(bucket: u64) -> BucketTag {
+    BucketTag(100 + bucket / 2)
 }
 
 /// What a store holds, as one map.

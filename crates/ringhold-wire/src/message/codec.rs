@@ -135,6 +135,8 @@ impl Part for Request {
             Self::RecoveryIs(request) => kind(writer, 33, request),
             Self::Rows(request) => kind(writer, 44, request),
             Self::CountKeys(request) => kind(writer, 45, request),
+            Self::CheckRows(request) => kind(writer, 60, request),
+            Self::ClientRing(epoch) => kind(writer, 63, epoch),
         }
     }
 
@@ -185,6 +187,8 @@ impl Part for Request {
             33 => Self::RecoveryIs(Part::read(reader)?),
             44 => Self::Rows(Part::read(reader)?),
             45 => Self::CountKeys(Part::read(reader)?),
+            60 => Self::CheckRows(Part::read(reader)?),
+            63 => Self::ClientRing(Part::read(reader)?),
             code => return Err(reader.unknown_code("request", code)),
         })
     }
@@ -229,6 +233,8 @@ impl Part for Reply {
             Self::RecoveryAccepted(reply) => kind(writer, 33, reply),
             Self::Rows(page) => kind(writer, 44, page),
             Self::CountedKeys(counted) => kind(writer, 45, counted),
+            Self::CheckedRows(checked) => kind(writer, 60, checked),
+            Self::ClientRing(ring) => kind(writer, 63, ring),
         }
     }
 
@@ -272,6 +278,8 @@ impl Part for Reply {
             33 => Self::RecoveryAccepted(Part::read(reader)?),
             44 => Self::Rows(Part::read(reader)?),
             45 => Self::CountedKeys(Part::read(reader)?),
+            60 => Self::CheckedRows(Part::read(reader)?),
+            63 => Self::ClientRing(Part::read(reader)?),
             code => return Err(reader.unknown_code("reply", code)),
         })
     }

@@ -1,6 +1,7 @@
 //! What nodes ask of each other for listings and index queries.
 
 use bytes::Bytes;
+use ringhold_core::tree::TreeBasis;
 
 /// No page has more rows.
 pub const ROWS_MAX: u32 = 1_000;
@@ -49,4 +50,26 @@ pub struct CountKeysRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountedKeys {
     pub counts: Vec<Option<u64>>,
+}
+
+/// Of a primary: are your index rows of one tree's keys those of your objects?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRowsRequest {
+    pub basis: TreeBasis,
+    pub partition: u32,
+    /// Where the answer before this one ended; empty at first.
+    pub after: Bytes,
+    /// Write anew the rows that are not.
+    pub set_right: bool,
+}
+
+/// As much as was looked at in the time that there was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckedRows {
+    /// Rows that objects should have and lack, or that say something else or can't be read.
+    pub missing: u64,
+    /// Rows that no object has.
+    pub strange: u64,
+    /// Where to go on, if there is more.
+    pub next: Option<Bytes>,
 }

@@ -17,6 +17,7 @@ pub mod transfer;
 use bytes::Bytes;
 use explain::Explanation;
 use ringhold_core::crdt::{CausalContext, Refused, Update};
+use ringhold_core::fingerprint::fingerprint;
 use ringhold_core::id::OperationId;
 use ringhold_core::quorum::{GetSpec, PutCounts, PutSpec, QuorumViolation, Shortfall};
 use ringhold_core::ring::Position;
@@ -48,7 +49,22 @@ impl ObjectName {
     pub fn position(&self) -> Position {
         Position::of(&self.bucket_type, &self.bucket, &self.key)
     }
+
+    /// What a client means to do to this object under an idempotency key: one operation, at whichever door it is tried.
+    #[must_use]
+    pub fn operation(&self, idempotency_key: &[u8]) -> OperationId {
+        let given = fingerprint(OPERATION_KEY, idempotency_key, b"", b"");
+        OperationId(fingerprint(
+            given,
+            &self.bucket_type,
+            &self.bucket,
+            &self.key,
+        ))
+    }
 }
+
+/// Keeps the hash of an idempotency key apart from those for other purposes. What was hashed with it is in stores.
+const OPERATION_KEY: u128 = u128::from_be_bytes(*b"ringhold op id 1");
 
 /// What a get asks for beyond the bucket's properties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,8 +84,20 @@ pub struct PutOptions {
     pub n_val: Option<u32>,
     /// No fallback stands in for a primary that can't take it (a sloppy quorum is refused, §4.6).
     pub primaries_only: bool,
-    /// Every counted acknowledgement waits for its replica's flush, whatever the bucket says.
-    pub flushed: bool,
+    /// At least so many flush before the put is answered, whatever the bucket says.
+    pub flush: Flush,
+}
+
+/// Who is asked to flush by a put, beyond those whom its bucket asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flush {
+    /// Nobody: it is as the bucket says.
+    #[default]
+    AsBucket,
+    /// One replica.
+    One,
+    /// Every replica whose acknowledgement is counted.
+    Counted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,4 +259,26 @@ pub enum Rejection {
     NotADataType,
     /// An update in a bucket that keeps no siblings (`allow_mult` is off): there one of two updates could be lost.
     SiblingsOff,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stores hold what was made with it: it never changes, and is the same at each door.
+    #[test]
+    fn an_idempotency_key_names_one_operation_of_one_object() {
+        let name = |key: &'static str| ObjectName {
+            bucket_type: Bytes::from_static(DEFAULT_BUCKET_TYPE),
+            bucket: Bytes::from_static(b"shop"),
+            key: Bytes::from_static(key.as_bytes()),
+        };
+        let operation = name("list").operation(b"once");
+        assert_eq!(
+            format!("{:032x}", operation.0),
+            "269d2be6dd89be01df76d97191a002d6"
+        );
+        assert_ne!(operation, name("list").operation(b"twice"));
+        assert_ne!(operation, name("other").operation(b"once"));
+    }
 }

@@ -1,6 +1,8 @@
 //! What nodes ask of each other.
 
-use super::index::{CountKeysRequest, CountedKeys, RowsPage, RowsRequest};
+use super::index::{
+    CheckRowsRequest, CheckedRows, CountKeysRequest, CountedKeys, RowsPage, RowsRequest,
+};
 use super::membership::{AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest};
 use super::transfer::Receipts;
 use super::{
@@ -90,6 +92,10 @@ pub enum Request {
     Rows(RowsRequest),
     /// How many keys a bucket has.
     CountKeys(CountKeysRequest),
+    /// Of a primary: are these index rows those of the objects?
+    CheckRows(CheckRowsRequest),
+    /// Of a native client: the ring by which you serve. It has the document of this epoch; of epoch 0, none.
+    ClientRing(Epoch),
 }
 
 /// A put as a client sends it. A client must not be able to make up what it has seen (T3), so it gives
@@ -107,6 +113,16 @@ pub struct ClientGot {
     pub answer: GetAnswer,
     /// The token that covers every version in the answer, for the write that follows.
     pub context: Bytes,
+}
+
+/// What a client needs to find the homes of a key by itself (§6.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRing {
+    /// The ring document, encoded whole; none if the client has it. At most
+    /// [`DOCUMENT_BYTES_MAX`](super::membership::DOCUMENT_BYTES_MAX).
+    pub document: Option<Bytes>,
+    /// Where members that serve clients natively are reached, as `host:port`, by their own last word.
+    pub addresses: Vec<(NodeId, Bytes)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,6 +364,8 @@ pub enum Reply {
     GossipTaken,
     Rows(RowsPage),
     CountedKeys(CountedKeys),
+    CheckedRows(CheckedRows),
+    ClientRing(ClientRing),
     /// The request was not carried out.
     Refused(Refusal),
 }

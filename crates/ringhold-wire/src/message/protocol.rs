@@ -12,10 +12,10 @@
 //! | protocol | new |
 //! | --- | --- |
 //! | 1 | everything else |
-//! | 2 | listings and index queries (`Rows`, `CountKeys` and their replies); recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N; updates of data types |
+//! | 2 | listings and index queries (`Rows`, `CountKeys` and their replies) and what checks their rows (`CheckRows`); recoveries (`Recover`, `RecoveryIs` and their replies); heartbeats that bring the ring's epoch (`Here` in place of `Pong`); the refusal of a node that sorts its keys by their N; updates of data types; the ring for native clients (`ClientRing` and its reply); puts that ask for one flush |
 
-use super::Change;
 use super::peer::{ClientPut, Refusal, Reply, Request};
+use super::{Change, Flush};
 
 impl Request {
     /// The first protocol that has it.
@@ -26,9 +26,11 @@ impl Request {
             | Self::RecoveryIs(_)
             | Self::Rows(_)
             | Self::CountKeys(_)
-            | Self::Follow(_) => 2,
+            | Self::CheckRows(_)
+            | Self::Follow(_)
+            | Self::ClientRing(_) => 2,
             Self::Coordinate(put) | Self::Put(ClientPut { request: put, .. })
-                if matches!(put.change, Change::Update(_)) =>
+                if matches!(put.change, Change::Update(_)) || put.options.flush == Flush::One =>
             {
                 2
             }
@@ -47,6 +49,8 @@ impl Reply {
             | Self::RecoveryAccepted(_)
             | Self::Rows(_)
             | Self::CountedKeys(_)
+            | Self::CheckedRows(_)
+            | Self::ClientRing(_)
             | Self::Refused(Refusal::OlderProtocol | Refusal::OtherBase | Refusal::Sorting) => 2,
             _ => 1,
         }

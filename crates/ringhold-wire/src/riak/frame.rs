@@ -1,11 +1,11 @@
 //! Frames, and which code is which message.
 
 use super::{
-    ClientId, CounterGetReq, CounterResp, CounterUpdateReq, CsBucketReq, DelReq, DtFetchReq,
-    DtFetchResp, DtUpdateReq, DtUpdateResp, ErrorResp, GetBucketReq, GetBucketResp,
-    GetBucketTypeReq, GetReq, GetResp, IndexBodyResp, IndexReq, IndexResp, ListBucketsReq,
-    ListBucketsResp, ListKeysReq, ListKeysResp, PreflistReq, PreflistResp, PutReq, PutResp,
-    ResetBucketReq, ServerInfoResp, SetBucketReq, SetBucketTypeReq,
+    ClientId, CounterGetReq, CounterResp, CounterUpdateReq, CoverageReq, CoverageResp, CsBucketReq,
+    DelReq, DtFetchReq, DtFetchResp, DtUpdateReq, DtUpdateResp, ErrorResp, GetBucketReq,
+    GetBucketResp, GetBucketTypeReq, GetReq, GetResp, IndexBodyResp, IndexReq, IndexResp,
+    ListBucketsReq, ListBucketsResp, ListKeysReq, ListKeysResp, PreflistReq, PreflistResp, PutReq,
+    PutResp, ResetBucketReq, ServerInfoResp, SetBucketReq, SetBucketTypeReq,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -97,6 +97,7 @@ pub enum Request {
     ResetBucket(ResetBucketReq),
     GetBucketType(GetBucketTypeReq),
     Preflist(PreflistReq),
+    Coverage(CoverageReq),
     SetBucketType(SetBucketTypeReq),
     ListBuckets(ListBucketsReq),
     ListKeys(ListKeysReq),
@@ -136,6 +137,7 @@ impl Request {
             29 => Self::ResetBucket(message(code, bytes)?),
             31 => Self::GetBucketType(message(code, bytes)?),
             33 => Self::Preflist(message(code, bytes)?),
+            70 => Self::Coverage(message(code, bytes)?),
             32 => Self::SetBucketType(message(code, bytes)?),
             50 => Self::CounterUpdate(message(code, bytes)?),
             52 => Self::CounterGet(message(code, bytes)?),
@@ -162,6 +164,7 @@ pub enum Response {
     BucketSet,
     BucketReset,
     Preflist(PreflistResp),
+    Coverage(CoverageResp),
     Buckets(ListBucketsResp),
     Keys(ListKeysResp),
     Index(IndexResp),
@@ -201,6 +204,7 @@ impl Response {
             Self::BucketSet => empty(out, 22),
             Self::BucketReset => empty(out, 30),
             Self::Preflist(message) => append(out, 34, Some(message)),
+            Self::Coverage(message) => append(out, 71, Some(message)),
             Self::Buckets(message) => append(out, 16, Some(message)),
             Self::Keys(message) => append(out, 18, Some(message)),
             Self::Index(message) => append(out, 26, Some(message)),

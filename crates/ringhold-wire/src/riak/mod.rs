@@ -44,7 +44,10 @@ pub use listing::{
     ListBucketsResp, ListKeysReq, ListKeysResp,
 };
 pub use objects::{Content, DelReq, GetReq, GetResp, Link, Pair, PutReq, PutResp};
-pub use service::{ClientId, ErrorResp, PreflistItem, PreflistReq, PreflistResp, ServerInfoResp};
+pub use service::{
+    ClientId, CoverageEntry, CoverageReq, CoverageResp, ErrorResp, PreflistItem, PreflistReq,
+    PreflistResp, ServerInfoResp,
+};
 
 /// Numbers that stand for words, in every field that counts replicas.
 pub mod symbolic {

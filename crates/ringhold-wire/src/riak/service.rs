@@ -56,3 +56,42 @@ pub struct PreflistItem {
     #[prost(bool, required, tag = "3")]
     pub primary: bool,
 }
+
+/// Asks for a plan: a bucket in shares.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CoverageReq {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub r#type: Option<Bytes>,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub bucket: Bytes,
+    /// At least so many shares.
+    #[prost(uint32, optional, tag = "3")]
+    pub min_partitions: Option<u32>,
+    /// The share that another node is asked for.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub replace_cover: Option<Bytes>,
+    /// Shares whose nodes don't answer.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub unavailable_cover: Vec<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CoverageResp {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: Vec<CoverageEntry>,
+}
+
+/// A share, and where to ask for it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CoverageEntry {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub ip: Bytes,
+    #[prost(uint32, required, tag = "2")]
+    pub port: u32,
+    /// For people.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub keyspace_desc: Option<Bytes>,
+    /// What an index query gives back.
+    #[prost(bytes = "bytes", required, tag = "4")]
+    pub cover_context: Bytes,
+}

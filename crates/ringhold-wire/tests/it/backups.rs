@@ -3,7 +3,9 @@
 use crate::samples;
 use bytes::Bytes;
 use ringhold_core::id::{ClusterId, NodeId};
-use ringhold_wire::backup::{BackupError, BackupReader, BackupWriter, Block, End, Head};
+use ringhold_wire::backup::{
+    BackedUpType, BackupError, BackupReader, BackupWriter, Block, End, Head,
+};
 use ringhold_wire::message::peer::BucketProperties;
 
 pub(crate) fn blocks() -> Vec<Block> {
@@ -20,6 +22,12 @@ pub(crate) fn blocks() -> Vec<Block> {
         epoch: 4,
         began_us: 1_700_000_000_000_001,
     };
+    let one = |name: &'static str, is_active| BackedUpType {
+        name: samples::text(name),
+        is_active,
+        properties: samples::text("datatype = set"),
+    };
+    let types = [one("sets", true), one("drafts", false)];
     let end = End {
         objects: 2,
         buckets: 1,
@@ -27,6 +35,7 @@ pub(crate) fn blocks() -> Vec<Block> {
     };
     vec![
         Block::Head(head),
+        Block::Types(types.into()),
         Block::Properties(vec![properties]),
         Block::Objects(vec![(samples::name(), samples::object())]),
         Block::Objects(vec![(samples::name(), samples::object())]),
@@ -42,6 +51,7 @@ pub(crate) fn written(blocks: &[Block]) -> Vec<Bytes> {
     let mut all = vec![first];
     for block in &blocks[1..] {
         all.push(match block {
+            Block::Types(types) => writer.types(types),
             Block::Properties(buckets) => writer.properties(buckets),
             Block::Objects(objects) => writer.objects(objects),
             Block::End(end) => {
@@ -101,12 +111,13 @@ fn a_lost_or_doubled_block_is_noticed() {
     };
     assert_eq!(read(&without(0), 99), Err(BackupError::NotABackup));
     let counts = |error| matches!(error, Err(BackupError::OtherCounts { .. }));
-    assert!(counts(read(&without(1), 99)) && counts(read(&without(2), 99)));
+    assert!(counts(read(&without(2), 99)) && counts(read(&without(3), 99)));
+    assert_eq!(read(&without(1), 99), Err(BackupError::OtherChecksum));
     assert!(matches!(
-        read(&without(4), 99),
+        read(&without(5), 99),
         Err(BackupError::Truncated { .. })
     ));
-    let moved = [&all[0], &all[2], &all[1], &all[3], &all[4]];
+    let moved = [&all[0], &all[1], &all[3], &all[2], &all[4], &all[5]];
     let moved: Vec<u8> = moved.into_iter().flat_map(|block| block.to_vec()).collect();
     assert_eq!(read(&moved, 99), Err(BackupError::OtherChecksum));
 }

@@ -101,7 +101,14 @@ fn object_and_record() {
 #[test]
 fn backup() {
     let blocks = backups::blocks();
-    let labels = ["head", "properties", "objects", "more objects", "end"];
+    let labels = [
+        "head",
+        "types",
+        "properties",
+        "objects",
+        "more objects",
+        "end",
+    ];
     let entries = labels.map(str::to_owned).into_iter();
     let golden = check(
         "backup.hex",

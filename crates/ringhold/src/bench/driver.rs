@@ -9,7 +9,8 @@ use bytes::Bytes;
 use ringhold_client::{ClientError, GetOptions, HttpPool, ObjectName, PutOptions, Value};
 
 use super::native::Native;
-use crate::cli::Protocol;
+use super::pb::Pb;
+use crate::cli::{BenchArgs, Protocol};
 use crate::output::Failure;
 
 pub(super) const BUCKET_TYPE: &str = "default";
@@ -38,19 +39,24 @@ pub(crate) trait Driver: Send + Sync {
     fn put<'a>(&'a self, key: &'a str, value: Bytes, context: Option<Bytes>) -> Operation<'a, ()>;
 }
 
-/// One driver a node, at URLs for HTTP and `host:port` for the native frames. So many connections of HTTP are open when the clock starts: what is
-/// measured is requests, not a rush of connections.
+/// The ways to the nodes: one driver a node, at URLs for HTTP and `host:port` for PB; one for all of them at `host:port` for the native frames. So
+/// many connections of HTTP and of PB are open when the clock starts: what is measured is requests, not a rush of connections.
 pub(crate) async fn drivers(
-    protocol: Protocol,
+    arguments: &BenchArgs,
     nodes: &[String],
-    bucket: &str,
-    connections: usize,
 ) -> Result<Vec<Arc<dyn Driver>>, Failure> {
+    let bucket = &arguments.bucket;
+    if arguments.protocol == Protocol::Native {
+        return Ok(vec![
+            Native::driver(nodes, bucket, arguments.coordination).await?,
+        ]);
+    }
+    let connections = usize::from(arguments.connections).div_ceil(nodes.len());
     let mut drivers = Vec::with_capacity(nodes.len());
     for node in nodes {
-        drivers.push(match protocol {
-            Protocol::Http => Http::driver(node, bucket, connections.div_ceil(nodes.len())).await?,
-            Protocol::Native => Native::driver(node, bucket).await?,
+        drivers.push(match arguments.protocol {
+            Protocol::Pb => Pb::driver(node, bucket, connections).await?,
+            Protocol::Http | Protocol::Native => Http::driver(node, bucket, connections).await?,
         });
     }
     Ok(drivers)

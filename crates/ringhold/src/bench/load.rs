@@ -4,7 +4,6 @@
 //! an async runtime are coarse (a millisecond), which is as long as a request takes here; a thread
 //! that sleeps is twenty times finer and costs next to nothing.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,11 +14,12 @@ use ringhold_client::ClientError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::bench::driver::{Driver, Found};
+use crate::bench::driver::Driver;
+use crate::bench::keys::Keys;
+use crate::bench::measured::Measured;
 use crate::bench::schedule::{Draws, Schedule};
 use crate::cli::{BenchArgs, Workload};
-use crate::latency::Latencies;
-use crate::output::{Failure, failure_kind, progress_bar};
+use crate::output::{Failure, progress_bar};
 
 /// A pause of the releasing thread: it must notice soon that the run is over.
 const RELEASE_PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -37,8 +37,10 @@ const PREFILL_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     workload: Workload,
+    gets_percent: u64,
     with_context: bool,
     keys: u64,
+    drawn: Keys,
     connections: usize,
     value: Bytes,
     in_time: Duration,
@@ -64,8 +66,10 @@ impl Load {
         Draws::new(1).fill(&mut value);
         Ok(Self {
             workload: arguments.workload,
-            with_context: arguments.with_context,
+            gets_percent: arguments.gets_percent.into(),
+            with_context: arguments.with_context || arguments.workload == Workload::Rmw,
             keys: arguments.keys,
+            drawn: Keys::new(arguments)?,
             connections: usize::from(arguments.connections),
             value: Bytes::from(value),
             in_time: Duration::from_millis(arguments.in_time_ms),
@@ -116,6 +120,16 @@ impl Load {
                 result => return result,
             }
             tokio::time::sleep(PREFILL_PAUSE).await;
+        }
+    }
+
+    /// The same in a closed loop with one request in flight, for this long.
+    pub(crate) fn alone(&self, duration: Duration) -> Self {
+        Self {
+            connections: 1,
+            schedule: None,
+            end: End::After(duration),
+            ..self.clone()
         }
     }
 
@@ -242,111 +256,42 @@ impl Run {
 }
 
 async fn work(run: Arc<Run>, driver: Arc<dyn Driver>, worker: usize, mut draws: Draws) {
+    let load = &run.load;
     while let Some(due) = run.next().await {
-        let key = key(draws.below(run.load.keys));
-        let is_get = match run.load.workload {
+        let key = key(load.drawn.draw(&mut draws));
+        let is_get = match load.workload {
             Workload::Get => true,
-            Workload::Put => false,
-            Workload::Mixed => draws.below(2) == 0,
+            Workload::Put | Workload::Rmw => false,
+            Workload::Mixed => draws.below(100) < load.gets_percent,
         };
         let (mut start, mut context) = (due, None);
-        if is_get || run.load.with_context {
+        if is_get || load.with_context {
             let result = driver.get(&key).await;
-            let found = run.book(worker).got(&result, start);
+            let found = run.book(worker).got(&result, start, run.started);
             if !found {
                 run.recover().await;
                 continue;
             }
             if is_get {
-                run.book(worker).succeeded(&run, due);
+                run.book(worker).succeeded(due, run.started, load.in_time);
                 continue;
             }
             context = result.ok().and_then(|found| found.context);
             start = Instant::now();
         }
-        let result = driver.put(&key, run.load.value.clone(), context).await;
-        let is_put = run.book(worker).was_put(&result, start);
-        if is_put {
-            run.book(worker).succeeded(&run, due);
-        } else {
+        let result = driver.put(&key, load.value.clone(), context).await;
+        let is_put = run.book(worker).was_put(&result, start, run.started);
+        if !is_put {
             run.recover().await;
+            continue;
+        }
+        run.book(worker).succeeded(due, run.started, load.in_time);
+        if load.workload == Workload::Rmw {
+            run.book(worker).was_both(due);
         }
     }
 }
 
 fn key(index: u64) -> String {
     format!("key-{index:012}")
-}
-
-/// What one worker, or all of them, saw.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Measured {
-    pub(crate) elapsed: Duration,
-    pub(crate) get: Latencies,
-    pub(crate) put: Latencies,
-    /// Gets by how many versions they found.
-    pub(crate) versions: BTreeMap<usize, u64>,
-    /// Gets, puts, and gets with the puts after them that succeeded in time, by the second of the run in which they did.
-    pub(crate) in_time: Vec<u64>,
-    /// Operations of an open loop that were due and that no connection was free for.
-    pub(crate) never_started: usize,
-    /// Operations that failed, by how. They have no latency.
-    pub(crate) failures: BTreeMap<String, u64>,
-}
-
-impl Measured {
-    pub(crate) fn operations(&self) -> u64 {
-        self.get.count() + self.put.count()
-    }
-
-    /// Whether a get that began at a moment went well.
-    fn got(&mut self, result: &Result<Found, ClientError>, start: Instant) -> bool {
-        match result {
-            Ok(found) => {
-                self.get.record(start.elapsed());
-                *self.versions.entry(found.versions).or_default() += 1;
-            }
-            Err(error) => self.failed(error),
-        }
-        result.is_ok()
-    }
-
-    /// Whether a put that began at a moment went well.
-    fn was_put(&mut self, result: &Result<(), ClientError>, start: Instant) -> bool {
-        match result {
-            Ok(()) => self.put.record(start.elapsed()),
-            Err(error) => self.failed(error),
-        }
-        result.is_ok()
-    }
-
-    /// An operation that was due at a moment has succeeded now.
-    fn succeeded(&mut self, run: &Run, due: Instant) {
-        if due.elapsed() > run.load.in_time {
-            return;
-        }
-        let second = usize::try_from(run.started.elapsed().as_secs()).expect("a run is short");
-        self.in_time.resize(self.in_time.len().max(second + 1), 0);
-        self.in_time[second] += 1;
-    }
-
-    fn failed(&mut self, error: &ClientError) {
-        *self.failures.entry(failure_kind(error)).or_default() += 1;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.get.merge(&other.get);
-        self.put.merge(&other.put);
-        self.in_time
-            .resize(self.in_time.len().max(other.in_time.len()), 0);
-        for (own, theirs) in self.in_time.iter_mut().zip(&other.in_time) {
-            *own += theirs;
-        }
-        for (&versions, count) in &other.versions {
-            *self.versions.entry(versions).or_default() += count;
-        }
-        for (kind, count) in &other.failures {
-            *self.failures.entry(kind.clone()).or_default() += count;
-        }
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A **closed loop** keeps a number of requests in flight and measures how fast the cluster goes.
 //! Its latencies are those of a polite crowd: when the cluster stalls, nobody new arrives, and the
-//! stall is counted once for each connection instead of for everybody who would have come. An
+//! stall is counted once for each connection instead of for everybody who would have come. So the
+//! percentiles are also told corrected: as if each connection had gone on asking at its mean pace. An
 //! **open loop** (`--rate`) starts operations on a fixed schedule and measures each from the moment
 //! at which it *should* have started. That is the honest one for a service level (§2.2).
 //!
@@ -12,16 +13,27 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `driver` | get and put by some protocol |
-//! | `native` | the native frames |
-//! | `schedule` | when the n-th operation should start, and which key it takes; pure |
+//! | `driver` | get and put by some protocol: HTTP |
+//! | `pb`, `native` | Riak's Protocol Buffers API, the native frames |
+//! | `schedule` | when the n-th operation should start; pure |
+//! | `keys` | which key it takes; pure |
 //! | `load` | the workers |
-//! | `servers` | CPU time of the servers' processes |
-//! | `report` | the table, the JSON |
+//! | `measured` | what they saw |
+//! | `servers` | CPU time, memory and disk writes of the servers' processes |
+//! | `nodes` | what the nodes say of themselves: flushes, and how the bucket is replicated |
+//! | `conditions` | machine, version, settings |
+//! | `floors` | what the parts cost alone: the store, the frames, one flush |
+//! | `report` | the table, the JSON, the page, the comparison |
 
+pub(crate) mod conditions;
 pub(crate) mod driver;
+pub(crate) mod floors;
+mod keys;
 pub(crate) mod load;
+mod measured;
 mod native;
+pub(crate) mod nodes;
+mod pb;
 pub(crate) mod report;
 mod schedule;
 pub(crate) mod servers;

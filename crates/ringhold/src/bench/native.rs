@@ -1,9 +1,11 @@
-//! The native frames as a way to a node: one connection, all requests in flight on it.
+//! The native frames as a way to the cluster: one connection a node, all requests in flight on them.
+//!
+//! What is measured is the nodes, so nothing is hedged; a request is tried again only as far as the client's budget goes.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringhold_client::{ClientError, NativeClient};
+use ringhold_client::{Client, ClientOptions, Coordination};
 use ringhold_core::id::OperationId;
 use ringhold_core::version::{Content, ContextToken};
 use ringhold_wire::message::peer::ClientPut;
@@ -11,27 +13,34 @@ use ringhold_wire::message::{Change, GetOptions, GetRequest, ObjectName, PutOpti
 use ringhold_wire::metadata::Metadata;
 
 use super::driver::{BUCKET_TYPE, CONTENT_TYPE, Driver, Found, Operation, TIMEOUT};
+use crate::cli;
 use crate::output::Failure;
 use crate::random;
 
 pub(super) struct Native {
-    client: NativeClient,
-    address: String,
+    client: Client,
     bucket: Bytes,
 }
 
 impl Native {
-    /// Connects to `host:port`.
-    pub(super) async fn driver(address: &str, bucket: &str) -> Result<Arc<dyn Driver>, Failure> {
-        let mut nonce = [0; 32];
-        random::fill(&mut nonce);
-        let client = NativeClient::connect(address, nonce).await?;
+    /// Of the cluster to which the nodes at these addresses belong.
+    pub(super) async fn driver(
+        addresses: &[String],
+        bucket: &str,
+        coordination: cli::Coordination,
+    ) -> Result<Arc<dyn Driver>, Failure> {
+        let options = ClientOptions {
+            coordination: match coordination {
+                cli::Coordination::Client => Coordination::Client,
+                cli::Coordination::Server => Coordination::Server,
+            },
+            timeout: TIMEOUT,
+            hedges: false,
+            ..ClientOptions::default()
+        };
+        let client = Client::connect_with(addresses, options).await?;
         let bucket = Bytes::copy_from_slice(bucket.as_bytes());
-        Ok(Arc::new(Self {
-            client,
-            address: address.to_owned(),
-            bucket,
-        }))
+        Ok(Arc::new(Self { client, bucket }))
     }
 
     fn name(&self, key: &str) -> ObjectName {
@@ -40,15 +49,6 @@ impl Native {
             bucket_type,
             bucket: self.bucket.clone(),
             key: Bytes::copy_from_slice(key.as_bytes()),
-        }
-    }
-
-    /// The node's word for "not done", as a benchmark counts it: any answer but success is a failure.
-    fn refused(&self, error: &impl std::fmt::Debug) -> ClientError {
-        ClientError::Status {
-            url: self.address.clone(),
-            status: 503,
-            text: format!("{error:?}"),
         }
     }
 }
@@ -61,11 +61,7 @@ impl Driver for Native {
                 options: GetOptions::default(),
                 explain: false,
             };
-            let got = self
-                .client
-                .get(request, TIMEOUT)
-                .await?
-                .map_err(|error| self.refused(&error))?;
+            let got = self.client.get_object(request).await?;
             let versions = got.answer.object.siblings();
             let versions = versions
                 .iter()
@@ -103,10 +99,7 @@ impl Driver for Native {
                 request,
                 context: context.unwrap_or_default(),
             };
-            self.client
-                .put(put, TIMEOUT)
-                .await?
-                .map_err(|error| self.refused(&error))?;
+            self.client.put_object(put).await?;
             Ok(())
         })
     }

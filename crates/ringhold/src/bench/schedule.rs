@@ -50,6 +50,11 @@ impl Draws {
         u64::try_from(product >> 64).expect("the high half of 128 bits has 64")
     }
 
+    /// Evenly from 0 up to 1, which it never is; 53 bits of it.
+    pub(super) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     pub(super) fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             let drawn = self.next().to_le_bytes();

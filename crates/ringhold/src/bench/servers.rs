@@ -1,4 +1,4 @@
-//! CPU time and memory of the servers' processes, from `/proc`: what a request costs its owner.
+//! CPU time, memory and disk writes of the servers' processes, from `/proc`: what a request costs its owner.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,20 +33,43 @@ fn cpu_time_of(pid: u32) -> Result<Duration, Failure> {
     Ok(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
 }
 
+/// What these processes had written, in bytes, as the kernel counts what has to go to a disk some day; `None` where it does not tell.
+pub(crate) fn written_bytes(pids: &[u32]) -> Option<u64> {
+    let of = |&pid: &u32| {
+        let io = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+        let line = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes: "))?;
+        line.trim().parse::<u64>().ok()
+    };
+    pids.iter().map(of).sum()
+}
+
+/// Bytes of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Without the pages of mapped files, which the kernel takes back when it needs them.
+    pub(crate) anonymous: u64,
+    pub(crate) resident: u64,
+}
+
 /// Watches how much memory these processes have in use, together.
 pub(crate) struct MemoryWatch {
-    most: Arc<AtomicU64>,
+    most: Arc<[AtomicU64; 2]>,
     task: JoinHandle<()>,
 }
 
 impl MemoryWatch {
     pub(crate) fn start(pids: Vec<u32>) -> Self {
-        let most = Arc::new(AtomicU64::new(0));
+        let most: Arc<[AtomicU64; 2]> = Arc::default();
         let seen = Arc::clone(&most);
         let task = tokio::spawn(async move {
             loop {
-                let bytes: u64 = pids.iter().filter_map(|&pid| resident_bytes(pid)).sum();
-                seen.fetch_max(bytes, Ordering::Relaxed);
+                let memory = || pids.iter().filter_map(|&pid| memory_of(pid));
+                let anonymous = memory().map(|memory| memory.anonymous).sum();
+                let resident = memory().map(|memory| memory.resident).sum();
+                seen[0].fetch_max(anonymous, Ordering::Relaxed);
+                seen[1].fetch_max(resident, Ordering::Relaxed);
                 tokio::time::sleep(MEMORY_PAUSE).await;
             }
         });
@@ -54,24 +77,32 @@ impl MemoryWatch {
     }
 
     /// The most at any look.
-    pub(crate) fn stop(self) -> u64 {
+    pub(crate) fn stop(self) -> Memory {
         self.task.abort();
-        self.most.load(Ordering::Relaxed)
+        let [anonymous, resident] = &*self.most;
+        Memory {
+            anonymous: anonymous.load(Ordering::Relaxed),
+            resident: resident.load(Ordering::Relaxed),
+        }
     }
 }
 
-fn resident_bytes(pid: u32) -> Option<u64> {
+fn memory_of(pid: u32) -> Option<Memory> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    resident_of(&status)
+    memory_in(&status)
 }
 
-/// `RssAnon:      1234 kB`: without the pages of mapped files, which the kernel takes back when it needs them.
-fn resident_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+/// `RssAnon:      1234 kB`, and the same of `VmRSS`.
+fn memory_in(status: &str) -> Option<Memory> {
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    };
+    Some(Memory {
+        anonymous: bytes("RssAnon:")?,
+        resident: bytes("VmRSS:")?,
+    })
 }
 
 /// Fields 14 and 15, counted behind the name, which may hold anything, parentheses too.
@@ -95,6 +126,8 @@ pub(crate) struct ClusterNode {
     /// `HOST:PORT`.
     pub(crate) http: String,
     pub(crate) native: String,
+    /// Absent where the node does not listen for it.
+    pub(crate) pb: Option<String>,
 }
 
 /// Reads `cluster.json`.
@@ -132,11 +165,16 @@ mod tests {
     #[test]
     fn memory_is_what_is_resident() {
         let status = "Name:\tringhold\nVmRSS:\t  19 kB\nRssAnon:\t    12 kB\nThreads:\t4\n";
-        assert_eq!(resident_of(status), Some(12 * 1024));
+        let memory = Memory {
+            anonymous: 12 * 1024,
+            resident: 19 * 1024,
+        };
+        assert_eq!(memory_in(status), Some(memory));
         for wrong in ["", "RssAnon: kB", "RssAnon: 12 pages", "RssAnon: x kB"] {
-            assert_eq!(resident_of(wrong), None, "{wrong}");
+            assert_eq!(memory_in(&format!("VmRSS: 1 kB\n{wrong}")), None, "{wrong}");
         }
-        assert!(resident_bytes(std::process::id()).is_some_and(|bytes| bytes > 0));
+        let own = memory_of(std::process::id()).expect("this process has some");
+        assert!(0 < own.anonymous && own.anonymous <= own.resident);
     }
 
     #[test]

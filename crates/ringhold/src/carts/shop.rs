@@ -16,9 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use ringhold_client::{
-    ClientError, Fetched, GetOptions, HttpPool, ObjectName, PutOptions, Quorums, Value,
-};
+use ringhold_client::{ClientError, Fetched, GetOptions, ObjectName, PutOptions, Quorums, Value};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -26,6 +24,7 @@ use crate::carts::cart::{Cart, Difference, Item};
 use crate::carts::file::Basket;
 use crate::carts::report::Measurements;
 use crate::cli::ReplayArgs;
+use crate::commands::door::Door;
 use crate::random;
 
 pub(crate) const BUCKET: &str = "carts";
@@ -112,7 +111,7 @@ impl fmt::Display for Operation {
 /// The cluster as shoppers see it, the carts to fill, and what has been measured.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    pools: Vec<HttpPool>,
+    pools: Vec<Door>,
     baskets: Vec<Basket>,
     shoppers: usize,
     devices: usize,
@@ -131,7 +130,7 @@ impl Shop {
     ) -> Result<Arc<Self>, ClientError> {
         let pools = nodes
             .iter()
-            .map(|url| HttpPool::at(url))
+            .map(|url| Door::at(url))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Self {
             pools,
@@ -372,7 +371,7 @@ impl<'a> Device<'a> {
     async fn until_acknowledged<T, F>(
         &mut self,
         what: Operation,
-        attempt: impl Fn(&'a HttpPool) -> F,
+        attempt: impl Fn(&'a Door) -> F,
     ) -> Result<T, ShopError>
     where
         F: Future<Output = Result<T, ClientError>>,

@@ -19,13 +19,8 @@ pub(crate) struct ImportArgs {
     /// HTTP listeners of the cluster that takes it all.
     #[arg(long, value_name = "URL", value_delimiter = ',', default_value = super::AT_DEFAULT, env = "RINGHOLD_AT")]
     pub(crate) at: Vec<String>,
-    /// Bucket types, which have to be there in both clusters; no cluster lists its own over HTTP.
-    #[arg(
-        long = "type",
-        value_name = "TYPE",
-        value_delimiter = ',',
-        default_value = "default"
-    )]
+    /// Bucket types, which have to be there in both clusters. Else all that the other cluster lists; Riak lists none, so the default type.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) types: Vec<String>,
     /// Only these buckets of each type. Else all: listing them is hard work for the other cluster.
     #[arg(long = "bucket", value_name = "BUCKET", value_delimiter = ',')]

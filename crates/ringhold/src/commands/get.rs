@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use ringhold_client::{Fetched, GetOptions, HttpPool, ObjectName, Quorums, Sibling};
+use ringhold_client::{Fetched, GetOptions, ObjectName, Quorums, Sibling};
 use serde_json::{Value, json};
 
 use crate::cli::{GetArgs, ObjectArgs};
+use crate::commands::door::Door;
 use crate::commands::{context, view};
 use crate::output::{Failure, Format, print, print_json};
 
@@ -14,7 +15,7 @@ pub(super) fn name_of(object: &ObjectArgs) -> ObjectName {
 }
 
 pub(super) async fn run(arguments: GetArgs, format: Format) -> Result<(), Failure> {
-    let pool = HttpPool::at(&arguments.node.at)?;
+    let door = Door::at(&arguments.node.at)?;
     let timeout: Duration = arguments.node.timeout();
     let quorums = Quorums {
         r: arguments.quorum.r,
@@ -26,7 +27,7 @@ pub(super) async fn run(arguments: GetArgs, format: Format) -> Result<(), Failur
         explain: arguments.explain,
         timeout: Some(timeout),
     };
-    let fetched = pool.get(&name_of(&arguments.object), &options).await?;
+    let fetched = door.get(&name_of(&arguments.object), &options).await?;
     if let Some(path) = &arguments.context_file {
         context::keep(fetched.context.as_deref(), path)?;
     }

@@ -1,7 +1,8 @@
 //! `list`: the keys of a bucket in order, its number of keys, or the buckets of a type.
 //!
 //! Keys come in pages of the node's own, which are as small as a thousand keys, so a bucket of any size is listed in little memory, and one
-//! that was cut off goes on with `--after`. A name that is no text is printed with its bytes escaped, as the node gives it.
+//! that was cut off goes on with `--after`. A name that is no text, or no line of it, or has a `%` is printed with its bytes escaped, as the node
+//! gives it. So what is printed can be taken back: with a `%` it is escaped, without it is not.
 
 use ringhold_client::{HttpPool, Request, percent};
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ impl Asking<'_> {
     /// Page after page, printed as they come.
     async fn keys(&self, base: &str, format: Format) -> Result<(), Failure> {
         let mut left = self.arguments.limit.unwrap_or(u64::MAX);
-        let mut after = self.arguments.after.as_ref().map(percent::encode);
+        let mut after = self.arguments.after.as_ref().map(|key| as_given(key));
         while left > 0 {
             let limit = left.min(PAGE_KEYS);
             let behind = after.map(|key| format!("&after={key}")).unwrap_or_default();
@@ -78,7 +79,7 @@ impl Asking<'_> {
                 .ask(format!("{base}/keys?limit={limit}{behind}"))
                 .await?;
             let keys = page["keys"].as_array().map_or(0, Vec::len);
-            show(&page["keys"], "keys", format)?;
+            show(&printed(&page["keys"]), "keys", format)?;
             left = left.saturating_sub(keys as u64);
             match page["next"].as_str() {
                 Some(next) => after = Some(next.to_owned()),
@@ -87,6 +88,27 @@ impl Asking<'_> {
         }
         Ok(())
     }
+}
+
+/// A page's names, which all come escaped, as people read them.
+fn printed(names: &Value) -> Value {
+    let names = names.as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).map(plain).collect()
+}
+
+/// A name as text if it is a line of that, and is not taken for an escaped one.
+fn plain(escaped: &str) -> String {
+    let text = percent::decode(escaped).and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_line = |text: &String| !text.contains(|c: char| c.is_control() || c == '%');
+    text.filter(is_line).unwrap_or_else(|| escaped.to_owned())
+}
+
+/// A name as it was printed, as the node is given it.
+fn as_given(printed: &str) -> String {
+    if printed.contains('%') {
+        return printed.to_owned();
+    }
+    percent::encode(printed)
 }
 
 fn show(names: &Value, member: &str, format: Format) -> Result<(), Failure> {
@@ -107,4 +129,25 @@ fn eprintln(text: &str) -> Result<(), Failure> {
     use std::io::Write;
     writeln!(std::io::stderr(), "{text}")
         .map_err(|error| Failure::failed(format!("standard error takes nothing: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_taken_back() {
+        let rows = [
+            ("plain", "plain"),
+            ("a%20b", "a b"),
+            ("%C3%BC", "ü"),
+            ("100%25", "100%25"),
+            ("%FF", "%FF"),
+            ("a%0Ab", "a%0Ab"),
+        ];
+        for (escaped, expected) in rows {
+            assert_eq!(plain(escaped), expected);
+            assert_eq!(as_given(expected), escaped);
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ringhold_client::ClientError;
+
 use crate::carts::file::{self, Basket, FileError, Products};
 use crate::carts::report::Report;
 use crate::carts::shop::{Shop, ShopError};
@@ -45,8 +47,7 @@ pub(super) fn verdict(report: &Report) -> Result<(), Failure> {
 
 impl From<ShopError> for Failure {
     fn from(error: ShopError) -> Self {
-        let quorum =
-            matches!(&error, ShopError::NotAcknowledged { last, .. } if last.status() == Some(503));
+        let quorum = matches!(&error, ShopError::NotAcknowledged { last, .. } if last.status() == Some(503) || is_native(last));
         let exit = if quorum {
             Exit::QuorumNotMet
         } else {
@@ -57,6 +58,11 @@ impl From<ShopError> for Failure {
             message: error.to_string(),
         }
     }
+}
+
+/// Whether a node has answered it, over the native frames.
+fn is_native(error: &ClientError) -> bool {
+    matches!(error, ClientError::Get { .. } | ClientError::Put { .. })
 }
 
 async fn fill_and_verify(shop: &Arc<Shop>) -> Result<Report, Failure> {

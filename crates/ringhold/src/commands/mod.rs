@@ -12,6 +12,7 @@ mod context;
 mod delete;
 mod demo;
 mod dev;
+pub(crate) mod door;
 mod everywhere;
 mod get;
 mod hints;
@@ -68,7 +69,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             };
             on_runtime(load::run(nodes, files, replay, format))
         }
-        Command::Bench(arguments) => on_runtime(bench::run(arguments, format)),
+        Command::Bench(arguments) => bench::run(*arguments, format),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Version => version(format),
     }

@@ -3,10 +3,11 @@
 use std::io::Read as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ringhold_client::{HttpPool, PutOptions, Quorums, Value};
+use ringhold_client::{PutOptions, Quorums, Value};
 use serde_json::json;
 
 use crate::cli::{PutArgs, WriteArgs};
+use crate::commands::door::Door;
 use crate::commands::{context, get, view};
 use crate::output::{Failure, Format, print, print_json};
 use crate::random;
@@ -21,8 +22,8 @@ pub(super) async fn run(arguments: PutArgs, format: Format) -> Result<(), Failur
         expires_at: arguments.expires_at.or(arguments.ttl.map(end_of)),
         ..Value::new(&arguments.content_type, body)
     };
-    let pool = HttpPool::at(&arguments.write.node.at)?;
-    let stored = pool
+    let door = Door::at(&arguments.write.node.at)?;
+    let stored = door
         .put(&get::name_of(&arguments.write.object), &value, &options)
         .await?;
     match format {

@@ -41,7 +41,13 @@ pub(super) async fn run(arguments: PartitionArgs, format: Format) -> Result<(), 
 }
 
 fn is_worth_telling(line: &Value) -> bool {
-    let counts = ["keys_mended", "keys_failed", "sums_set_right", "unreadable"];
+    let counts = [
+        "keys_mended",
+        "keys_failed",
+        "sums_set_right",
+        "rows_set_right",
+        "unreadable",
+    ];
     let left_out = line["left_out"]
         .as_array()
         .is_some_and(|out| !out.is_empty());
@@ -57,6 +63,7 @@ fn table(touched: &[Value]) -> String {
         "keys mended",
         "failed",
         "sums set right",
+        "rows set right",
         "unreadable",
         "sent",
         "received",
@@ -72,6 +79,7 @@ fn table(touched: &[Value]) -> String {
             cell(&line["keys_mended"]),
             cell(&line["keys_failed"]),
             cell(&line["sums_set_right"]),
+            cell(&line["rows_set_right"]),
             cell(&line["unreadable"]),
             cell(&line["bytes_sent"]),
             cell(&line["bytes_received"]),
@@ -83,12 +91,13 @@ fn table(touched: &[Value]) -> String {
 
 fn conclusion(summary: &Value) -> String {
     format!(
-        "{} partitions, {} exchanges: {} keys mended, {} bytes sent, {} received\n",
+        "{} partitions, {} exchanges: {} keys mended, {} bytes sent, {} received; {} index rows set right\n",
         cell(&summary["partitions"]),
         cell(&summary["exchanges"]),
         cell(&summary["keys_mended"]),
         cell(&summary["bytes_sent"]),
         cell(&summary["bytes_received"]),
+        cell(&summary["rows_set_right"]),
     )
 }
 
@@ -118,10 +127,13 @@ mod tests {
     fn only_what_needed_something_is_listed() {
         let line = |mended: u64, left_out: Value| {
             json!({ "partition": 3, "keys_mended": mended, "keys_failed": 0, "sums_set_right": 0,
-                "unreadable": 0, "bytes_sent": 10, "bytes_received": 20, "left_out": left_out })
+                "rows_set_right": 0, "unreadable": 0, "bytes_sent": 10, "bytes_received": 20, "left_out": left_out })
         };
         assert!(!is_worth_telling(&line(0, json!([]))));
         assert!(is_worth_telling(&line(1, json!([]))));
+        let mut rows = line(0, json!([]));
+        rows["rows_set_right"] = json!(1);
+        assert!(is_worth_telling(&rows));
         let out = line(0, json!([{ "node": "b", "why": "unreachable" }]));
         assert!(is_worth_telling(&out));
         assert!(table(&[out]).contains("b: unreachable"));

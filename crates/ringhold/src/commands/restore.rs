@@ -1,7 +1,7 @@
 //! `restore`: the objects of a backup enter a running cluster again, by merge.
 //!
-//! The whole file is read and checked before anything is sent. Then it goes block by block to one node, which merges each
-//! object into its homes. A block that was not answered is sent again: merging twice does no harm.
+//! The whole file is read and checked before anything is sent. First go the bucket types of all files: where one is here and something else, nothing is
+//! restored. Then it goes block by block to one node, which merges each object into its homes. A block that was not answered is sent again: merging twice does no harm.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_client::{HttpPool, Request};
-use ringhold_wire::backup::{BackupReader, Block, End};
+use ringhold_wire::backup::{BackupError, BackupReader, Block, End};
 use serde_json::{Value, json};
 
 use crate::cli::RestoreArgs;
@@ -32,6 +32,8 @@ struct Sum {
     partly: u64,
     failed: u64,
     members_without_properties: u64,
+    types_created: u64,
+    types_activated: u64,
 }
 
 pub(super) async fn run(arguments: RestoreArgs, format: Format) -> Result<(), Failure> {
@@ -45,14 +47,20 @@ pub(super) async fn run(arguments: RestoreArgs, format: Format) -> Result<(), Fa
         "/ringhold/v1/restore?into_other_cluster={}&older_than_grace={}",
         arguments.into_other_cluster, arguments.older_than_grace
     );
-    let bar = progress_bar(objects, "objects restored");
     let mut sum = Sum::default();
+    for file in &files {
+        if let Some((head, types)) = types_of(file)? {
+            sum.add(&send(&node, &path, &head, &types).await?);
+        }
+    }
+    let bar = progress_bar(objects, "objects restored");
     for file in &files {
         let mut head = Bytes::new();
         each_block(file, &mut async |block, bytes| {
             match block {
                 Block::Head(_) => head = bytes,
-                Block::End(_) => {}
+                // They have gone before.
+                Block::Types(_) | Block::End(_) => {}
                 Block::Properties(_) => sum.add(&send(&node, &path, &head, &bytes).await?),
                 Block::Objects(objects) => {
                     sum.add(&send(&node, &path, &head, &bytes).await?);
@@ -73,15 +81,19 @@ fn conclude(sum: &Sum, files: usize, format: Format) -> Result<(), Failure> {
         partly,
         failed,
         members_without_properties,
+        types_created,
+        types_activated,
     } = sum;
     let objects = whole + partly + failed;
     match format {
         Format::Table => print(format!(
-            "{objects} objects of {files} files: {whole} are at all their homes, {partly} at some, {failed} at none\n"
+            "{objects} objects of {files} files: {whole} are at all their homes, {partly} at some, {failed} at none; \
+             {types_created} bucket types were created, {types_activated} activated\n"
         ))?,
         Format::Json => print_json(
             &json!({ "files": files, "objects": objects, "whole": whole, "partly": partly,
-            "failed": failed, "members_without_properties": members_without_properties }),
+            "failed": failed, "members_without_properties": members_without_properties,
+            "types_created": types_created, "types_activated": types_activated }),
         )?,
     }
     if *failed > 0 {
@@ -109,6 +121,8 @@ impl Sum {
         self.partly += count("partly");
         self.failed += count("failed");
         self.members_without_properties += count("members_without_properties");
+        self.types_created += count("types_created");
+        self.types_activated += count("types_activated");
     }
 }
 
@@ -136,6 +150,36 @@ fn check(path: &Path) -> Result<End, Failure> {
     reader.finish().map_err(refuse)
 }
 
+/// The head of a backup and the types in it, which come next; none if it has none.
+fn types_of(path: &Path) -> Result<Option<(Bytes, Bytes)>, Failure> {
+    let mut file = File::open(path).map_err(|error| cant("read", path, &error))?;
+    let mut reader = BackupReader::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut head = Bytes::new();
+    loop {
+        let length = file
+            .read(&mut piece)
+            .map_err(|error| cant("read", path, &error))?;
+        reader.push(&piece[..length]);
+        while let Some((block, bytes)) =
+            reader.next_block().map_err(|error| changed(path, &error))?
+        {
+            match block {
+                Block::Head(_) => head = bytes,
+                Block::Types(_) => return Ok(Some((head, bytes))),
+                _ => return Ok(None),
+            }
+        }
+        if length == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+fn changed(path: &Path, error: &BackupError) -> Failure {
+    Failure::failed(format!("{} has changed meanwhile: {error}", path.display()))
+}
+
 /// Gives each block of a backup with its bytes.
 async fn each_block(
     path: &Path,
@@ -145,8 +189,6 @@ async fn each_block(
     let mut file = BufReader::new(file);
     let mut reader = BackupReader::default();
     let mut piece = vec![0; PIECE_BYTES];
-    let broken =
-        |error| Failure::failed(format!("{} has changed meanwhile: {error}", path.display()));
     loop {
         let length = file
             .read(&mut piece)
@@ -155,7 +197,9 @@ async fn each_block(
             return Ok(());
         }
         reader.push(&piece[..length]);
-        while let Some((block, bytes)) = reader.next_block().map_err(broken)? {
+        while let Some((block, bytes)) =
+            reader.next_block().map_err(|error| changed(path, &error))?
+        {
             take(block, bytes).await?;
         }
     }

@@ -1,5 +1,7 @@
 //! `cluster verify`: do all primaries hold the same?
 //!
+//! Each primary's index rows are held against its objects, too: a row may be missing, or strange, which is of no object.
+//!
 //! The node that is asked does the work; here its lines become a bar, then a table of what is not in order, then one
 //! sentence. Partitions that agree are not listed: there are hundreds.
 
@@ -57,6 +59,8 @@ fn table(wrong: &[Value]) -> String {
         "keys",
         "unreadable",
         "wrong sums",
+        "rows missing",
+        "rows strange",
         "root",
         "why",
     ];
@@ -72,8 +76,10 @@ fn table(wrong: &[Value]) -> String {
                 cell(&primary["keys"]),
                 cell(&primary["unreadable"]),
                 cell(&primary["wrong_sums"]),
+                cell(&primary["rows"]["missing"]),
+                cell(&primary["rows"]["strange"]),
                 root.unwrap_or("-").to_owned(),
-                cell(&primary["not_counted"]),
+                why(primary),
             ]);
         }
         for name in line["differing_keys"].as_array().into_iter().flatten() {
@@ -92,14 +98,24 @@ fn table(wrong: &[Value]) -> String {
     )
 }
 
+/// Why a primary, or its index rows, was not looked at.
+fn why(primary: &Value) -> String {
+    match &primary["rows"]["not_checked"] {
+        Value::Null => cell(&primary["not_counted"]),
+        reason => format!("index rows: {}", cell(reason)),
+    }
+}
+
 fn conclusion(summary: &Value) -> String {
     format!(
-        "{} of {} partitions agree, {} differ, {} were not verified; {} keys checked\n",
+        "{} of {} partitions agree, {} differ, {} were not verified; {} keys checked; index rows: {} missing, {} strange\n",
         cell(&summary["agreeing"]),
         cell(&summary["partitions"]),
         cell(&summary["differing"]),
         cell(&summary["not_verified"]),
-        cell(&summary["keys"])
+        cell(&summary["keys"]),
+        cell(&summary["rows_missing"]),
+        cell(&summary["rows_strange"]),
     )
 }
 
@@ -108,7 +124,7 @@ fn judge(summary: &Value) -> Result<(), Failure> {
     let count = |member: &str| summary[member].as_u64().unwrap_or(0);
     if count("differing") > 0 {
         return Err(Failure::failed(
-            "primaries differ: `ringhold cluster repair` mends them now, anti-entropy in its own time",
+            "primaries differ, or their index rows from their objects: `ringhold cluster repair` mends them now, anti-entropy in its own time",
         ));
     }
     if count("not_verified") > 0 || count("agreeing") == 0 {
@@ -125,7 +141,8 @@ mod tests {
 
     fn summary(agreeing: u64, differing: u64, not_verified: u64) -> Value {
         json!({ "partitions": agreeing + differing + not_verified, "agreeing": agreeing,
-            "differing": differing, "not_verified": not_verified, "keys": 12 })
+            "differing": differing, "not_verified": not_verified, "keys": 12,
+            "rows_missing": 2, "rows_strange": 1 })
     }
 
     #[test]
@@ -141,19 +158,24 @@ mod tests {
         }
         assert_eq!(
             conclusion(&summary(255, 1, 0)),
-            "255 of 256 partitions agree, 1 differ, 0 were not verified; 12 keys checked\n"
+            "255 of 256 partitions agree, 1 differ, 0 were not verified; 12 keys checked; index rows: 2 missing, 1 strange\n"
         );
     }
 
     #[test]
     fn what_is_wrong_is_told_by_primary_and_by_name() {
         let line = json!({ "partition": 7, "state": "differs", "primaries": [
-                { "node": "a", "keys": 3, "unreadable": 0, "wrong_sums": 0, "root": "00112233445566" },
+                { "node": "a", "keys": 3, "unreadable": 0, "wrong_sums": 0, "root": "00112233445566",
+                    "rows": { "missing": 5, "strange": 6 } },
+                { "node": "c", "keys": 3, "unreadable": 0, "wrong_sums": 0, "root": "00112233445566",
+                    "rows": { "not_checked": "no answer" } },
                 { "node": "b", "not_counted": "unreachable" },
             ], "differing_keys": [{ "type": "default", "bucket": "carts", "key": "alice" }] });
         let text = table(&[line]);
         assert!(text.contains("7  differs  a           3"), "{text}");
+        assert!(text.contains("  5             6  "), "{text}");
         assert!(text.contains("unreachable"), "{text}");
+        assert!(text.contains("index rows: no answer"), "{text}");
         assert!(text.contains("  carts/alice of type default\n"), "{text}");
     }
 }

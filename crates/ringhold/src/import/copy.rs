@@ -82,7 +82,7 @@ async fn copy_data_type(
 ) -> Result<Outcome, Failure> {
     if kind == Kind::Estimate {
         return Ok(Outcome::Left(format!(
-            "a {data_type} tells an estimate, of which it can't be made again"
+            "a {data_type} tells an estimate, of which it can't be made again: have it filled here anew"
         )));
     }
     let Some(there) = source.value(name).await? else {

@@ -1,6 +1,6 @@
 //! Moving in: the objects of another cluster that speaks Riak's HTTP API, copied into this one.
 //!
-//! Pointing clients at another address moves no data; this does. It lists the buckets of the bucket types that it is told of, brings over what was set for
+//! Pointing clients at another address moves no data; this does. It lists the buckets of the bucket types that it is told of, or finds, brings over what was set for
 //! each bucket, lists its keys into a file, and then takes key by key: read there, read here, write what is missing here, read it again.
 //!
 //! **It can be stopped at any time and goes on where it was.** Its directory says which keys are listed and how far they are done (`ledger`). The keys of
@@ -11,7 +11,8 @@
 //! that says something else, it is left and reported.
 //!
 //! What comes over: values with content type, encoding, metadata, links and indexes; siblings as siblings; values of counters, sets and maps. What does not:
-//! contexts (each cluster has its own), tombstones, and estimators of cardinality, which tell an estimate and not what they have seen.
+//! contexts (each cluster has its own), tombstones, and estimators of cardinality (hll): over HTTP they tell an estimate, and the bytes that Riak gives out
+//! for one are registers filled by another hash, so whatever is added here later would be counted twice.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -30,6 +31,7 @@ mod version;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ringhold_client::object::DEFAULT_TYPE;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -81,7 +83,11 @@ async fn list_buckets(
     arguments: &ImportArgs,
 ) -> Result<Vec<Bucket>, Failure> {
     let mut buckets = Vec::new();
-    for bucket_type in &arguments.types {
+    let types = match arguments.types.is_empty() {
+        true => list_types(source).await?,
+        false => arguments.types.clone(),
+    };
+    for bucket_type in &types {
         let data_type = source.data_type(bucket_type).await?;
         if target.data_type(bucket_type).await? != data_type {
             return Err(Failure::failed(format!(
@@ -100,6 +106,20 @@ async fn list_buckets(
         }));
     }
     Ok(buckets)
+}
+
+/// The bucket types that the other cluster tells of.
+async fn list_types(source: &Remote) -> Result<Vec<String>, Failure> {
+    let created = source.bucket_types().await?;
+    if created.is_none() {
+        say(format_args!(
+            "{} does not list its bucket types, as Riak doesn't over HTTP: only buckets of the default type are copied. If it has others \
+             (`riak admin bucket-type list` shows them), name all that are to be copied: --type default,TYPE,…",
+            source.base()
+        ));
+    }
+    let default = std::iter::once(DEFAULT_TYPE.to_owned());
+    Ok(default.chain(created.into_iter().flatten()).collect())
 }
 
 /// One bucket, from where it was left.

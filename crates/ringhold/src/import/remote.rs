@@ -111,6 +111,23 @@ impl Remote {
         ))
     }
 
+    /// The address of a node, for people.
+    pub(super) fn base(&self) -> String {
+        self.nodes[0].base().to_string()
+    }
+
+    /// The bucket types that were created and can be used; none if this cluster does not tell.
+    pub(super) async fn bucket_types(&self) -> Result<Option<Vec<String>>, Failure> {
+        let path = "/ringhold/v1/bucket-types".to_owned();
+        let Some(types) = self.get_json(path).await? else {
+            return Ok(None);
+        };
+        let types = types.as_array().into_iter().flatten();
+        let active = types.filter(|one| one["state"] == "active");
+        let names = active.filter_map(|one| one["name"].as_str().map(str::to_owned));
+        Ok(Some(names.collect()))
+    }
+
     /// The data type of a bucket type; none for values.
     pub(super) async fn data_type(&self, bucket_type: &str) -> Result<Option<String>, Failure> {
         if bucket_type == DEFAULT_TYPE {

@@ -7,12 +7,17 @@
 //! - no invention: everything in it was written to this key, and nothing of an operation that was refused, which promised
 //!   to have left nothing (I2);
 //! - convergence: all nodes answer with the same siblings (I5);
-//! - counters: the sum is at least what was acknowledged, at most that and what is unknown.
+//! - counters: the sum is at least what was acknowledged, at most that and what is unknown;
+//! - data types and indexes: what `check_datatypes` and `check_indexes` say.
 
+use crate::check_datatypes;
+use crate::check_indexes::{self, Expected};
 use crate::client::{self, Found, Outcome};
+use crate::datatypes;
 use crate::history::{Books, History};
 use crate::watchdog::Watchdog;
 use crate::workload::{self, Kind};
+use ringhold_sim::value::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -37,30 +42,65 @@ pub(crate) fn check(
     watchdog: &Watchdog,
 ) -> Verdict {
     let mut verdict = Verdict::default();
-    let started = Instant::now();
+    let mut expected = Expected::default();
+    let until = Instant::now() + CONVERGENCE;
     for key in 0..keys {
-        let mut latest = String::new();
-        let mut converged = None;
-        let patience = CONVERGENCE.saturating_sub(started.elapsed());
-        watchdog.within(patience, || {
-            match (read_everywhere(key, nodes), read_everywhere(key, nodes)) {
-                (Ok(first), Ok(second)) if first == second => converged = Some(first),
-                (Ok(_), Ok(_)) => "it still changes".clone_into(&mut latest),
-                (Err(reason), _) | (_, Err(reason)) => latest = reason,
+        match converged(until, watchdog, || read_everywhere(key, nodes)) {
+            Ok(found) => {
+                judge(&mut verdict, &history.books(), key, &found);
+                let values = found.siblings.iter();
+                let values = values.filter_map(|bytes| Value::decode(bytes));
+                values.for_each(|value| expected.value(&value));
             }
-            converged.is_some()
-        });
-        match converged {
-            Some(found) => judge(&mut verdict, &history.books(), key, &found),
-            None => verdict
-                .violations
-                .push(format!("key {key} does not converge: {latest}")),
+            Err(latest) => verdict.does_not_converge(key, &latest),
         }
+    }
+    for key in datatypes::KEYS {
+        let read = || check_datatypes::read_everywhere(key, nodes);
+        match converged(until, watchdog, read) {
+            Ok(shown) => {
+                check_datatypes::judge(&mut verdict, &history.books(), key, &shown);
+                if shown.is_there {
+                    expected.data_type(key);
+                }
+            }
+            Err(latest) => verdict.does_not_converge(key, &latest),
+        }
+    }
+    if verdict.violations.is_empty() {
+        let differing = check_indexes::check(&expected, nodes, watchdog);
+        verdict.violations.extend(differing);
     }
     verdict
         .violations
         .extend(history.books().violations.iter().cloned());
     verdict
+}
+
+impl Verdict {
+    fn does_not_converge(&mut self, key: usize, latest: &str) {
+        let violation = format!("key {key} does not converge: {latest}");
+        self.violations.push(violation);
+    }
+}
+
+/// Reads until two rounds in a row find the same everywhere; what was the matter, if that does not come.
+fn converged<T: PartialEq>(
+    until: Instant,
+    watchdog: &Watchdog,
+    read: impl Fn() -> Result<T, String>,
+) -> Result<T, String> {
+    let mut result = Err(String::new());
+    let patience = until.saturating_duration_since(Instant::now());
+    watchdog.within(patience, || {
+        result = match (read(), read()) {
+            (Ok(first), Ok(second)) if first == second => Ok(first),
+            (Ok(_), Ok(_)) => Err("it still changes".to_owned()),
+            (Err(reason), _) | (_, Err(reason)) => Err(reason),
+        };
+        result.is_ok()
+    });
+    result
 }
 
 /// What all nodes say of a key, if they say the same.
@@ -128,7 +168,6 @@ fn judge(verdict: &mut Verdict, books: &Books, key: usize, found: &Found) {
 mod tests {
     use super::*;
     use crate::history::Operation;
-    use ringhold_sim::value::Value;
 
     fn books(outcomes: &[Outcome]) -> Books {
         let operation = |&outcome| Operation {

@@ -179,14 +179,12 @@ pub(crate) enum Outcome {
 /// # Errors
 /// A text for the tallies.
 pub(crate) fn get(node: SocketAddr, key: usize, quorum: &str) -> Result<Found, String> {
-    let path = format!("{BUCKET}{key}?timeout={REQUEST_MS}{quorum}");
-    let accept = [("Accept", "multipart/mixed, */*;q=0.5")];
-    let answer = request(node, "GET", &path, &accept, b"").map_err(|error| format!("{error:?}"))?;
+    let path = format!("{BUCKET}{key}");
+    let answer = get_path(node, &path, quorum)?;
     let siblings = match answer.status {
         200 => Some(vec![answer.body.clone()]),
         300 => parts(&answer),
-        404 => Some(Vec::new()),
-        _ => None,
+        _ => Some(Vec::new()),
     };
     let mut siblings = siblings.ok_or_else(|| answer.label())?;
     siblings.sort_unstable();
@@ -195,6 +193,20 @@ pub(crate) fn get(node: SocketAddr, key: usize, quorum: &str) -> Result<Found, S
         etag: answer.header("ETag").map(str::to_owned),
         siblings,
     })
+}
+
+/// Reads what is at a path, be it siblings or nothing.
+///
+/// # Errors
+/// A text for the tallies.
+pub(crate) fn get_path(node: SocketAddr, path: &str, quorum: &str) -> Result<Answer, String> {
+    let path = format!("{path}?timeout={REQUEST_MS}{quorum}");
+    let accept = [("Accept", "multipart/mixed, */*;q=0.5")];
+    let answer = request(node, "GET", &path, &accept, b"").map_err(|error| format!("{error:?}"))?;
+    match answer.status {
+        200 | 300 | 404 => Ok(answer),
+        _ => Err(answer.label()),
+    }
 }
 
 /// The bodies of a multipart answer.
@@ -224,19 +236,36 @@ pub(crate) struct Put {
     pub(crate) operation: String,
     /// Added to the query.
     pub(crate) quorum: &'static str,
+    /// Of indexes, as headers.
+    pub(crate) entries: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-/// Writes once. The text says what went wrong, if something did.
+/// Puts once. The text says what went wrong, if something did.
 pub(crate) fn put(node: SocketAddr, put: &Put) -> (Outcome, Option<String>) {
-    let path = format!("{BUCKET}{}?timeout={REQUEST_MS}{}", put.key, put.quorum);
     let mut headers = vec![
         ("Content-Type", "application/octet-stream"),
         ("Idempotency-Key", &put.operation),
     ];
     let context = put.context.as_deref();
     headers.extend(context.map(|context| ("X-Riak-Vclock", context)));
-    match request(node, "PUT", &path, &headers, &put.body) {
+    let entries = put.entries.iter();
+    headers.extend(entries.map(|(name, value)| (*name, value.as_str())));
+    let path = format!("{BUCKET}{}", put.key);
+    write(node, "PUT", &path, put.quorum, &headers, &put.body)
+}
+
+/// Sends a write once. The text says what went wrong, if something did.
+pub(crate) fn write(
+    node: SocketAddr,
+    method: &str,
+    path: &str,
+    quorum: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (Outcome, Option<String>) {
+    let path = format!("{path}?timeout={REQUEST_MS}{quorum}");
+    match request(node, method, &path, headers, body) {
         Ok(answer) if matches!(answer.status, 200 | 204) => (Outcome::Acknowledged, None),
         Ok(answer) => {
             let said = answer.header("X-Ringhold-Outcome");

@@ -6,9 +6,12 @@
 
 use crate::client::Outcome;
 use ringhold_sim::value::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+/// Operations, or the items that they took out, and how they ended.
+pub(crate) type Ended = Vec<(usize, Outcome)>;
 
 /// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub(crate) struct Operation {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) operations: Vec<Operation>,
+    /// The operations on data types that took out another one's item, and which.
+    pub(crate) removals: BTreeMap<usize, usize>,
     pub(crate) reads: usize,
     /// What went wrong, and how often.
     pub(crate) errors: BTreeMap<String, usize>,
@@ -52,6 +57,14 @@ impl History {
         books.operations.len() - 1
     }
 
+    /// The number of a new update of a data type, which adds its own item or takes one out.
+    pub(crate) fn begin_update(&self, client: usize, key: usize, removes: Option<usize>) -> usize {
+        let operation = self.begin(client, key);
+        let removed = removes.map(|item| (operation, item));
+        self.books().removals.extend(removed);
+        operation
+    }
+
     pub(crate) fn end(&self, operation: usize, outcome: Outcome) {
         self.books().operations[operation].outcome = outcome;
     }
@@ -71,6 +84,15 @@ impl History {
         self.books().violations.push(violation);
     }
 
+    /// I2: every item in a data type was put in by an operation on it.
+    pub(crate) fn read_items(&self, key: usize, items: &BTreeSet<usize>) {
+        let mut books = self.books();
+        books.reads += 1;
+        let strange = items.iter().find(|item| !books.may_have_added(key, **item));
+        let violation = strange.map(|item| format!("key {key} has item {item} of nobody"));
+        books.violations.extend(violation);
+    }
+
     /// Takes the values of a read apart. What cannot be is a violation, and left out.
     pub(crate) fn read(&self, key: usize, siblings: &[Vec<u8>]) -> Vec<Value> {
         let mut books = self.books();
@@ -87,6 +109,27 @@ impl History {
 }
 
 impl Books {
+    /// The operations on a data type that added their item, and those that took one out, with it.
+    pub(crate) fn updates_of(&self, key: usize) -> (Ended, Ended) {
+        let operations = self.operations.iter().enumerate();
+        let of_key = operations.filter(|(_, operation)| operation.key == key);
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        for (number, operation) in of_key {
+            match self.removals.get(&number) {
+                Some(item) => removed.push((*item, operation.outcome)),
+                None => added.push((number, operation.outcome)),
+            }
+        }
+        (added, removed)
+    }
+
+    /// Whether an operation put its item into this data type, or tried to.
+    pub(crate) fn may_have_added(&self, key: usize, item: usize) -> bool {
+        let operation = self.operations.get(item);
+        operation.is_some_and(|operation| operation.key == key)
+            && !self.removals.contains_key(&item)
+    }
+
     /// I2, I12: what is read was written, to this key, byte by byte.
     pub(crate) fn understand(&self, key: usize, bytes: &[u8]) -> Result<Value, String> {
         let Some(value) = Value::decode(bytes) else {

@@ -20,12 +20,16 @@
 //! | `namespace`, `disk_image`, `process` | their networks, disks and servers |
 //! | `network`, `packets` | ways that close; packets that come late or twice |
 //! | `client`, `workload`, `history` | who uses them, and what they heard |
-//! | `check` | what must hold at the end |
+//! | `datatypes` | what they do with counters, sets and maps |
+//! | `check`, `check_datatypes`, `check_indexes` | what must hold at the end |
 //! | `tools`, `watchdog` | programs of the system; an end to all waiting |
 
 mod check;
+mod check_datatypes;
+mod check_indexes;
 mod client;
 mod cluster;
+mod datatypes;
 mod disk_image;
 mod grow;
 mod history;

@@ -7,6 +7,7 @@
 use crate::check;
 use crate::client::{self, Outcome};
 use crate::cluster::{self, Cluster, NODES};
+use crate::datatypes;
 use crate::disk_image;
 use crate::history::History;
 use crate::process::Around;
@@ -192,6 +193,7 @@ fn run_seed(scenario: &Scenario, seed: u64) {
         return;
     };
 
+    datatypes::create_types(&nodes, &watchdog);
     let history = History::default();
     let mut random = Random::of(seed, scenario.name);
     let keys = usize::try_from(random.between(*KEYS.start(), *KEYS.end())).expect("it is small");

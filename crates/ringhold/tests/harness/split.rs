@@ -131,6 +131,7 @@ fn write_on(side: &[SocketAddr], over: &AtomicBool) -> Written {
                 context: seen.context,
                 operation: format!("{} {key} {round}", side.len()),
                 quorum: "&w=2",
+                entries: Vec::new(),
                 body: body.clone(),
             };
             retry(&mut written, |at| {

@@ -8,6 +8,9 @@
 //! | blind | adds its own without reading; merges when there are many siblings | siblings are kept |
 //! | counter | as a cart; an operation counts its amount | the sum is between what was and may have been added |
 //!
+//! Three operations in ten are on data types (`datatypes`). Every value has index entries that say who wrote it; what queries find in the end is
+//! held against what is there (`check_indexes`).
+//!
 //! A client that hears of a failure tries again on other nodes with the same operation id, as the documentation tells it to;
 //! what a failed try may have left outweighs a later refusal. Some give up after a few tries, so that much is going on while nodes are
 //! away; others go on until they are answered, so that it shows whether that comes. Three writes in ten are content with one disk: with two, the
@@ -26,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// A blind writer merges from so many siblings on, well below what a node refuses.
 const SIBLINGS_MAX: usize = 12;
+/// Of a million operations, those on data types.
+const ON_DATA_TYPES: u32 = 300_000;
 const FILLER_BYTES_MAX: u64 = 1_500;
 /// Between two operations of a client: some load, and some time for the nodes.
 const THINK_US: u64 = 3_000;
@@ -34,6 +39,19 @@ const TRY_AGAIN_US: u64 = 30_000;
 
 /// Acknowledged by one node, so that what a single one forgets shows, and goes on where others are away.
 const ONE_DISK: &str = "&w=1&dw=1&pw=1";
+
+/// The indexes of all values: the operation that wrote one, and its client.
+pub(crate) const INDEXES: [&str; 2] = ["operation_int", "client_bin"];
+
+/// The terms of a value in the [`INDEXES`].
+pub(crate) fn terms_of(value: &Value) -> [String; 2] {
+    [value.operation.to_string(), format!("c{}", value.client)]
+}
+
+fn entries_of(value: &Value) -> Vec<(&'static str, String)> {
+    let names = ["X-Riak-Index-operation_int", "X-Riak-Index-client_bin"];
+    names.into_iter().zip(terms_of(value)).collect()
+}
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +73,7 @@ pub(crate) fn amount_of(operation: usize) -> usize {
 /// How often a client tries before it gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tries {
-    get: usize,
+    pub(crate) get: usize,
     put: usize,
 }
 
@@ -103,8 +121,12 @@ impl Client<'_> {
     /// Works until told to stop.
     pub(crate) fn work(mut self, stop: &AtomicBool, watchdog: &Watchdog) {
         while !stop.load(Ordering::Relaxed) {
-            let key = self.random.index(self.keys);
-            self.act(key, watchdog);
+            if self.random.chance(ON_DATA_TYPES) {
+                self.act_on_a_data_type(watchdog);
+            } else {
+                let key = self.random.index(self.keys);
+                self.act(key, watchdog);
+            }
             watchdog.hold(Duration::from_micros(self.random.around(THINK_US)));
         }
     }
@@ -172,20 +194,41 @@ impl Client<'_> {
         let put = Put {
             key,
             context,
-            operation: format!("{:x}-{operation}", self.run),
-            quorum: if self.random.chance(300_000) {
-                ONE_DISK
-            } else {
-                ""
-            },
+            operation: self.operation_id(operation),
+            quorum: self.quorum(),
+            entries: entries_of(&value),
             body: value.encode().to_vec(),
         };
+        self.write_until_answered(operation, "put", watchdog, |node| client::put(node, &put));
+    }
+
+    /// The same for every try.
+    pub(crate) fn operation_id(&self, operation: usize) -> String {
+        format!("{:x}-{operation}", self.run)
+    }
+
+    pub(crate) fn quorum(&mut self) -> &'static str {
+        if self.random.chance(300_000) {
+            ONE_DISK
+        } else {
+            ""
+        }
+    }
+
+    /// Sends a write until it is acknowledged or the tries are used up, and notes its end.
+    pub(crate) fn write_until_answered(
+        &mut self,
+        operation: usize,
+        verb: &str,
+        watchdog: &Watchdog,
+        attempt: impl Fn(SocketAddr) -> (Outcome, Option<String>),
+    ) {
         let mut outcome = Outcome::Refused;
         let what = format!("operation {operation}");
         self.retry(&what, self.tries.put, watchdog, |client, node| {
-            let (now, label) = client::put(node, &put);
+            let (now, label) = attempt(node);
             if let Some(label) = label {
-                client.history.error(format!("put: {label}"));
+                client.history.error(format!("{verb}: {label}"));
             }
             outcome = combine(outcome, now);
             outcome == Outcome::Acknowledged
@@ -194,7 +237,7 @@ impl Client<'_> {
     }
 
     /// Asks nodes until one has answered, or the tries are used up.
-    fn retry(
+    pub(crate) fn retry(
         &mut self,
         what: &str,
         tries: usize,

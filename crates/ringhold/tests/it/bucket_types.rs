@@ -61,3 +61,47 @@ fn a_type_is_served_by_all_once_all_know_it() {
         (400, "{\"datatype\":\"`datatype` must not be defined.\"}")
     );
 }
+
+#[test]
+fn a_type_has_an_n_of_its_own_which_can_be_changed() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let members = cluster.members();
+    let one = &members[0];
+    let (status, text) = order(one, "pairs/create", r#"{"n_val":2}"#);
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("\"n_val\":2"), "{text}");
+    let (status, text) = order(one, "pairs/activate", "{}");
+    assert_eq!(status, 200, "{text}");
+    cluster.wait("every node serves it", |cluster| {
+        let props = |member: &Member| member.get("/types/pairs/props", &[]).status;
+        cluster.members().iter().all(|member| props(member) == 200)
+    });
+    let n_of = |path: &str| one.json(path)["props"]["n_val"].clone();
+    assert_eq!(n_of("/types/pairs/props"), 2);
+    assert_eq!(n_of("/types/pairs/buckets/b/props"), 2);
+    let key = "/types/pairs/buckets/b/keys/k";
+    assert_eq!(put(one, &format!("{key}?w=2"), b"value"), 204);
+    assert_eq!(
+        one.get(&format!("{key}?r=3"), &[]).status,
+        400,
+        "there are two"
+    );
+    let copies = |cluster: &Cluster| {
+        let members = cluster.members();
+        let told = members[1].json(&format!("/ringhold/v1/explain{key}"));
+        told["replicas"].as_array().map_or(0, Vec::len)
+    };
+    cluster.wait("two nodes have it", |cluster| copies(cluster) == 2);
+    let (status, text) = order(one, "pairs/update", r#"{"n_val":3,"r":1}"#);
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(
+        n_of("/types/pairs/buckets/b/props"),
+        3,
+        "what it is to have"
+    );
+    cluster.wait("all nodes have it", |cluster| {
+        let read = cluster.members()[2].get(&format!("{key}?r=3&pr=3"), &[]);
+        read.status == 200 && copies(cluster) == 3
+    });
+}

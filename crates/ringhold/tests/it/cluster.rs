@@ -51,6 +51,11 @@ impl Cluster {
         serde_json::from_str(&text).expect("it is JSON")
     }
 
+    /// Where it says so.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("cluster.json")
+    }
+
     pub(crate) fn members(&self) -> Vec<Member> {
         let json = self.description();
         let text = |node: &Value, key: &str| node[key].as_str().expect("a text").to_owned();

@@ -2,13 +2,16 @@
 
 mod backup;
 mod bad_input;
+mod bench;
 mod bucket_types;
+mod client;
 mod cluster;
 mod handoff;
 mod http;
 mod import;
 mod joiner;
 mod kills;
+mod list;
 mod membership;
 mod moving;
 mod native;

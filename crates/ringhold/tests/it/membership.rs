@@ -14,17 +14,17 @@ use std::thread;
 const KEYS: usize = 60;
 
 /// A node beside `dev`'s, with all that it takes to start it again.
-struct Joiner<'a> {
+pub(crate) struct Joiner<'a> {
     directory: &'a Path,
     peer: &'a str,
     token: String,
     port: u16,
-    member: Member,
+    pub(crate) member: Member,
     serve: Serve,
 }
 
 impl<'a> Joiner<'a> {
-    fn start(directory: &'a Path, name: &str, through: &Member, peer: &'a str) -> Self {
+    pub(crate) fn start(directory: &'a Path, name: &str, through: &Member, peer: &'a str) -> Self {
         let (token, port) = (token(through), three_ports());
         let process = joining(directory, (name, port), "off", peer, &token, &IMPATIENT);
         let member = Member {
@@ -64,13 +64,13 @@ impl<'a> Joiner<'a> {
 }
 
 /// What it prints; it has to succeed.
-fn done(member: &Member, words: &[&str]) -> String {
+pub(crate) fn done(member: &Member, words: &[&str]) -> String {
     let output = cluster(member, words);
     assert!(output.status.success(), "{words:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn states(member: &Member) -> BTreeSet<(String, String)> {
+pub(crate) fn states(member: &Member) -> BTreeSet<(String, String)> {
     let status = member.json("/ringhold/v1/status");
     let members = status["members"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -80,7 +80,7 @@ fn states(member: &Member) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-fn is(states: &BTreeSet<(String, String)>, name: &str, state: &str) -> bool {
+pub(crate) fn is(states: &BTreeSet<(String, String)>, name: &str, state: &str) -> bool {
     states.contains(&(name.to_owned(), state.to_owned()))
 }
 

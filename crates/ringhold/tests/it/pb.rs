@@ -6,8 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use prost::Message;
 use ringhold_wire::riak::{
-    Content, CounterResp, CounterUpdateReq, DelReq, GetReq, GetResp, Pair, PutReq, PutResp,
+    Content, CounterResp, CounterUpdateReq, CoverageEntry, CoverageReq, CoverageResp, DelReq,
+    GetReq, GetResp, IndexReq, IndexResp, Pair, PutReq, PutResp,
 };
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -139,4 +141,48 @@ fn a_counter_counts_what_came_by_either_api_and_node() {
     assert_eq!(deleted.map(|answer| answer.status), Some(204));
     let sum: CounterResp = client.ask(50, &add);
     assert_eq!(sum.value, Some(-10));
+}
+
+#[test]
+fn the_nodes_of_a_coverage_plan_have_each_key_once() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_connected();
+    let json = cluster.description();
+    let address = json["nodes"][0]["pb"].as_str().expect("dev says where");
+    let mut client = Client::connect(address);
+    let keys: Vec<String> = (100..200).map(|number| format!("k{number}")).collect();
+    for key in &keys {
+        let mut message = put("value", None);
+        message.key = Some(Bytes::from(key.clone()));
+        client.ask::<PutResp>(11, &message);
+    }
+    let asked = CoverageReq {
+        bucket: Bytes::from("both"),
+        ..CoverageReq::default()
+    };
+    let door_of = |entry: &CoverageEntry| {
+        let ip = String::from_utf8_lossy(&entry.ip).into_owned();
+        format!("{ip}:{}", entry.port)
+    };
+    let mut plan = CoverageResp::default();
+    cluster.wait("every node has a part of the plan", |_| {
+        plan = client.ask(70, &asked);
+        let doors: BTreeSet<String> = plan.entries.iter().map(door_of).collect();
+        doors.len() == 3
+    });
+    let mut found = Vec::new();
+    for entry in plan.entries {
+        let door = door_of(&entry);
+        let all = IndexReq {
+            bucket: Bytes::from("both"),
+            index: Bytes::from("$bucket"),
+            key: Some(Bytes::from("both")),
+            cover_context: Some(entry.cover_context),
+            ..IndexReq::default()
+        };
+        let some: IndexResp = Client::connect(&door).ask(25, &all);
+        found.extend(some.keys);
+    }
+    found.sort();
+    assert_eq!(found, keys, "each once");
 }

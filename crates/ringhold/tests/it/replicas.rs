@@ -7,7 +7,9 @@ use std::thread;
 
 const KEYS: usize = 60;
 const PROPS: &str = "/buckets/replicas/props";
-const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+/// Longer than any change takes here.
+const PATIENT_MS: &str = "120000";
 
 fn path(key: &str) -> String {
     format!("/buckets/replicas/keys/{key}")
@@ -36,9 +38,10 @@ fn load(at: &[String], name: &str, stop: &AtomicBool) -> Vec<String> {
     acknowledged
 }
 
-fn set_replicas(member: &Member, n: u8) -> http::Answer {
+fn set_replicas(member: &Member, n: u8, within_ms: &str) -> http::Answer {
     let body = format!(r#"{{"props":{{"n_val":{n}}}}}"#);
-    let answer = member.try_send("PUT", PROPS, &JSON, body.as_bytes());
+    let headers = [JSON, ("X-Ringhold-Deadline-Ms", within_ms)];
+    let answer = member.try_send("PUT", PROPS, &headers, body.as_bytes());
     answer.expect("the node answers")
 }
 
@@ -53,14 +56,14 @@ fn change_under_load(members: &[Member], n: u8) -> Vec<String> {
     let name = format!("to-{n}");
     thread::scope(|scope| {
         let writing = scope.spawn(|| load(&at, &name, &stop));
-        let answer = set_replicas(&members[0], n);
+        let answer = set_replicas(&members[0], n, PATIENT_MS);
         assert_eq!(answer.status, 204, "{answer:?}");
         assert_eq!(
             replicas(&members[0]),
             n,
             "what it is to have is shown at once"
         );
-        let refused = set_replicas(&members[0], 4);
+        let refused = set_replicas(&members[0], 4, "1");
         assert_eq!(refused.status, 409, "{refused:?}");
         let why = "another change of the placement is under way: wait for its end";
         assert!(refused.body.contains(why), "{refused:?}");
@@ -111,4 +114,8 @@ fn a_bucket_gets_more_replicas_and_fewer_under_load_and_loses_nothing() {
     let answer = members[0].try_send("DELETE", PROPS, &[], b"");
     assert_eq!(answer.map(|answer| answer.status), Some(204));
     assert_eq!(replicas(&members[0]), 3, "the cluster's");
+    // The reset is under way still, and waited for.
+    let answer = set_replicas(&members[1], 4, PATIENT_MS);
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(replicas(&members[1]), 4);
 }

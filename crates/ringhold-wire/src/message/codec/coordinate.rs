@@ -1,8 +1,8 @@
 //! Gets and puts: what is asked of a coordinator, and what it answers.
 
 use super::super::{
-    GetAnswer, GetError, GetOptions, GetRequest, NotStarted, PutAnswer, PutError, PutOptions,
-    PutRequest, Rejection, Uncertain,
+    Flush, GetAnswer, GetError, GetOptions, GetRequest, NotStarted, PutAnswer, PutError,
+    PutOptions, PutRequest, Rejection, Uncertain,
 };
 use super::{Part, codes, kind};
 use crate::bytes_io::{DecodeError, Reader, Writer};
@@ -68,7 +68,7 @@ impl Part for PutOptions {
         self.quorum.write(writer);
         self.n_val.write(writer);
         writer.flag(self.primaries_only);
-        writer.flag(self.flushed);
+        self.flush.write(writer);
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
@@ -77,8 +77,29 @@ impl Part for PutOptions {
             quorum,
             n_val,
             primaries_only: reader.flag("primaries only")?,
-            flushed: reader.flag("flushed")?,
+            flush: Part::read(reader)?,
         })
+    }
+}
+
+/// 0 and 1 are what protocol 1 has, in which this was a flag.
+impl Part for Flush {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u8(match self {
+            Self::AsBucket => 0,
+            Self::Counted => 1,
+            Self::One => 2,
+        });
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        const WHAT: &str = "flush";
+        match reader.u8(WHAT)? {
+            0 => Ok(Self::AsBucket),
+            1 => Ok(Self::Counted),
+            2 => Ok(Self::One),
+            code => Err(reader.unknown_code(WHAT, code)),
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The parts of messages about listings and index queries.
 
-use super::super::index::{CountKeysRequest, CountedKeys, RowsPage, RowsRequest};
+use super::super::index::{
+    CheckRowsRequest, CheckedRows, CountKeysRequest, CountedKeys, RowsPage, RowsRequest,
+};
 use super::Part;
+use super::trees::{read_compared, write_compared};
 use crate::bytes_io::{DecodeError, Reader, WITHOUT_LIMIT, Writer};
 use bytes::Bytes;
 
@@ -46,6 +49,40 @@ impl Part for RowsPage {
             rows: reader.list::<_, 4>("rows", read_bytes)?,
             ended: reader.flag("ended")?,
             refused: reader.list::<_, 4>("refused", |reader| reader.u32("partition"))?,
+        })
+    }
+}
+
+impl Part for CheckRowsRequest {
+    fn write(&self, writer: &mut Writer<'_>) {
+        write_compared(writer, self.basis, self.partition);
+        writer.bytes(&self.after);
+        writer.flag(self.set_right);
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (basis, partition) = read_compared(reader)?;
+        Ok(Self {
+            basis,
+            partition,
+            after: read_bytes(reader)?,
+            set_right: reader.flag("set right")?,
+        })
+    }
+}
+
+impl Part for CheckedRows {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.missing);
+        writer.u64(self.strange);
+        writer.option(self.next.as_ref(), |writer, next| writer.bytes(next));
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            missing: reader.u64("missing rows")?,
+            strange: reader.u64("strange rows")?,
+            next: reader.option("next", read_bytes)?,
         })
     }
 }

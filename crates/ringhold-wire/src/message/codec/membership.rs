@@ -1,8 +1,10 @@
 //! The parts of messages about the next ring document.
 
+use super::super::NAME_BYTES_MAX;
 use super::super::membership::{
     AcceptRequest, DOCUMENT_BYTES_MAX, PrepareRequest, RecoveryRequest, RingRequest,
 };
+use super::super::peer::ClientRing;
 use super::{Part, kind};
 use crate::bytes_io::{DecodeError, Reader, Writer};
 use crate::ring::{SECTION_NAME_BYTES_MAX, read_text};
@@ -48,6 +50,33 @@ pub(super) fn write_document(writer: &mut Writer<'_>, document: &Bytes) {
 
 pub(super) fn read_document(reader: &mut Reader) -> Result<Bytes, DecodeError> {
     reader.bytes("ring document", DOCUMENT_BYTES_MAX)
+}
+
+/// A member's identity and an empty address.
+const ADDRESS_BYTES_MIN: usize = NODE_ID_BYTES + 4;
+
+impl Part for ClientRing {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.option(self.document.as_ref(), write_document);
+        writer.list(&self.addresses, |writer, (member, address)| {
+            member.write(writer);
+            writer.bytes_within("address", address, NAME_BYTES_MAX);
+        });
+    }
+
+    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let document = reader.option("ring document", read_document)?;
+        let addresses = reader.list::<_, ADDRESS_BYTES_MIN>("addresses", |reader| {
+            Ok((
+                Part::read(reader)?,
+                reader.bytes("address", NAME_BYTES_MAX)?,
+            ))
+        })?;
+        Ok(Self {
+            document,
+            addresses,
+        })
+    }
 }
 
 impl Part for PrepareRequest {

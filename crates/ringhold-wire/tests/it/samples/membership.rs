@@ -12,7 +12,7 @@ use ringhold_core::ring::{Class, Epoch, RingHash, SectionHash};
 use ringhold_wire::message::membership::{
     AcceptRequest, PrepareRequest, RecoveryRequest, RingRequest,
 };
-use ringhold_wire::message::peer::{Reply, Request};
+use ringhold_wire::message::peer::{ClientRing, Reply, Request};
 use ringhold_wire::message::transfer::{self, Receipts};
 use ringhold_wire::ring;
 
@@ -22,7 +22,7 @@ const BALLOT: Ballot = Ballot {
     proposer: NodeId(0xa11ce),
 };
 
-pub(crate) fn requests() -> [(&'static str, Request); 7] {
+pub(crate) fn requests() -> [(&'static str, Request); 8] {
     let (epoch, ballot) = (EPOCH, BALLOT);
     let accept = AcceptRequest {
         epoch,
@@ -49,11 +49,16 @@ pub(crate) fn requests() -> [(&'static str, Request); 7] {
         ("ring fetch", Request::RingFetch(fetch)),
         ("ring is", Request::RingIs(text("a document"))),
         ("receipts", Request::Receipts),
+        ("client ring", Request::ClientRing(Epoch(41))),
     ]
 }
 
-pub(crate) fn replies() -> [(&'static str, Reply); 14] {
+pub(crate) fn replies() -> [(&'static str, Reply); 15] {
     let (epoch, ballot) = (EPOCH, BALLOT);
+    let client_ring = ClientRing {
+        document: Some(text("a document")),
+        addresses: vec![(NodeId(0xb0b), text("10.0.0.2:8099"))],
+    };
     let promise = |accepted| {
         Reply::RingPromised(Ok(Promise {
             epoch,
@@ -114,6 +119,7 @@ pub(crate) fn replies() -> [(&'static str, Reply); 14] {
         ("nothing newer", Reply::RingFetched(None)),
         ("ring taken", Reply::RingTaken),
         ("receipts", Reply::Receipts(receipts())),
+        ("client ring", Reply::ClientRing(client_ring)),
     ]
 }
 
@@ -157,6 +163,14 @@ fn any_section() -> impl Strategy<Value = SectionHash> {
     })
 }
 
+fn any_client_ring() -> impl Strategy<Value = ClientRing> {
+    let address = (any::<u128>().prop_map(NodeId), any_bytes(30));
+    (of(any_bytes(100)), vec(address, 0..5)).prop_map(|(document, addresses)| ClientRing {
+        document,
+        addresses,
+    })
+}
+
 fn any_receipts() -> impl Strategy<Value = Receipts> {
     let receipt = any::<(u16, u16, u128)>();
     let receipt = receipt.prop_map(|(partition, class, root)| transfer::Receipt {
@@ -189,6 +203,7 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             .prop_map(|(epoch, sections)| Request::RingFetch(RingRequest { epoch, sections })),
         any_bytes(100).prop_map(Request::RingIs),
         Just(Request::Receipts),
+        any_epoch().prop_map(Request::ClientRing),
     ]
 }
 
@@ -211,5 +226,6 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         of(any_bytes(100)).prop_map(Reply::RingFetched),
         Just(Reply::RingTaken),
         any_receipts().prop_map(Reply::Receipts),
+        any_client_ring().prop_map(Reply::ClientRing),
     ]
 }

@@ -16,6 +16,7 @@ use ringhold_core::quorum::{
 use ringhold_core::ring::Class;
 use ringhold_core::tree::{LeafSum, NodeHash, TreeBasis, TreeTag};
 use ringhold_core::version::{ContextToken, Dot, Timestamp};
+use ringhold_wire::message::Flush;
 use ringhold_wire::message::explain::{Explanation, ReplyNote};
 use ringhold_wire::message::peer::{
     BucketProperties, ClientGot, ClientPut, CountRequest, CountedLeaves, LeafEntry, LeafFault,
@@ -89,7 +90,7 @@ fn put_request() -> PutRequest {
             quorum,
             n_val: None,
             primaries_only: false,
-            flushed: true,
+            flush: Flush::Counted,
         },
         return_object: true,
         explain: false,
@@ -227,7 +228,7 @@ fn some_leaves() -> LeavesRequest {
     }
 }
 
-const BASIS: TreeBasis = TreeBasis {
+pub(super) const BASIS: TreeBasis = TreeBasis {
     tag: TreeTag(0x7a6),
     class: Class(0x505),
     homes: 0x403e5,
@@ -457,7 +458,7 @@ fn any_put() -> impl Strategy<Value = PutRequest> {
     (any_name(), seen, write, counts, flags, any::<Option<u32>>()).prop_map(
         |(name, (context, time), (operation, content, unchanged_since), counts, flags, n_val)| {
             let (w, dw, pw, node_confirms) = counts;
-            let (flushed, return_object, explain) = flags;
+            let (primaries_only, return_object, explain) = flags;
             let quorum = PutSpec {
                 w,
                 dw,
@@ -476,8 +477,12 @@ fn any_put() -> impl Strategy<Value = PutRequest> {
                 options: PutOptions {
                     quorum,
                     n_val,
-                    primaries_only: flushed,
-                    flushed,
+                    primaries_only,
+                    flush: match (explain, return_object) {
+                        (false, false) => Flush::AsBucket,
+                        (true, false) => Flush::One,
+                        (_, true) => Flush::Counted,
+                    },
                 },
                 return_object,
                 explain,

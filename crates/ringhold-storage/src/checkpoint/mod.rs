@@ -2,12 +2,13 @@
 //!
 //! 1. *Begin*: the flusher starts a new log segment and, at that exact point of the log, freezes the
 //!    buffers of all groups.
-//! 2. *Finish*: everything frozen becomes one sorted atomic batch, together with the store record
-//!    that names the new segment as the first to replay; the engine flushes it; only then are the
-//!    older segments removed and the frozen buffers dropped.
+//! 2. *Finish*: everything frozen goes to the engine in sorted atomic batches, the *parts* ([`parts`]). The
+//!    last one has the store record, which names the new segment as the first to replay; the engine flushes
+//!    it; only then are the older segments removed and the frozen buffers dropped.
 //!
-//! A crash at any point leaves either the old state of the engine and all segments, or the new state
-//! and segments that are no longer needed. Replaying something twice changes nothing.
+//! A crash at any point leaves either an engine whose record still names the old segments, all of which are
+//! there, or the new state and segments that are no longer needed. Replaying what some of the parts brought already
+//! changes nothing.
 //!
 //! A checkpoint that fails for lack of room, or whose future is dropped, stays frozen: beginning
 //! again returns the same one. Only one is under way at a time.
@@ -15,16 +16,19 @@
 //! A [`Snapshot`](crate::Snapshot) is a copy of the buffers over the engine as it stands, so it *pins*
 //! the engine: the batch of a freeze that the snapshot has not seen waits until the snapshot is gone.
 
+pub(crate) mod parts;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_channel::oneshot;
 
+use self::parts::{PartLayout, parts_of};
+use crate::BoxFuture;
 use crate::buffer::Frozen;
-use crate::engine::{Batch, Engine, EngineError};
+use crate::engine::{Engine, EngineError};
 use crate::files::Files;
-use crate::meta::{META_PLACE, StoreMeta};
-use crate::seal::seal;
+use crate::meta::StoreMeta;
 
 /// A frozen state of the buffers on its way into the engine; see [`Store`](crate::Store).
 #[derive(Debug)]
@@ -268,77 +272,64 @@ impl Checkpoints {
     }
 }
 
+/// What the host does between two parts of a checkpoint: wait, so that the disk is left to those who are waited for.
+pub type BetweenParts<'a> = &'a mut (dyn FnMut(PartsLeft) -> BoxFuture<'static, ()> + Send);
+
+/// How far a checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartsLeft {
+    /// Parts that the engine has.
+    pub done: usize,
+    /// Parts that it has not.
+    pub left: usize,
+}
+
+/// Without a pause.
+pub(crate) fn at_once(_: PartsLeft) -> BoxFuture<'static, ()> {
+    Box::pin(std::future::ready(()))
+}
+
 /// Brings frozen buffers and the store record into the engine, durably, off the caller's task. None
-/// if the job was lost with its thread.
+/// if a job was lost with its thread.
 pub(crate) async fn write_back(
     files: &dyn Files,
     engine: &Arc<dyn Engine>,
     frozen: Frozen,
     meta: &StoreMeta,
+    layout: PartLayout,
+    between: BetweenParts<'_>,
 ) -> Option<Result<(), EngineError>> {
-    let result = Arc::new(Mutex::new(None));
-    let (slot, engine, meta) = (Arc::clone(&result), Arc::clone(engine), meta.clone());
-    let job = move || {
-        let batch = batch_of(&frozen, &meta);
-        #[cfg(feature = "known-bad")]
-        let batch = match known_bad_first_batch(&*engine, batch) {
-            Ok(rest) => rest,
-            Err(error) => return *slot.lock().expect("nobody panics") = Some(Err(error)),
+    let meta = meta.clone();
+    let parts = offloaded(files, move || parts_of(&frozen, &meta, layout)).await?;
+    let all = parts.len();
+    for (at, part) in parts.into_iter().enumerate() {
+        let (engine, is_last) = (Arc::clone(engine), at + 1 == all);
+        let job = move || {
+            engine.apply(&part)?;
+            if is_last { engine.flush() } else { Ok(()) }
         };
-        let outcome = engine.apply(&batch).and_then(|()| engine.flush());
+        if let Err(error) = offloaded(files, job).await? {
+            return Some(Err(error));
+        }
+        if !is_last {
+            let (done, left) = (at + 1, all - at - 1);
+            between(PartsLeft { done, left }).await;
+        }
+    }
+    Some(Ok(()))
+}
+
+/// The outcome of a job on a thread that may block; none if the thread is gone.
+async fn offloaded<T: Send + 'static>(
+    files: &dyn Files,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let result = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&result);
+    let job = move || {
+        let outcome = job();
         *slot.lock().expect("no holder of this lock panics") = Some(outcome);
     };
     files.offload(Box::new(job)).await;
     result.lock().expect("no holder of this lock panics").take()
-}
-
-/// One sorted batch of all that is frozen, with its leaf sums, and of the store record.
-fn batch_of(frozen: &Frozen, meta: &StoreMeta) -> Batch {
-    let mut batch = Batch::default();
-    for buffer in &frozen.buffers {
-        batch.removed.extend_from_slice(buffer.removed());
-        let entries = buffer
-            .entries()
-            .map(|((keyspace, key), value)| (*keyspace, *key, value.cloned()));
-        batch.changes.extend(entries);
-        let rows = buffer.all_rows().iter();
-        batch
-            .rows
-            .extend(rows.map(|(key, value)| (key.clone(), value.clone())));
-    }
-    frozen.sums.put_into(&mut batch);
-    let (keyspace, key) = META_PLACE;
-    batch
-        .changes
-        .push((keyspace, key, Some(seal(keyspace, &key, &meta.encode()))));
-    batch
-        .changes
-        .sort_unstable_by_key(|(keyspace, key, _)| (*keyspace, *key));
-    batch.rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    assert!(batch.is_sorted(), "no key is in two groups");
-    batch
-}
-
-/// Applies a part of a batch by itself, in the variant that does so; returns the rest.
-#[cfg(feature = "known-bad")]
-fn known_bad_first_batch(engine: &dyn Engine, mut batch: Batch) -> Result<Batch, EngineError> {
-    use crate::key::Keyspace;
-    use crate::known_bad::{Variant, is};
-    if !is(Variant::TreeOutsideBatch) {
-        return Ok(batch);
-    }
-    let is_tree = |keyspace: Keyspace| keyspace == Keyspace::Trees;
-    let first = Batch {
-        removed: batch
-            .removed
-            .extract_if(.., |(of, _)| !is_tree(*of))
-            .collect(),
-        changes: batch
-            .changes
-            .extract_if(.., |(of, _, _)| !is_tree(*of))
-            .collect(),
-        rows: std::mem::take(&mut batch.rows),
-    };
-    engine.apply(&first)?;
-    Ok(batch)
 }
