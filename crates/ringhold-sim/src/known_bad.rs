@@ -21,12 +21,14 @@ pub enum KnownBad {
 }
 
 /// Those mistakes with data types that a cluster makes; the others are for the property tests of the types.
-const OF_TYPES: [crdt::Variant; 5] = [
+const OF_TYPES: [crdt::Variant; 7] = [
     crdt::Variant::TwinsCount,
     crdt::Variant::OneSiblingJoined,
     crdt::Variant::FollowsAnyBase,
     crdt::Variant::ResetTakesUnseen,
     crdt::Variant::DeferredDropped,
+    crdt::Variant::GrowingSetReplaced,
+    crdt::Variant::EstimateReplaced,
 ];
 
 impl KnownBad {

@@ -95,11 +95,14 @@ impl Plan {
         let of_values: Vec<OperationClass> = OperationClass::ALL
             .iter()
             .copied()
-            .filter(|class| *class != OperationClass::DataTypes)
+            .filter(|class| !Workload::is_for_types(*class))
             .collect();
         let mut operations = some_of(&of_values, &mut random);
         if Random::of(seed, "data types").chance(300_000) {
             operations.insert(OperationClass::DataTypes);
+        }
+        if Random::of(seed, "growing types").chance(150_000) {
+            operations.insert(OperationClass::GrowingTypes);
         }
         if !Workload::ALL
             .iter()
@@ -242,7 +245,7 @@ impl Plan {
             let deletes = *workload == Workload::TypedDeletes;
             // What a delete had seen is known from the versions; reaping forgets them, and a lost majority takes them along.
             let is_known = !(self.reaping || self.majority_dies);
-            self.does(OperationClass::DataTypes) && (is_known || !deletes)
+            self.does(workload.class()) && (is_known || !deletes)
         });
         typed.chain(on).collect()
     }

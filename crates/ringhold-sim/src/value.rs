@@ -35,6 +35,19 @@ pub fn operation_of(id: OperationId) -> Option<usize> {
     (mark == u128::from(OPERATION_MARK)).then(|| usize::try_from(number).ok())?
 }
 
+/// What an operation adds to a value that only grows: its id, so that who finds the element has found the operation.
+#[must_use]
+pub fn element(operation: usize) -> Bytes {
+    Bytes::copy_from_slice(&operation_id(operation).0.to_be_bytes())
+}
+
+/// The operation that has added an element; none if it is not of this run.
+#[must_use]
+pub fn operation_of_element(element: &[u8]) -> Option<usize> {
+    let id: [u8; 16] = element.try_into().ok()?;
+    operation_of(OperationId(u128::from_be_bytes(id)))
+}
+
 /// The operations whose ids stand in these bytes.
 pub fn operations_in(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let mark = OPERATION_MARK.to_be_bytes();

@@ -13,6 +13,7 @@
 //! | blind | writes without context | siblings, and nothing lost |
 //! | deletes | creates, deletes, creates again | nothing comes back |
 //! | typed counter, set, map | updates data types, and removes with the context of what it last read | what [`typed`](crate::invariants::typed) says |
+//! | growing set, estimate | adds elements | the same |
 //! | typed, deleted | increments a counter and deletes it with the context of what it last read | the same |
 
 use crate::plan::{OperationClass, Plan};
@@ -32,6 +33,8 @@ pub enum Workload {
     TypedSet,
     TypedMap,
     TypedDeletes,
+    GrowingSet,
+    Estimate,
 }
 
 impl Workload {
@@ -46,7 +49,9 @@ impl Workload {
     ];
 
     /// Those whose keys hold data types.
-    pub const TYPED: [Self; 4] = [
+    pub const TYPED: [Self; 6] = [
+        Self::GrowingSet,
+        Self::Estimate,
         Self::TypedCounter,
         Self::TypedSet,
         Self::TypedMap,
@@ -57,6 +62,12 @@ impl Workload {
     #[must_use]
     pub fn is_typed(self) -> bool {
         Self::TYPED.contains(&self)
+    }
+
+    /// Whether a class of operations is about data types.
+    #[must_use]
+    pub fn is_for_types(class: OperationClass) -> bool {
+        Self::TYPED.iter().any(|workload| workload.class() == class)
     }
 
     /// Whether its values are sets of items that only grow by the operations on it.
@@ -77,6 +88,7 @@ impl Workload {
             Self::TypedCounter | Self::TypedSet | Self::TypedMap | Self::TypedDeletes => {
                 OperationClass::DataTypes
             }
+            Self::GrowingSet | Self::Estimate => OperationClass::GrowingTypes,
         }
     }
 }
@@ -94,6 +106,8 @@ impl fmt::Display for Workload {
             Self::TypedSet => "typed set",
             Self::TypedMap => "typed map",
             Self::TypedDeletes => "typed counter that is deleted",
+            Self::GrowingSet => "growing set",
+            Self::Estimate => "estimate",
         })
     }
 }
@@ -167,7 +181,9 @@ impl Action {
             Workload::TypedCounter
             | Workload::TypedSet
             | Workload::TypedMap
-            | Workload::TypedDeletes => Self::Update,
+            | Workload::TypedDeletes
+            | Workload::GrowingSet
+            | Workload::Estimate => Self::Update,
         }
     }
 }

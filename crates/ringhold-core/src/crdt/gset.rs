@@ -3,6 +3,8 @@
 //! Nothing can be removed, so nothing has to be told apart: no dots, no context, and a retry adds what is there
 //! already. A delta holds the elements that the replica did not have.
 
+#[cfg(any(test, feature = "known-bad"))]
+use super::known_bad::{Variant, is_on};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -13,6 +15,10 @@ pub(super) struct GrowingSet {
 
 impl GrowingSet {
     pub(super) fn join(&mut self, other: &Self) {
+        #[cfg(any(test, feature = "known-bad"))]
+        if is_on(Variant::GrowingSetReplaced) {
+            self.elements.clear();
+        }
         self.elements.extend(other.elements.iter().cloned());
     }
 

@@ -37,6 +37,10 @@ pub enum Variant {
     TwinsAreStrangers,
     /// An update is carried out on whatever a replica holds.
     FollowsAnyBase,
+    /// A set that only grows is what it was told last.
+    GrowingSetReplaced,
+    /// So is an estimate.
+    EstimateReplaced,
     /// An update takes the place of all that is there, and has only the last of it.
     OneSiblingJoined,
 }

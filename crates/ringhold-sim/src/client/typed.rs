@@ -6,7 +6,7 @@
 use super::entries::durable;
 use super::{Client, Draft};
 use crate::books::{Effect, Typed, Write};
-use crate::value::{operation_id, operation_of};
+use crate::value::{element, operation_id, operation_of, operation_of_element};
 use crate::workload::{Kind, Workload};
 use bytes::Bytes;
 use ringhold_core::crdt::{
@@ -62,7 +62,7 @@ pub(super) fn has_twins(object: &Object) -> bool {
     })
 }
 
-/// The items in a set, or in the set of a map.
+/// The items in a set, or in the set of a map. An estimate names none.
 pub(crate) fn items_of(value: &Value) -> BTreeSet<u64> {
     let members: &[Bytes] = match value {
         Value::Set(members) => members,
@@ -73,7 +73,12 @@ pub(crate) fn items_of(value: &Value) -> BTreeSet<u64> {
                 _ => None,
             })
             .unwrap_or_default(),
-        Value::Counter(_) | Value::GrowingSet(_) | Value::Hll(_) => &[],
+        Value::GrowingSet(members) => {
+            let operations = members.iter().map(|member| operation_of_element(member));
+            let known = operations.map(|operation| operation.and_then(|o| u64::try_from(o).ok()));
+            return known.map(|item| item.unwrap_or(u64::MAX)).collect();
+        }
+        Value::Counter(_) | Value::Hll(_) => &[],
     };
     members.iter().map(item).collect()
 }
@@ -115,6 +120,7 @@ impl Client {
             (Workload::TypedMap, _) if dice < 5 => Effect::Add,
             (Workload::TypedMap, _) if dice == 5 && seen.is_some() => Effect::RemoveCounter,
             (Workload::TypedMap, _) if dice == 6 && seen.is_some() => Effect::RemoveSet,
+            (Workload::GrowingSet | Workload::Estimate, _) => Effect::Add,
             (Workload::TypedDeletes, _) if dice < 3 && seen.is_some() => Effect::Delete,
             (Workload::TypedCounter, _) if dice < 3 => Effect::Increment(-amount),
             _ => Effect::Increment(amount),
@@ -193,6 +199,11 @@ fn update_of(workload: Workload, operation: usize, effect: Effect) -> Update {
     let bytes = |item: u64| Bytes::from(item.to_string());
     let own = || bytes(u64::try_from(operation).expect("counts fit"));
     let set = |adds, removes| SetUpdate { adds, removes };
+    match workload {
+        Workload::GrowingSet => return Update::GrowingSet(vec![element(operation)]),
+        Workload::Estimate => return Update::Hll(vec![element(operation)]),
+        _ => {}
+    }
     if workload != Workload::TypedMap {
         return match effect {
             Effect::Increment(by) => Update::Counter(by),

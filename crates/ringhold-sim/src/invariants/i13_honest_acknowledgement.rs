@@ -6,6 +6,7 @@
 use super::Violation;
 use crate::books::{Books, Operation};
 use crate::dots::Named;
+use crate::workload::Workload;
 use ringhold_core::version::{Dot, Object};
 use std::collections::BTreeSet;
 
@@ -30,7 +31,8 @@ pub fn check_dot(books: &Books, node: usize, dot: Dot, asked_us: u64) -> Result<
         return Ok(());
     };
     let Named { operation, key, .. } = *books.dots.named(number);
-    if books.holds_durably(node, number)
+    if is_untold(books, operation)
+        || books.holds_durably(node, number)
         || books.has_lost(node, key, asked_us)
         || books.may_be_gone(operation, books.latest_us())
     {
@@ -39,6 +41,12 @@ pub fn check_dot(books: &Books, node: usize, dot: Dot, asked_us: u64) -> Result<
     let text =
         format!("n{node} called operation {operation} durable, which its disk does not have");
     Err(Violation::new(NAME, text))
+}
+
+/// An estimate does not tell which operations are in it.
+#[must_use]
+pub fn is_untold(books: &Books, operation: usize) -> bool {
+    books.operations[operation].workload == Workload::Estimate
 }
 
 /// The nodes on whose disks an operation is, or what had seen its dot. (A dot that has just been made is known
@@ -66,6 +74,9 @@ pub fn check_put(
     said: u32,
     required: u32,
 ) -> Result<(), Violation> {
+    if is_untold(books, operation) {
+        return Ok(());
+    }
     let Operation { key, called_us, .. } = books.operations[operation];
     let lost = (0..books.nodes())
         .filter(|node| !holders.contains(node) && books.has_lost(*node, key, called_us))

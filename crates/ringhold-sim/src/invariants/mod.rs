@@ -39,6 +39,8 @@
 //! [`workloads`] looks at values only: what a user of sets, carts and counters would miss.
 
 pub mod conditional;
+pub mod estimates;
+
 pub mod i01_durability;
 pub mod i02_no_invention;
 pub mod i03_no_dot_reuse;

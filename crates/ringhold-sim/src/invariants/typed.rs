@@ -11,11 +11,11 @@
 //! Excused is what as many disks have lost as the operation asked acknowledgements of. A delete takes whole versions: what was updated beside it
 //! lives on, also what it had seen.
 
-use super::{Violation, i01_durability};
+use super::{Violation, estimates, i01_durability};
 use crate::books::{Books, Effect, Operation, Outcome, Typed};
 use crate::client::typed_items_of;
-use crate::value::{operation_id, operation_of};
-use ringhold_core::crdt::{FieldValue, Held, OPERATIONS_MAX, Value};
+use crate::value::operation_of;
+use ringhold_core::crdt::{FieldValue, Held, Kind, OPERATIONS_MAX, Value};
 use ringhold_core::datatype;
 use ringhold_core::version::{Object, Version};
 use std::collections::BTreeSet;
@@ -34,10 +34,23 @@ pub fn held_in(version: &Version) -> Option<Held> {
     datatype::value_of(&alone()?).ok()?
 }
 
-/// Whether an operation is in the value of a key.
+/// Whether an operation is in the value of a key. An estimate does not tell.
 #[must_use]
 pub fn has(object: &Object, operation: usize) -> bool {
-    datatype::dot_of(object, operation_id(operation)).is_some()
+    let held = datatype::value_of(object).ok().flatten();
+    held.is_some_and(|held| operations_in(&held).contains(&operation))
+}
+
+/// The operations that a value says it has; of a set that only grows, by its elements.
+fn operations_in(held: &Held) -> BTreeSet<usize> {
+    let known = held.operations();
+    let known = known.filter_map(|(operation, _)| operation_of(operation));
+    let mut known: BTreeSet<usize> = known.collect();
+    if let Ok(value @ Value::GrowingSet(_)) = held.value() {
+        let items = typed_items_of(&value).into_iter();
+        known.extend(items.map(|item| usize::try_from(item).unwrap_or(usize::MAX)));
+    }
+    known
 }
 
 /// # Errors
@@ -53,12 +66,12 @@ pub fn check_content(books: &Books, key: usize, version: &Version) -> Result<(),
     let Some(held) = held_in(version) else {
         return broken("is no data type");
     };
-    let is_strange = |number: Option<usize>| {
-        let operation = number.and_then(|number| books.operations.get(number));
+    let is_strange = |number: &usize| {
+        let operation = books.operations.get(*number);
         operation.is_none_or(|operation| operation.key != key || operation.write.is_none())
     };
-    let mut operations = held.operations();
-    if operations.any(|(operation, _)| is_strange(operation_of(operation))) {
+    let of_nobody = |(operation, _)| operation_of(operation).is_none();
+    if held.operations().any(of_nobody) || operations_in(&held).iter().any(is_strange) {
         return broken("has an operation that nobody asked for");
     }
     Ok(())
@@ -94,6 +107,26 @@ impl<'a> Tally<'a> {
             operation.outcome,
             Some(Outcome::NotStarted | Outcome::Rejected)
         )
+    }
+
+    /// What is to be seen of an operation when all is over.
+    fn at_end(&self, number: usize, operation: &Operation, typed: &Typed) -> Stands {
+        let is_gone = self.typed().any(|(_, by, remover)| {
+            let is_remove = remover.effect != Effect::Delete && self.happened(by);
+            is_remove && takes(remover, number, typed)
+        });
+        let may_be_gone = || {
+            self.typed().any(|(_, by, remover)| {
+                Self::may_have_happened(by) && may_take(remover, number, typed)
+            })
+        };
+        if !Self::may_have_happened(operation) || is_gone {
+            Stands::Never
+        } else if self.happened(operation) && !may_be_gone() {
+            Stands::Must
+        } else {
+            Stands::May
+        }
     }
 }
 
@@ -159,14 +192,15 @@ pub fn check_answer(books: &Books, key: usize, object: &Object) -> Result<(), Vi
     let Some((held, value)) = value_of(key, object)? else {
         return Ok(());
     };
-    let known: BTreeSet<usize> = held
-        .operations()
-        .filter_map(|(operation, _)| operation_of(operation))
-        .collect();
-    if known.len() >= OPERATIONS_MAX {
+    let tally = Tally { books, key };
+    if let Value::Hll(estimate) = value {
+        let all = tally.typed().map(|(number, ..)| number);
+        return estimates::check(key, estimate, &BTreeSet::new(), &all.collect());
+    }
+    let known = operations_in(&held);
+    if known.len() >= OPERATIONS_MAX && held.kind() != Kind::GrowingSet {
         return Ok(());
     }
-    let tally = Tally { books, key };
     let here = || tally.typed().filter(|(number, ..)| known.contains(number));
     let (mut sums, mut items) = (Range::default(), Items::default());
     for (number, operation, typed) in here() {
@@ -192,22 +226,7 @@ pub fn check_end(books: &Books, key: usize, merged: &Object) -> Result<(), Viola
     let all = tally.typed().count();
     let (mut sums, mut items) = (Range::default(), Items::default());
     for (number, operation, typed) in tally.typed() {
-        let is_gone = tally.typed().any(|(_, by, remover)| {
-            let is_remove = remover.effect != Effect::Delete && tally.happened(by);
-            is_remove && takes(remover, number, typed)
-        });
-        let may_be_gone = || {
-            tally.typed().any(|(_, by, remover)| {
-                Tally::may_have_happened(by) && may_take(remover, number, typed)
-            })
-        };
-        let stands = if !Tally::may_have_happened(operation) || is_gone {
-            Stands::Never
-        } else if tally.happened(operation) && !may_be_gone() {
-            Stands::Must
-        } else {
-            Stands::May
-        };
+        let stands = tally.at_end(number, operation, typed);
         sums.add(is_increment(typed).unwrap_or(0), stands);
         // Twins that meet after so many other operations are not known to be twins.
         let tries = operation.write.as_ref().map_or(1, |write| write.tries);
@@ -297,6 +316,12 @@ impl Items {
     }
 
     fn check(&self, key: usize, value: &Value) -> Result<(), Violation> {
+        if let Value::Hll(estimate) = value {
+            let number = |item: &u64| usize::try_from(*item).expect("an operation's");
+            let must: BTreeSet<usize> = self.must.iter().map(number).collect();
+            let all = self.may.iter().map(number).chain(must.iter().copied());
+            return estimates::check(key, *estimate, &must, &all.collect());
+        }
         let shown = typed_items_of(value);
         let broken = |why: String| Err(Violation::new(NAME, format!("key {key}: {why}")));
         if let Some(item) = self.must.difference(&shown).next() {

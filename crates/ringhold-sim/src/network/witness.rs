@@ -165,7 +165,8 @@ impl Network {
         let is_on_disk = counts.durable == counts.acknowledged;
         let is_whole = !books.losses.iter().any(|loss| loss.flushed_too);
         let verdict = verdict.and_then(|()| {
-            if !is_on_disk || !is_whole {
+            let is_untold = i13_honest_acknowledgement::is_untold(books, operation);
+            if !is_on_disk || !is_whole || is_untold {
                 return Ok(());
             }
             let homes = self.homes_of_late(books, operation);

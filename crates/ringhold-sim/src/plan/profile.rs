@@ -210,6 +210,8 @@ classes! {
         HotKey = "hot-key",
         /// Some values are large.
         LargeValues = "large-values",
+        /// Some keys hold data types that only grow: sets and estimates.
+        GrowingTypes = "growing-types",
         /// Some keys hold data types.
         DataTypes = "data-types",
     }
