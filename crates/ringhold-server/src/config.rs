@@ -56,6 +56,8 @@ pub struct Config {
     pub peer_protocol_max: u16,
     /// Where members may be found if they are not where they were: addresses of peer listeners, `HOST:PORT`, between commas.
     pub seeds: String,
+    /// Threads that serve requests; 0 means one a core. Disks have threads of their own.
+    pub threads: u32,
     /// What goes to the log, in `tracing`'s filter syntax: `info`, `ringhold_node=debug`, …
     pub log: String,
     pub listen: Listen,
@@ -77,6 +79,7 @@ impl Default for Config {
             peer_tls: PeerTls::Auto,
             peer_protocol_max: 0,
             seeds: String::new(),
+            threads: 0,
             log: "info".to_owned(),
             listen: Listen::default(),
             storage: Storage::default(),

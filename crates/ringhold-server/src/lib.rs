@@ -37,9 +37,11 @@ use config::Config;
 /// # Errors
 /// If the node can't start, or could not stop cleanly; the message says why and what to do.
 pub fn serve(config: Config, join: Option<Join>) -> Result<(), ServeError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = usize::try_from(config.threads).ok().filter(|n| *n > 0) {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
     runtime.block_on(startup::run(config, join))
 }

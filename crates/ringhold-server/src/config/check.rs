@@ -15,6 +15,7 @@ const SEGMENT_BYTES_MIN: u64 = MIB;
 const MAP_SIZE_BYTES_MIN: u64 = 16 * MIB;
 /// More writers than this only split the batches that share a flush.
 const GROUPS_MAX: u64 = 64;
+const THREADS_MAX: u64 = 1_024;
 /// The wire carries lengths of keys and names in 16 bits.
 const NAME_BYTES_MAX: u64 = u16::MAX as u64;
 /// A value is held in memory a few times over while it is replicated.
@@ -161,6 +162,7 @@ impl Config {
             ("storage.segment_bytes", storage.segment_bytes, segment, "smaller ones mean a checkpoint for almost every write, larger ones a slow start"),
             ("storage.map_size_bytes", storage.map_size_bytes, map, "it reserves address space, not disk: give it what the node may ever hold"),
             ("storage.cache_bytes", storage.cache_bytes, MIB..=u64::MAX, "it is memory: a small part of what the machine has"),
+            ("threads", self.threads.into(), 0..=THREADS_MAX, "0 for as many as there are cores; more only wait for each other"),
             ("storage.groups", storage.groups.into(), 0..=GROUPS_MAX, "0 chooses by the number of cores"),
             ("reaping.settle_s", reaping.settle_s, 1..=reaping.grace_s.max(1), "it is longer than any request lives, and no longer than the grace"),
             ("reaping.grace_s", reaping.grace_s, 1..=GRACE_S_MAX, "days are usual, seconds are for trying it out"),

@@ -110,6 +110,12 @@ impl Plan {
             .collect()
     }
 
+    /// The machine's cores, shared out among its nodes: threads that wait for a core only wake each other.
+    pub(crate) fn threads_each(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / self.founding.members.len().max(1)).max(1)
+    }
+
     pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

@@ -80,6 +80,7 @@ impl NodeProcess {
                     .iter()
                     .flat_map(|setting| ["--set", setting]),
             )
+            .args(["--set", &format!("threads={}", plan.threads_each())])
             .args(plan.settings.iter().flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::piped())
             .stdout(log)
