@@ -87,29 +87,33 @@ fn durability(buffered: bool, seed: u64) -> Durability {
     }
 }
 
+/// What clients do: something with values at least, and sometimes something with data types.
+fn operations(seed: u64, random: &mut Random) -> BTreeSet<OperationClass> {
+    let of_values: Vec<OperationClass> = OperationClass::ALL
+        .iter()
+        .copied()
+        .filter(|class| !Workload::is_for_types(*class))
+        .collect();
+    let mut operations = some_of(&of_values, random);
+    if Random::of(seed, "data types").chance(300_000) {
+        operations.insert(OperationClass::DataTypes);
+    }
+    if Random::of(seed, "growing types").chance(150_000) {
+        operations.insert(OperationClass::GrowingTypes);
+    }
+    let values = || Workload::ALL.iter().map(|workload| workload.class());
+    if !values().any(|class| operations.contains(&class)) {
+        operations.insert(random.pick(&Workload::ALL).class());
+    }
+    operations
+}
+
 impl Plan {
     #[must_use]
     pub fn draw(seed: u64, profile: Profile) -> Self {
         let mut random = Random::of(seed, "plan");
         let faults = some_of(&profile.faults(), &mut random);
-        let of_values: Vec<OperationClass> = OperationClass::ALL
-            .iter()
-            .copied()
-            .filter(|class| !Workload::is_for_types(*class))
-            .collect();
-        let mut operations = some_of(&of_values, &mut random);
-        if Random::of(seed, "data types").chance(300_000) {
-            operations.insert(OperationClass::DataTypes);
-        }
-        if Random::of(seed, "growing types").chance(150_000) {
-            operations.insert(OperationClass::GrowingTypes);
-        }
-        if !Workload::ALL
-            .iter()
-            .any(|workload| operations.contains(&workload.class()))
-        {
-            operations.insert(random.pick(&Workload::ALL).class());
-        }
+        let mut operations = operations(seed, &mut random);
         let mut faults = faults;
         if profile == Profile::Handoff {
             operations.insert(OperationClass::Quorums);
