@@ -16,8 +16,8 @@ use crate::host::{
 const BATCH_BYTES: usize = 64 << 10;
 const BATCH_PUTS_MAX: usize = 16;
 /// What a steady load overwrites in a second, in bytes of values, and at most so many puts.
-const RATE_BYTES: usize = 6 << 20;
-const RATE_PUTS_MAX: usize = 8_000;
+const RATE_BYTES: usize = 2 << 20;
+const RATE_PUTS_MAX: usize = 2_000;
 const PHASE: Duration = Duration::from_secs(5);
 /// A batch while loading.
 const LOAD_BYTES: usize = 1 << 20;
