@@ -144,7 +144,7 @@ fn lint_attributes(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// The lines that expect unsafe code. The tree as a whole may have one.
+/// The lines that expect unsafe code. The tree as a whole has as many as are known.
 pub(crate) fn unsafe_expectations(source: &Source) -> Vec<usize> {
     let attributes = source.attributes().into_iter();
     attributes

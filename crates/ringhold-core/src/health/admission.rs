@@ -6,8 +6,12 @@
 //! clients, their 99th percentile; queue lengths and utilisation would have to be translated into it.
 //!
 //! The *share* of the time that is granted rises by a little every second while the percentile is within its target, and is halved when it
-//! is not: additive increase and multiplicative decrease find a share that the foreground bears and stay near it. A slice at
-//! share s is followed by a pause of (1−s)/s slices. A step that took longer than its slice is paid for when it ends: what it
+//! is not: additive increase and multiplicative decrease find a share that the foreground bears and stay near it. As a congestion window, it
+//! starts at its least, rises only while it is what work waits for, since a share that nobody used says nothing about what it would do, and
+//! starts anew when nobody has used it for ten seconds. A second in which many requests were answered counts as the minute does, which
+//! is slow to show what has just begun.
+//!
+//! A slice at share s is followed by a pause of (1−s)/s slices. A step that took longer than its slice is paid for when it ends: what it
 //! took is what the pause is reckoned from, up to a quarter of a second, since much of a longer step is waiting for somebody else's
 //! disk. Steps that overlap add up.
 //!
@@ -109,6 +113,10 @@ const SLICE_OF_MINUTE_US: u64 = 5_000_000;
 const IDLE_US: u64 = 1_000_000;
 /// Fewer requests in a minute have no 99th percentile worth the name.
 const REQUESTS_MIN: u64 = 20;
+/// And a second needs more for one, or it is the slowest of them.
+const REQUESTS_MIN_SECOND: u64 = 1_000;
+/// Nothing was granted for this long: what was learnt about the share is old.
+const UNUSED_US: u64 = 10_000_000;
 /// Work that has not asked again for this long does not want to go on.
 const INTEREST_US: u64 = 2_000_000;
 /// No kind waits for others for longer.
@@ -129,13 +137,17 @@ struct Waiting {
 pub struct Admission {
     settings: Settings,
     minute: [LatencyHistogram; SLICES],
+    /// Since the share was last reconsidered.
+    second: LatencyHistogram,
     /// Since the beginning of time, how many slices of the minute have begun.
     slice: u64,
     last_request_us: Option<u64>,
     calm_us: Option<u64>,
-    /// Slices of the minute in a row that were spent at the least share.
+    /// Slices of the minute in a row that were spent at the least share, since something was first granted.
     slices_at_floor: usize,
     share: u64,
+    /// Since the share was last reconsidered, somebody had to wait for it.
+    limits: bool,
     adjusted_us: u64,
     hints_urgent: bool,
     /// When the last slice was granted.
@@ -152,11 +164,13 @@ impl Admission {
         Self {
             settings,
             minute: Default::default(),
+            second: LatencyHistogram::default(),
             slice: now_us / SLICE_OF_MINUTE_US,
             last_request_us: None,
             calm_us: None,
             slices_at_floor: 0,
-            share: SHARE_MAX,
+            share: SHARE_MIN,
+            limits: false,
             adjusted_us: now_us,
             hints_urgent: false,
             last_grant_us: None,
@@ -175,10 +189,12 @@ impl Admission {
         self.advance(now_us);
         self.last_request_us = self.last_request_us.max(Some(now_us));
         self.minute[place(self.slice)].note(latency_us);
+        self.second.note(latency_us);
     }
 
     /// Requests of clients were answered since the last time, as fast as this.
     pub fn foreground_many(&mut self, now_us: u64, latencies: &LatencyHistogram) {
+        self.second.merge(latencies);
         self.advance(now_us);
         self.minute[place(self.slice)].merge(latencies);
     }
@@ -220,6 +236,7 @@ impl Admission {
             asked_us: now_us,
         });
         if now_us < due_us {
+            self.limits = true;
             return Grant::NotBefore(due_us);
         }
         let share = self.share_thousandths(now_us, work);
@@ -227,6 +244,9 @@ impl Admission {
             return Grant::NotBefore(now_us.saturating_add(slice_us));
         }
         self.waiting[work as usize] = None;
+        if self.is_unused(now_us) {
+            self.slices_at_floor = 0;
+        }
         self.last_grant_us = Some(now_us);
         self.taken_us = slice_us;
         Grant::Now { slice_us }
@@ -267,6 +287,11 @@ impl Admission {
             .is_none_or(|last_us| now_us.saturating_sub(last_us) >= IDLE_US)
     }
 
+    fn is_unused(&self, now_us: u64) -> bool {
+        self.last_grant_us
+            .is_none_or(|last_us| now_us.saturating_sub(last_us) >= UNUSED_US)
+    }
+
     /// Lets the minute slide, and reconsiders the share.
     fn advance(&mut self, now_us: u64) {
         let slice = now_us / SLICE_OF_MINUTE_US;
@@ -284,26 +309,29 @@ impl Admission {
     }
 
     fn adjust(&mut self, now_us: u64) {
-        if self.is_idle(now_us) {
-            self.share = SHARE_MAX;
+        let limits = std::mem::take(&mut self.limits);
+        let second = std::mem::take(&mut self.second);
+        if self.is_idle(now_us) || self.is_unused(now_us) {
+            self.share = SHARE_MIN;
             return;
         }
-        let Some((high_us, target_us)) = self.high_us().zip(self.target_us()) else {
+        let Some((minute_us, target_us)) = self.high_us().zip(self.target_us()) else {
             return;
         };
-        self.share = if high_us > target_us {
-            self.share / 2
-        } else {
-            self.share + SHARE_STEP
-        };
-        self.share = self.share.clamp(SHARE_MIN, SHARE_MAX);
+        let high_us =
+            high_of(&second, REQUESTS_MIN_SECOND).map_or(minute_us, |us| us.max(minute_us));
+        if high_us > target_us {
+            self.share = (self.share / 2).max(SHARE_MIN);
+        } else if limits {
+            self.share = (self.share + SHARE_STEP).min(SHARE_MAX);
+        }
     }
 
     /// The foreground's 99th percentile over the last minute.
     fn high_us(&self) -> Option<u64> {
         let mut minute = LatencyHistogram::default();
         self.minute.iter().for_each(|slice| minute.merge(slice));
-        (minute.count() >= REQUESTS_MIN).then(|| minute.quantile_us(990))?
+        high_of(&minute, REQUESTS_MIN)
     }
 
     fn target_us(&self) -> Option<u64> {
@@ -336,6 +364,11 @@ impl Admission {
     }
 }
 
+/// The 99th percentile, where there were requests enough for one.
+fn high_of(latencies: &LatencyHistogram, requests_min: u64) -> Option<u64> {
+    (latencies.count() >= requests_min).then(|| latencies.quantile_us(990))?
+}
+
 fn place(slice: u64) -> usize {
     usize::try_from(slice % SLICES as u64).expect("one of a dozen")
 }
@@ -352,7 +385,16 @@ mod tests {
         admission
     }
 
+    /// A hundred requests a second, and work that takes what it is granted.
     fn run(admission: &mut Admission, from_us: u64, latency_us: u64, seconds: u64) {
+        for tick in 0..seconds * 100 {
+            admission.foreground(from_us + tick * 10_000, latency_us);
+            let _granted = admission.grant(from_us + tick * 10_000, Work::Repair);
+        }
+    }
+
+    /// The same requests, and nobody who asks.
+    fn run_alone(admission: &mut Admission, from_us: u64, latency_us: u64, seconds: u64) {
         for tick in 0..seconds * 100 {
             admission.foreground(from_us + tick * 10_000, latency_us);
         }
@@ -416,13 +458,44 @@ mod tests {
     }
 
     #[test]
+    fn the_share_starts_at_its_least_and_one_busy_second_suffices_to_halve_it() {
+        let mut admission = Admission::new(absolute(500), 0);
+        // It is reconsidered at the beginning of a second.
+        run(&mut admission, 0, 100, 11);
+        assert_eq!(admission.share, SHARE_MIN + 10 * SHARE_STEP);
+        // Too few to be seen in the minute.
+        for n in 0..10 {
+            admission.foreground(10 * S + 990_000 + n, 600);
+        }
+        run(&mut admission, 11 * S, 100, 1);
+        assert_eq!(admission.share, SHARE_MIN + 11 * SHARE_STEP);
+        for n in 0..REQUESTS_MIN_SECOND {
+            let latency_us = if n % 50 == 0 { 600 } else { 100 };
+            admission.foreground(11 * S + 990_000 + n, latency_us);
+        }
+        run(&mut admission, 12 * S, 100, 1);
+        assert_eq!(admission.share, (SHARE_MIN + 11 * SHARE_STEP) / 2);
+    }
+
+    #[test]
+    fn a_share_that_nobody_waits_for_does_not_rise_and_is_forgotten() {
+        let mut admission = Admission::new(absolute(500), 0);
+        run_alone(&mut admission, 0, 100, 60);
+        assert_eq!(admission.share, SHARE_MIN);
+        run(&mut admission, 60 * S, 100, 4);
+        run_alone(&mut admission, 64 * S, 100, 1);
+        let risen = admission.share;
+        assert_eq!(risen, SHARE_MIN + 4 * SHARE_STEP);
+        run_alone(&mut admission, 65 * S, 100, 8);
+        assert_eq!(admission.share, risen, "somebody may come back");
+        run_alone(&mut admission, 73 * S, 100, 3);
+        assert_eq!(admission.share, SHARE_MIN);
+    }
+
+    #[test]
     fn a_slice_is_followed_by_the_pause_that_makes_its_share() {
         let mut admission = loaded(absolute(500), 1_000, 30);
-        let now_us = 30 * S - 1;
-        assert_eq!(
-            admission.grant(now_us, Work::Repair),
-            Grant::Now { slice_us: 10_000 }
-        );
+        let now_us = granted_us(&mut admission, 30 * S, Work::Repair);
         let next_us = now_us + 200_000;
         assert_eq!(
             admission.grant(now_us + 1, Work::Repair),

@@ -14,18 +14,19 @@ use crate::host::{
 
 /// A batch holds about so much, and at most [`BATCH_PUTS_MAX`] puts.
 const BATCH_BYTES: usize = 64 << 10;
-const BATCH_PUTS_MAX: usize = 16;
+const BATCH_PUTS_MAX: usize = 64;
 /// What a steady load overwrites in a second, in bytes of values, and at most so many puts.
-const RATE_BYTES: usize = 2 << 20;
-const RATE_PUTS_MAX: usize = 2_000;
-const PHASE: Duration = Duration::from_secs(5);
+const RATE_BYTES: usize = 4 << 20;
+const RATE_PUTS_MAX: usize = 8_000;
+/// Long enough for a few checkpoints.
+const PHASE: Duration = Duration::from_secs(8);
 /// A batch while loading.
 const LOAD_BYTES: usize = 1 << 20;
 const LOAD_PUTS_MAX: usize = 512;
 /// A burst brings in a quarter of this what a steady load would in all of it.
 const BURST_EVERY: Duration = Duration::from_secs(2);
 const GETS: usize = 30_000;
-const SEGMENT_BYTES: u64 = 32 << 20;
+const SEGMENT_BYTES: u64 = 8 << 20;
 
 pub(crate) struct Cell {
     directory: PathBuf,

@@ -117,6 +117,12 @@ fn one(
                 .or_default()
                 .push(value.parse()?);
         }
+        // It kills itself, so how it ended does not tell.
+        if step == "load" && !text.contains("disk_per_user_byte") {
+            return Err(
+                "the process that loads was ended by somebody else: is there memory enough?".into(),
+            );
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@
 //! - The map size is the greatest size of the database; it costs address space, not memory. At the
 //!   limit a checkpoint reports `Full` and nothing is changed.
 //!
-//! Opening is the one unsafe call of the workspace; its reason stands beside it.
+//! Opening and the advice about pages are the unsafe calls of the workspace; their reasons stand beside them.
 
 use std::path::Path;
 use std::{fs, io};
@@ -20,6 +20,7 @@ use std::{fs, io};
 use bytes::Bytes;
 use heed::types::Bytes as Raw;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
+use rustix::mm::{Advice, madvise};
 
 use super::{Batch, Engine, EngineError};
 use crate::key::{KeyRange, Keyspace, StorageKey};
@@ -29,6 +30,10 @@ type Rows = Database<'static, Raw, Raw>;
 
 /// Readers at one moment: tasks that are inside a `get` or a page of a scan.
 const READERS_MAX: u32 = 1_024;
+/// From this size on a value has pages enough to ask for them at once.
+const LARGE_BYTES: usize = 16 << 10;
+/// Pages that a disk is asked for at once: enough to keep it busy.
+const READS_AT_ONCE: usize = 16;
 
 /// An LMDB environment in a directory of its own.
 pub struct LmdbEngine {
@@ -122,7 +127,7 @@ impl Engine for LmdbEngine {
             .rows(keyspace)
             .get(&transaction, &key.0)
             .map_err(engine_error)?;
-        Ok(value.map(Bytes::copy_from_slice))
+        Ok(value.map(copied))
     }
 
     fn range(
@@ -145,7 +150,7 @@ impl Engine for LmdbEngine {
                 let key = key
                     .try_into()
                     .map_err(|_| EngineError::Broken("a key that is not 32 bytes".into()))?;
-                Ok((StorageKey(key), Bytes::copy_from_slice(value)))
+                Ok((StorageKey(key), copied(value)))
             })
             .collect()
     }
@@ -182,6 +187,10 @@ impl Engine for LmdbEngine {
         self.env.force_sync().map_err(engine_error)
     }
 
+    fn reads_at_once(&self) -> usize {
+        READS_AT_ONCE
+    }
+
     fn size_bytes(&self) -> Result<u64, EngineError> {
         self.env.real_disk_size().map_err(engine_error)
     }
@@ -195,11 +204,32 @@ fn open_environment(directory: &Path, map_bytes: usize) -> Result<Env<WithoutTls
         .map_size(map_bytes)
         .max_dbs(databases)
         .max_readers(READERS_MAX);
+    // Keys are placed by their hash: what lies beside a page in the file has nothing to do with what is asked for next.
+    let flags = EnvFlags::NO_META_SYNC | EnvFlags::NO_READ_AHEAD;
     // SAFETY: the map is sound as long as nobody changes the file but LMDB under its own lock. The
     // directory belongs to this process alone, which holds the log's directory lock, and LMDB's lock
     // file is left in its place. NO_META_SYNC leaves the last commit to `flush`, and no more than that.
-    let opened = unsafe { options.flags(EnvFlags::NO_META_SYNC).open(directory) };
+    let opened = unsafe { options.flags(flags).open(directory) };
     opened.map_err(engine_error)
+}
+
+/// A value out of the map. One of many pages is asked for as a whole: without read-ahead they would come from the disk one by one.
+fn copied(value: &[u8]) -> Bytes {
+    if value.len() >= LARGE_BYTES {
+        fetch_pages(value);
+    }
+    Bytes::copy_from_slice(value)
+}
+
+/// Has the kernel begin to read the pages of a value that lies in the map. Advice: where it is not taken, nothing is different.
+#[expect(unsafe_code, reason = "advice about a memory map: see SAFETY")]
+fn fetch_pages(value: &[u8]) {
+    let start = value.as_ptr();
+    let before = start.addr() % rustix::param::page_size();
+    let page = start.wrapping_sub(before).cast_mut().cast();
+    // SAFETY: the pages are of LMDB's map, which lives as long as the transaction that lent the value, and WILLNEED changes
+    // nothing of what they hold.
+    unsafe { madvise(page, before + value.len(), Advice::WillNeed) }.ok();
 }
 
 /// A range as LMDB's interface wants it.

@@ -70,6 +70,11 @@ pub trait Engine: Send + Sync {
         true
     }
 
+    /// How many threads read it faster than one does, itself included; more than one where a read may wait for a disk.
+    fn reads_at_once(&self) -> usize {
+        1
+    }
+
     /// Bytes on disk, or in memory for an engine without one.
     ///
     /// # Errors

@@ -10,6 +10,8 @@
 //! they were doubtful, or where the engine's object under a buffered one cannot be read.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -27,6 +29,10 @@ use crate::seal::unseal;
 
 /// Rows of pages that are read at a time: a few hundred kilobytes.
 const PAGES_AT_ONCE: usize = 256;
+/// Buffered entries that a thread looks up before it takes more.
+const ENTRIES_AT_ONCE: usize = 256;
+/// A read that takes longer has waited for a disk.
+const READ_WITHOUT_DISK: Duration = Duration::from_micros(60);
 
 /// Leaf sums that an opening had to make from the objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +90,21 @@ pub(crate) fn load(
             None => loading.recount_all(),
         },
         Trust::Objects => loading.recount_all(),
+    }
+}
+
+/// How long reads take. That decides who else reads, and nothing about what comes out.
+struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "no outcome depends on it")]
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn says_that_reads_wait(&self, reads: usize) -> bool {
+        let reads = u32::try_from(reads).unwrap_or(u32::MAX);
+        self.0.elapsed() >= READ_WITHOUT_DISK.saturating_mul(reads.max(1))
     }
 }
 
@@ -171,12 +192,47 @@ impl Loading<'_> {
     }
 
     /// What each buffered entry changes about the engine's row.
+    ///
+    /// Hardly two of them are of one page of the engine, and where memory is short each page comes from the disk. Then an engine that
+    /// can is asked by many threads at once; where nothing has to be waited for, they would only take the cores from others.
     fn note_entries(&self, changes: &mut Vec<SumChange>) -> Result<(), EngineError> {
-        for (key, after) in &self.buffered.entries {
+        let entries: Vec<_> = self.buffered.entries.iter().collect();
+        let rest = Mutex::new(entries.chunks(ENTRIES_AT_ONCE));
+        let next = || rest.lock().expect("taking does not panic").next();
+        let help = || -> Result<Vec<SumChange>, EngineError> {
+            let mut changes = Vec::new();
+            while let Some(entries) = next() {
+                changes.extend(self.changes_of(entries)?);
+            }
+            Ok(changes)
+        };
+        let helpers_max = self.engine.reads_at_once().saturating_sub(1);
+        std::thread::scope(|scope| {
+            let mut helpers = Vec::new();
+            while let Some(entries) = next() {
+                let watch = Stopwatch::start();
+                changes.extend(self.changes_of(entries)?);
+                if helpers.is_empty() && watch.says_that_reads_wait(entries.len()) {
+                    helpers.extend((0..helpers_max).map(|_| scope.spawn(help)));
+                }
+            }
+            for helper in helpers {
+                changes.extend(helper.join().expect("reading does not panic")?);
+            }
+            Ok(())
+        })
+    }
+
+    fn changes_of(
+        &self,
+        entries: &[(&StorageKey, &Option<Bytes>)],
+    ) -> Result<Vec<SumChange>, EngineError> {
+        let mut changes = Vec::new();
+        for (key, after) in entries {
             let before = self.engine.get(SUMMED, key)?;
             changes.extend(self.change(key, before.as_ref(), after.as_ref()));
         }
-        Ok(())
+        Ok(changes)
     }
 
     /// What goes with the removed ranges: the engine's rows in them that no entry has replaced.

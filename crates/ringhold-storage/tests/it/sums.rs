@@ -7,8 +7,9 @@ use bytes::Bytes;
 use ringhold_core::tree::LeafSum;
 use ringhold_storage::testing::block_on;
 use ringhold_storage::{
-    Batch, Durability, Engine, EngineError, Flusher, GroupWriter, KeyRange, Keyspace, MemoryEngine,
-    OnDifference, Opened, Recounted, RowKey, RowRange, StorageKey, Store, StoreOptions, Write,
+    Batch, Durability, Engine, EngineError, Flusher, GroupWriter, KeyRange, Keyspace, LmdbEngine,
+    MemoryEngine, OnDifference, Opened, Recounted, RowKey, RowRange, StorageKey, Store,
+    StoreOptions, Write,
 };
 
 use crate::support::{Machine, Model, Random, Summing, key, open_with, put};
@@ -309,6 +310,32 @@ fn a_recount_finds_what_is_wrong_and_puts_it_right() {
     let opened = reopened(&machine, Some(salted()));
     assert_eq!(opened.report.recounted, Recounted::Nothing);
     assert_sums_fit(&opened.store, salted());
+}
+
+/// So many entries in the log that an engine on a disk is read by many threads at once.
+#[test]
+fn a_long_log_over_an_engine_on_a_disk_comes_to_the_same_sums() {
+    let machine = Machine::new();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let open = || {
+        let engine = LmdbEngine::open(directory.path(), 16 << 20).expect("a directory");
+        let (files, summing) = (Arc::new(machine.files.clone()), Some(summing()));
+        open_with(files, Box::new(engine), OPTIONS, summing, &mut Random(3)).expect("in order")
+    };
+    let position = |n: u128| n << 114;
+    let old = (0..3_000).map(|n| put(position(n), "in the engine"));
+    write_and_end(open(), old.collect(), true);
+    let news = (0..6_000).filter_map(|n| match n % 4 {
+        0 => Some(put(position(n), "in the log")),
+        1 => Some(Write::remove(Keyspace::Objects, key(position(n)))),
+        2 => Some(put(position(n), "in the engine")),
+        _ => None,
+    });
+    write_and_end(open(), news.collect(), false);
+    let opened = open();
+    assert_eq!(opened.report.recounted, Recounted::Nothing);
+    assert!(opened.report.replayed_batches > 0);
+    assert_sums_fit(&opened.store, summing());
 }
 
 /// An engine in which something else happens while objects are being read.
