@@ -194,6 +194,7 @@ impl Admission {
 
     /// Requests of clients were answered since the last time, as fast as this.
     pub fn foreground_many(&mut self, now_us: u64, latencies: &LatencyHistogram) {
+        // First, or the share would be reconsidered without them.
         self.second.merge(latencies);
         self.advance(now_us);
         self.minute[place(self.slice)].merge(latencies);

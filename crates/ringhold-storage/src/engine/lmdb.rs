@@ -15,6 +15,7 @@
 //! Opening and the advice about pages are the unsafe calls of the workspace; their reasons stand beside them.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use bytes::Bytes;
@@ -32,6 +33,8 @@ type Rows = Database<'static, Raw, Raw>;
 const READERS_MAX: u32 = 1_024;
 /// From this size on a value has pages enough to ask for them at once.
 const LARGE_BYTES: usize = 16 << 10;
+/// A read of a key that takes longer has waited for the disk.
+const READ_WITHOUT_DISK: Duration = Duration::from_micros(60);
 /// Pages that a disk is asked for at once: enough to keep it busy.
 const READS_AT_ONCE: usize = 16;
 
@@ -187,8 +190,16 @@ impl Engine for LmdbEngine {
         self.env.force_sync().map_err(engine_error)
     }
 
-    fn reads_at_once(&self) -> usize {
-        READS_AT_ONCE
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "who reads depends on it, and not what is read"
+    )]
+    fn helpers_for(&self, keys: usize, read: &mut dyn FnMut()) -> usize {
+        let began = Instant::now();
+        read();
+        let keys = u32::try_from(keys).unwrap_or(u32::MAX).max(1);
+        let waited = began.elapsed() >= READ_WITHOUT_DISK.saturating_mul(keys);
+        if waited { READS_AT_ONCE - 1 } else { 0 }
     }
 
     fn size_bytes(&self) -> Result<u64, EngineError> {

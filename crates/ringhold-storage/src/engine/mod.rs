@@ -70,9 +70,11 @@ pub trait Engine: Send + Sync {
         true
     }
 
-    /// How many threads read it faster than one does, itself included; more than one where a read may wait for a disk.
-    fn reads_at_once(&self) -> usize {
-        1
+    /// Does some reading, of so many keys, and says how many more threads would be of use for what is like it: none where it
+    /// did not wait for a disk.
+    fn helpers_for(&self, _keys: usize, read: &mut dyn FnMut()) -> usize {
+        read();
+        0
     }
 
     /// Bytes on disk, or in memory for an engine without one.

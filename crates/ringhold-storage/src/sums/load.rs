@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -31,8 +30,6 @@ use crate::seal::unseal;
 const PAGES_AT_ONCE: usize = 256;
 /// Buffered entries that a thread looks up before it takes more.
 const ENTRIES_AT_ONCE: usize = 256;
-/// A read that takes longer has waited for a disk.
-const READ_WITHOUT_DISK: Duration = Duration::from_micros(60);
 
 /// Leaf sums that an opening had to make from the objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,21 +87,6 @@ pub(crate) fn load(
             None => loading.recount_all(),
         },
         Trust::Objects => loading.recount_all(),
-    }
-}
-
-/// How long reads take. That decides who else reads, and nothing about what comes out.
-struct Stopwatch(Instant);
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "no outcome depends on it")]
-    fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    fn says_that_reads_wait(&self, reads: usize) -> bool {
-        let reads = u32::try_from(reads).unwrap_or(u32::MAX);
-        self.0.elapsed() >= READ_WITHOUT_DISK.saturating_mul(reads.max(1))
     }
 }
 
@@ -193,8 +175,8 @@ impl Loading<'_> {
 
     /// What each buffered entry changes about the engine's row.
     ///
-    /// Hardly two of them are of one page of the engine, and where memory is short each page comes from the disk. Then an engine that
-    /// can is asked by many threads at once; where nothing has to be waited for, they would only take the cores from others.
+    /// Hardly two of them are of one page of the engine, and where memory is short each page comes from the disk. Then it is asked
+    /// by many threads at once; where nothing has to be waited for, they would only take the cores from others. The engine can tell.
     fn note_entries(&self, changes: &mut Vec<SumChange>) -> Result<(), EngineError> {
         let entries: Vec<_> = self.buffered.entries.iter().collect();
         let rest = Mutex::new(entries.chunks(ENTRIES_AT_ONCE));
@@ -206,14 +188,15 @@ impl Loading<'_> {
             }
             Ok(changes)
         };
-        let helpers_max = self.engine.reads_at_once().saturating_sub(1);
         std::thread::scope(|scope| {
             let mut helpers = Vec::new();
             while let Some(entries) = next() {
-                let watch = Stopwatch::start();
-                changes.extend(self.changes_of(entries)?);
-                if helpers.is_empty() && watch.says_that_reads_wait(entries.len()) {
-                    helpers.extend((0..helpers_max).map(|_| scope.spawn(help)));
+                let mut own = Ok(Vec::new());
+                let mut read = || own = self.changes_of(entries);
+                let wanted = self.engine.helpers_for(entries.len(), &mut read);
+                changes.extend(own?);
+                if helpers.is_empty() {
+                    helpers.extend((0..wanted).map(|_| scope.spawn(help)));
                 }
             }
             for helper in helpers {
