@@ -15,3 +15,10 @@ pub(crate) fn identity() -> u128 {
     fill(&mut bytes);
     u128::from_be_bytes(bytes)
 }
+
+/// 64 bits.
+pub(crate) fn number() -> u64 {
+    let mut bytes = [0; 8];
+    fill(&mut bytes);
+    u64::from_be_bytes(bytes)
+}

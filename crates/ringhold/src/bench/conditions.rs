@@ -26,6 +26,9 @@ pub(crate) struct Conditions {
     pub(crate) load_average: f64,
     /// Without places.
     pub(crate) command: String,
+    /// What the keys were drawn by; absent in reports of before it was told.
+    #[serde(default)]
+    pub(crate) random_seed: Option<u64>,
     /// Absent where no node was asked.
     pub(crate) replication: Option<Replication>,
 }
@@ -51,6 +54,7 @@ impl Conditions {
                 .and_then(|load| load.parse().ok())
                 .unwrap_or(0.0),
             command: command(std::env::args()),
+            random_seed: arguments.random_seed,
             replication,
         }
     }

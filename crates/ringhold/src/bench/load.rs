@@ -20,6 +20,7 @@ use crate::bench::measured::Measured;
 use crate::bench::schedule::{Draws, Schedule};
 use crate::cli::{BenchArgs, Workload};
 use crate::output::{Failure, progress_bar};
+use crate::random;
 
 /// A pause of the releasing thread: it must notice soon that the run is over.
 const RELEASE_PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -41,6 +42,7 @@ pub(crate) struct Load {
     with_context: bool,
     keys: u64,
     drawn: Keys,
+    random_seed: u64,
     connections: usize,
     value: Bytes,
     in_time: Duration,
@@ -70,6 +72,7 @@ impl Load {
             with_context: arguments.with_context || arguments.workload == Workload::Rmw,
             keys: arguments.keys,
             drawn: Keys::new(arguments)?,
+            random_seed: arguments.random_seed.unwrap_or_else(random::number),
             connections: usize::from(arguments.connections),
             value: Bytes::from(value),
             in_time: Duration::from_millis(arguments.in_time_ms),
@@ -123,9 +126,10 @@ impl Load {
         }
     }
 
-    /// The same in a closed loop with one request in flight, for this long.
+    /// The same, of other keys, in a closed loop with one request in flight, for this long.
     pub(crate) fn alone(&self, duration: Duration) -> Self {
         Self {
+            random_seed: Draws::new(self.random_seed).number(),
             connections: 1,
             schedule: None,
             end: End::After(duration),
@@ -148,10 +152,11 @@ impl Load {
             thread::spawn(move || run.release(schedule));
         }
         let mut workers = JoinSet::new();
+        let mut seeds = Draws::new(!self.random_seed);
         for worker in 0..self.connections {
             let driver = drivers[worker % drivers.len()].clone();
-            let seed = u64::try_from(worker).expect("workers are few");
-            workers.spawn(work(run.clone(), driver, worker, Draws::new(seed)));
+            let draws = Draws::new(seeds.number());
+            workers.spawn(work(run.clone(), driver, worker, draws));
         }
         while let Some(joined) = workers.join_next().await {
             joined.unwrap_or_else(resume);

@@ -36,7 +36,8 @@ impl Draws {
         Self { state: seed }
     }
 
-    fn next(&mut self) -> u64 {
+    /// Any number.
+    pub(super) fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -46,18 +47,18 @@ impl Draws {
 
     /// Evenly from `0..bound`, by the high part of the product.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        let product = u128::from(self.next()) * u128::from(bound);
+        let product = u128::from(self.number()) * u128::from(bound);
         u64::try_from(product >> 64).expect("the high half of 128 bits has 64")
     }
 
     /// Evenly from 0 up to 1, which it never is; 53 bits of it.
     pub(super) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     pub(super) fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            let drawn = self.next().to_le_bytes();
+            let drawn = self.number().to_le_bytes();
             chunk.copy_from_slice(&drawn[..chunk.len()]);
         }
     }

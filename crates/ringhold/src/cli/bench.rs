@@ -80,6 +80,10 @@ pub(crate) struct BenchArgs {
     /// The exponent of zipf: at 0.99 the most popular of 100,000 keys gets one request in thirteen.
     #[arg(long, value_name = "EXPONENT", default_value_t = 0.99)]
     pub(crate) zipf_theta: f64,
+    /// Draws the same keys as another run with this number. Without it each run draws its own: puts without context would otherwise
+    /// meet what the run before them left, and add siblings to it.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) random_seed: Option<u64>,
     /// Requests in flight at most.
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connections: u16,

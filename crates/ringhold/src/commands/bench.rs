@@ -13,6 +13,7 @@ use crate::bench::servers::MemoryWatch;
 use crate::bench::{driver, servers};
 use crate::cli::{BenchArgs, BenchCommand, Protocol};
 use crate::output::{Failure, Format, print, print_json, say};
+use crate::random;
 
 /// With a runtime where it needs one.
 pub(super) fn run(mut arguments: BenchArgs, format: Format) -> Result<(), Failure> {
@@ -43,7 +44,8 @@ pub(super) fn run(mut arguments: BenchArgs, format: Format) -> Result<(), Failur
     }
 }
 
-async fn measure(arguments: BenchArgs, format: Format) -> Result<(), Failure> {
+async fn measure(mut arguments: BenchArgs, format: Format) -> Result<(), Failure> {
+    arguments.random_seed.get_or_insert_with(random::number);
     let targets = Targets::of(&arguments)?;
     let load = Load::new(&arguments)?;
     let nodes = Nodes::at(&targets.metrics)?;

@@ -111,6 +111,40 @@ fn reports_count_what_was_done_by_each_protocol() {
     assert_eq!(sum(&summary, |group| count(&group["runs"])), 3);
 }
 
+/// Versions that gets of a run with this seed saw, and how often; before it, puts without context, each with a seed or with its own.
+fn versions_after(cluster: &Cluster, puts: &[Option<&str>], gets: &str) -> Value {
+    let run = |workload: &str, seed: Option<&str>| {
+        let mut words = vec!["--workload", workload, "--with-context", "false"];
+        words.extend(["--operations", "40", "--connections", "1"]);
+        words.extend(["--keys", "1000000000", "--output", "json"]);
+        words.extend(seed.into_iter().flat_map(|seed| ["--random-seed", seed]));
+        let said = run(&words, &[("--cluster", &cluster.file())]);
+        serde_json::from_str::<Value>(&said).expect("it is JSON")
+    };
+    for seed in puts {
+        let report = run("put", *seed);
+        let told = report["conditions"]["random_seed"].as_u64();
+        let told = told.expect("a number").to_string();
+        assert!(seed.is_none_or(|seed| seed == told), "{told}");
+    }
+    run("get", Some(gets))["versions_seen"].clone()
+}
+
+#[test]
+fn each_run_draws_its_own_keys_unless_told_which() {
+    let mut cluster = Cluster::start(1);
+    cluster.wait_until_ready();
+    let puts = [Some("5"), None, None];
+    let seen = versions_after(&cluster, &puts, "5");
+    assert_eq!(seen, serde_json::json!({"1": 40}), "nobody put these again");
+    let seen = versions_after(&cluster, &[Some("5")], "5");
+    assert_eq!(
+        seen,
+        serde_json::json!({"2": 40}),
+        "the same keys once more"
+    );
+}
+
 #[test]
 fn floors_are_those_of_the_run() {
     let mut cluster = Cluster::start(3);

@@ -365,6 +365,9 @@ fn conditions(report: &Report) -> String {
         );
         rows.push(vec!["cluster".to_owned(), told]);
     }
+    if let Some(seed) = conditions.random_seed {
+        rows.push(vec!["random seed".to_owned(), seed.to_string()]);
+    }
     rows.push(vec!["at".to_owned(), date(conditions.at_s)]);
     rows.push(vec!["command".to_owned(), conditions.command.clone()]);
     format!(
