@@ -31,11 +31,8 @@ pub(crate) struct WriteSet {
 /// The record body for what a writer has staged, with the seals put on the values.
 pub(crate) fn encode(staged: &Buffer) -> Bytes {
     let count = |length: usize| u32::try_from(length).expect("a batch is bounded by who fills it");
-    let size: usize = staged
-        .entries()
-        .map(|(_, value)| 38 + SEAL_BYTES + value.map_or(0, Bytes::len))
-        .sum();
-    let mut body = Vec::with_capacity(8 + 66 * staged.removed().len() + size);
+    // All of it at once: whoever keeps slices of the record keeps whatever it grew to.
+    let mut body = Vec::with_capacity(encoded_bytes(staged));
     body.put_u32_le(count(staged.removed().len()));
     body.put_u32_le(count(staged.entries().count()));
     for (keyspace, range) in staged.removed() {
@@ -55,6 +52,16 @@ pub(crate) fn encode(staged: &Buffer) -> Bytes {
     }
     encode_rows(&mut body, staged);
     body.into()
+}
+
+/// As many bytes as the record has, or a few more.
+fn encoded_bytes(staged: &Buffer) -> usize {
+    let sealed = |value: Option<&Bytes>| SEAL_BYTES + value.map_or(0, Bytes::len);
+    let ranges = 66 * staged.removed().len();
+    let entries = staged.entries().map(|(_, value)| 38 + sealed(value));
+    let rows = staged.all_rows().iter();
+    let rows = rows.map(|(key, value)| 7 + key.bytes().len() + sealed(value.as_ref()));
+    12 + ranges + entries.sum::<usize>() + rows.sum::<usize>()
 }
 
 fn encode_rows(body: &mut Vec<u8>, staged: &Buffer) {
@@ -171,6 +178,15 @@ mod tests {
         ));
         staged.write(Write::remove(Keyspace::Hints, key(9)));
         staged
+    }
+
+    #[test]
+    fn room_is_made_once() {
+        let mut staged = staged();
+        staged.insert_row(RowKey::new(1, 8, b"tail"), Some(Bytes::from_static(b"row")));
+        staged.insert_row(RowKey::new(2, 8, b"other"), None);
+        let (room, bytes) = (encoded_bytes(&staged), encode(&staged).len());
+        assert!((bytes..bytes + 40).contains(&room), "{room} for {bytes}");
     }
 
     #[test]
