@@ -33,7 +33,8 @@ const OF_TYPES: [crdt::Variant; 7] = [
 
 impl KnownBad {
     /// All that a run can show. A checkpoint's work on the engine is one event of the simulated disk, so what
-    /// two batches of it would leave between them is for the tests of the storage, which stop there. And whom reaping must
+    /// two batches of it would leave between them is for the tests of the storage, which stop there; so are zeros in what had been flushed, which no
+    /// disk of a run makes. And whom reaping must
     /// not do without is shown step by step (`reaping.rs`): seeds seldom have somebody away from before a delete until it is reaped,
     /// or a copy on its way at the first look and not at the second. So is what a node makes of an entry that another gave
     /// it (`directed.rs`), which one seed in some hundreds meets, as are queries of one home and verdicts from sums, and that nobody takes over what only goers have (`replicas.rs`): hints and
@@ -42,6 +43,7 @@ impl KnownBad {
     pub fn all() -> Vec<Self> {
         let elsewhere = [
             Self::Storage(storage::Variant::TreeOutsideBatch),
+            Self::Storage(storage::Variant::ZerosEndTheLog),
             Self::Node(node::Variant::ReapsWithPrimaryDown),
             Self::Node(node::Variant::ReapsWithAbsentMember),
             Self::Node(node::Variant::ReapsAtFirstLook),

@@ -34,6 +34,8 @@ pub enum Variant {
     OldRowsStay,
     /// The first part of a checkpoint says that the log behind it is not needed any more (T21).
     RecordWithFirstPart,
+    /// Zeros in the middle of a segment are taken for the zeros that a file is filled with ahead (T21).
+    ZerosEndTheLog,
 }
 
 impl Variant {
@@ -51,6 +53,7 @@ impl Variant {
         Self::RowsOutsideBatch,
         Self::OldRowsStay,
         Self::RecordWithFirstPart,
+        Self::ZerosEndTheLog,
     ];
 }
 

@@ -78,7 +78,7 @@ impl Files for SimFiles {
                 .segments
                 .get(&segment)
                 .ok_or(io::ErrorKind::NotFound)?;
-            Ok(Bytes::copy_from_slice(segment.bytes()))
+            Ok(segment.read().into())
         })
     }
 

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 /// What a power cut leaves whole, or not at all, and what a file grows by.
 const BLOCK_BYTES: usize = 512;
+/// What a file is filled with zeros up to, ahead of what is appended.
+const FILLED_BYTES: usize = 4_096;
 /// An operation's id may stand across two flushes.
 const ID_BYTES: usize = 16;
 
@@ -21,8 +23,11 @@ impl Segment {
         self.bytes.len()
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// As a reader of the file sees it: with the zeros that it is filled with ahead.
+    pub(super) fn read(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes.resize(bytes.len().next_multiple_of(FILLED_BYTES), 0);
+        bytes
     }
 
     /// What a reader copies, safe in its new place.
@@ -105,8 +110,8 @@ mod tests {
             assert_eq!(segment.flush(600).len(), 600);
             segment.append(&[2; 600]);
             segment.cut_power(&mut random);
-            assert!(segment.bytes().starts_with(&[1; 600]));
-            lost += usize::from(segment.bytes() != [vec![1; 600], vec![2; 600]].concat());
+            assert!(segment.bytes.starts_with(&[1; 600]));
+            lost += usize::from(segment.bytes != [vec![1; 600], vec![2; 600]].concat());
         }
         assert!((40..90).contains(&lost), "{lost} of 100");
     }
@@ -118,9 +123,9 @@ mod tests {
         segment.forget_unflushed();
         segment.append(&[2; 10]);
         segment.flush(20);
-        assert_eq!(segment.bytes()[..10], [1; 10], "reads see it");
+        assert_eq!(segment.read()[..10], [1; 10], "reads see it");
         segment.cut_power(&mut Random::new(1));
-        assert_eq!(segment.bytes(), [vec![0; 10], vec![2; 10]].concat());
+        assert_eq!(segment.bytes, [vec![0; 10], vec![2; 10]].concat());
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub trait Files: Send + Sync {
     fn append_flushed(&self, segment: u64, parts: Vec<Bytes>)
     -> BoxFuture<'static, io::Result<()>>;
 
-    /// The bytes of a segment as they are now, flushed or not.
+    /// The bytes of a segment as they are now, flushed or not. Zeros that nobody appended may follow them: files are filled with them
+    /// ahead, so that a flush need not say each time how long they are.
     fn read(&self, segment: u64) -> BoxFuture<'static, io::Result<Bytes>>;
 
     /// Moves a damaged segment out of the way, keeping its bytes for whoever investigates.

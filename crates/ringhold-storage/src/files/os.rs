@@ -13,12 +13,18 @@
 //! After creating, renaming or removing a file the directory is flushed too; without that a power cut
 //! may bring the old directory back although the file's bytes are safe (T21).
 //!
+//! An append that goes beyond the file's end puts zeros behind itself (`AHEAD_BYTES`). A flush whose file grows writes twice, the
+//! data and then what the file system notes about the file, and waits for its journal; between two such appends flushes write data
+//! only.
+//!
 //! This is the only module of the crate that may start threads.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use bytes::Bytes;
@@ -26,10 +32,15 @@ use futures_channel::oneshot;
 
 use super::Files;
 use crate::BoxFuture;
+use crate::figures::count;
 
 const LOCK_FILE: &str = "lock";
 const QUARANTINE: &str = "quarantine";
 const SUFFIX: &str = ".log";
+/// How far a segment's file is filled with zeros ahead of what is appended, at most.
+const AHEAD_BYTES: u64 = 1 << 20;
+/// Zeros are written by the page: larger writes would make the page cache keep, and count, larger pieces than later appends change.
+const ZEROS: [u8; 4096] = [0; 4096];
 
 /// The log's directory on a real file system.
 pub struct OsFiles {
@@ -88,12 +99,12 @@ impl Files for OsFiles {
     }
 
     fn append(&self, segment: u64, parts: Vec<Bytes>) -> BoxFuture<'static, io::Result<()>> {
-        self.on_log(move |directory| write_all(&*directory.opened(segment)?, &parts))
+        self.on_log(move |directory| directory.opened(segment)?.append(&parts))
     }
 
     fn flush(&self, segment: u64) -> BoxFuture<'static, io::Result<()>> {
         self.flush.run(&self.directory, move |directory| {
-            directory.opened(segment)?.sync_data()
+            directory.opened(segment)?.file.sync_data()
         })
     }
 
@@ -103,9 +114,9 @@ impl Files for OsFiles {
         parts: Vec<Bytes>,
     ) -> BoxFuture<'static, io::Result<()>> {
         self.on_log(move |directory| {
-            let file = directory.opened(segment)?;
-            write_all(&file, &parts)?;
-            file.sync_data()
+            let written = directory.opened(segment)?;
+            written.append(&parts)?;
+            written.file.sync_data()
         })
     }
 
@@ -182,7 +193,7 @@ impl Worker {
 struct Directory {
     path: PathBuf,
     _lock: File,
-    open: Mutex<BTreeMap<u64, Arc<File>>>,
+    open: Mutex<BTreeMap<u64, Arc<Written>>>,
 }
 
 impl Directory {
@@ -190,11 +201,11 @@ impl Directory {
         self.path.join(file_name(segment))
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<File>>> {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Written>>> {
         self.open.lock().expect("no holder of this lock panics")
     }
 
-    fn opened(&self, segment: u64) -> io::Result<Arc<File>> {
+    fn opened(&self, segment: u64) -> io::Result<Arc<Written>> {
         self.open()
             .get(&segment)
             .cloned()
@@ -213,10 +224,10 @@ impl Directory {
     fn create(&self, segment: u64) -> io::Result<()> {
         let file = OpenOptions::new()
             .create_new(true)
-            .append(true)
+            .write(true)
             .open(self.file(segment))?;
         sync_directory(&self.path)?;
-        self.open().insert(segment, Arc::new(file));
+        self.open().insert(segment, Arc::new(Written::new(file)));
         Ok(())
     }
 
@@ -241,6 +252,51 @@ impl Directory {
             }
         }
         sync_directory(&self.path)
+    }
+}
+
+/// A segment that this process writes. Only the log thread appends.
+struct Written {
+    file: File,
+    /// Bytes appended.
+    end: AtomicU64,
+    /// Bytes in the file, the zeros ahead included.
+    filled: AtomicU64,
+}
+
+impl Written {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            end: AtomicU64::new(0),
+            filled: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes the parts where the last append ended, which is where the file's own position is.
+    fn append(&self, parts: &[Bytes]) -> io::Result<()> {
+        write_all(&self.file, parts)?;
+        let bytes: u64 = parts.iter().map(|part| count(part.len())).sum();
+        let end = self.end.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if end > self.filled.load(Ordering::Relaxed) {
+            let filled = self.fill(end, end + end.min(AHEAD_BYTES));
+            self.filled.store(filled, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Writes zeros from here to there, in whole pages of the file; returns how far they go. A disk that has no room for zeros may have it for
+    /// what is appended next, so that is no error.
+    fn fill(&self, mut from: u64, to: u64) -> u64 {
+        while from < to {
+            let page = count(ZEROS.len());
+            let zeros = usize::try_from(page - from % page).expect("part of a page");
+            if self.file.write_all_at(&ZEROS[..zeros], from).is_err() {
+                break;
+            }
+            from += count(zeros);
+        }
+        from
     }
 }
 

@@ -16,6 +16,9 @@
 //! flushed together. A last segment without a whole first append is therefore *unborn*: the crash
 //! came before anybody could rely on it.
 //!
+//! A file may be longer than what was written: zeros are put there ahead (`files`). Zeros up to the end of the file
+//! are therefore where a segment ends, and no fault; zeros with anything behind them are one.
+//!
 //! [`scan`] takes arbitrary bytes and never fails: it reports what is whole, where the first fault
 //! is, and how far the marks prove that the segment had been flushed. What follows from that is
 //! decided in `recovery`.
@@ -163,7 +166,7 @@ pub(crate) struct Scan {
     pub(crate) proven_end: u64,
     /// Where the first append ends, by its mark; none if that mark is not there.
     first_append_end: Option<u64>,
-    /// Bytes in the file.
+    /// Bytes in the file, without the zeros ahead of what was written.
     pub(crate) length: u64,
 }
 
@@ -211,24 +214,27 @@ impl Scan {
 /// Reads a segment. `expected` tells how its records are bound where its own header is damaged.
 pub(crate) fn scan(bytes: &Bytes, expected: Option<SegmentIdentity>) -> Scan {
     let header = SegmentHeader::decode(bytes);
+    let written = written(bytes);
     let mut scan = Scan {
         header,
         records: Vec::new(),
         unbroken_end: 0,
         proven_end: 0,
         first_append_end: None,
-        length: offset(bytes.len()),
+        length: offset(written),
     };
     let Some(identity) = header.ok().map(|header| header.identity).or(expected) else {
         return scan;
     };
     let mut broken = header.is_err();
-    let mut reader = Reader::new(bytes, identity.seed());
+    let mut reader = Reader::new(bytes, written, identity.seed());
     loop {
         if !broken {
+            // The last record may end in zeros of its own.
             scan.unbroken_end = offset(reader.at);
+            scan.length = scan.length.max(scan.unbroken_end);
         }
-        if reader.at >= bytes.len() {
+        if reader.at >= written || reader.is_blank() {
             return scan;
         }
         match reader.next() {
@@ -242,6 +248,12 @@ pub(crate) fn scan(bytes: &Bytes, expected: Option<SegmentIdentity>) -> Scan {
     }
 }
 
+/// Where the zeros at the end of the file begin.
+fn written(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rposition(|byte| *byte != 0);
+    last.map_or(0, |last| last + 1)
+}
+
 enum Next {
     Whole(FoundRecord),
     /// The record was stepped over.
@@ -252,6 +264,8 @@ enum Next {
 
 struct Reader<'a> {
     bytes: &'a Bytes,
+    /// Nothing but zeros from here on.
+    written: usize,
     seed: u64,
     at: usize,
     /// The number of the next record.
@@ -259,13 +273,26 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(bytes: &'a Bytes, seed: u64) -> Self {
+    fn new(bytes: &'a Bytes, written: usize, seed: u64) -> Self {
         Self {
             bytes,
+            written,
             seed,
             at: SEGMENT_HEADER_BYTES.min(bytes.len()),
             number: 0,
         }
+    }
+
+    /// What a reader may not do: take zeros for the end while there is something behind them.
+    #[cfg(feature = "known-bad")]
+    fn is_blank(&self) -> bool {
+        use crate::known_bad::{Variant, is};
+        is(Variant::ZerosEndTheLog) && self.bytes[self.at..].starts_with(&[0; HEADER_BYTES])
+    }
+
+    #[cfg(not(feature = "known-bad"))]
+    fn is_blank(&self) -> bool {
+        false
     }
 
     /// Reads the record here. Goes forward unless its header is bad.
@@ -301,11 +328,9 @@ impl<'a> Reader<'a> {
 
     /// After a bad header, goes to the next mark there is, or to the end.
     fn skip_to_mark(&mut self) {
-        loop {
+        while self.at < self.written {
             self.at += 1;
-            let Some(rest) = self.bytes.get(self.at..).filter(|rest| !rest.is_empty()) else {
-                return;
-            };
+            let rest = &self.bytes[self.at..];
             // How each mark begins: 16 bytes long, kind 1. That rules out most places unhashed.
             if !rest.starts_with(&[16, 0, 0, 0, 1, 0, 0, 0]) {
                 continue;

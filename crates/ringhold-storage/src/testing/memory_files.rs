@@ -21,6 +21,9 @@ use crate::files::Files;
 /// What a power cut leaves whole, or not at all.
 const BLOCK_BYTES: usize = 512;
 
+/// A reader sees a segment filled with zeros up to a multiple of this, as a file is that was made longer ahead.
+const FILLED_BYTES: usize = 1_000;
+
 /// An operation that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -169,7 +172,8 @@ impl Files for MemoryFiles {
 
     fn read(&self, segment: u64) -> BoxFuture<'static, io::Result<Bytes>> {
         when_polled(self, move |files| {
-            let bytes = files.bytes(segment).ok_or(io::ErrorKind::NotFound)?;
+            let mut bytes = files.bytes(segment).ok_or(io::ErrorKind::NotFound)?;
+            bytes.resize(bytes.len().next_multiple_of(FILLED_BYTES), 0);
             Ok(bytes.into())
         })
     }

@@ -179,6 +179,53 @@ fn opening_again_and_again_copies_no_more_than_the_last_append() {
     assert_eq!(positions(&opened), (1..=22).collect::<Vec<u128>>());
 }
 
+#[test]
+fn zeros_behind_what_was_written_are_where_it_ends() {
+    let (machine, _) = filled(2, 3);
+    let opened = machine
+        .open(OPTIONS, &mut Random(7))
+        .expect("a store in order");
+    assert_eq!(
+        (opened.report.torn_bytes, opened.report.doubts),
+        (0, vec![])
+    );
+}
+
+/// Opens a store in whose last segment one append was zeroed, of which a later one says that it had been flushed.
+fn opened_after_zeroing() -> (Vec<Doubt>, Vec<u128>) {
+    let (machine, _) = filled(2, 4);
+    machine.files.damage(last_segment(&machine), |bytes| {
+        let end = bytes.len() - 2 * LAST_APPEND_BYTES;
+        bytes[end - LAST_APPEND_BYTES..end].fill(0);
+    });
+    let opened = machine
+        .open(OPTIONS, &mut Random(7))
+        .expect("damage is no error");
+    let there = positions(&opened);
+    (opened.report.doubts, there)
+}
+
+#[test]
+fn zeros_with_something_behind_them_are_damage() {
+    let (doubts, there) = opened_after_zeroing();
+    assert!(
+        matches!(doubts[..], [Doubt::DamagedSegment(_)]),
+        "{doubts:?}"
+    );
+    assert_eq!(there, [1, 2, 3, 5, 6]);
+}
+
+#[cfg(feature = "known-bad")]
+#[test]
+fn who_takes_any_zeros_for_the_end_loses_writes_in_silence() {
+    use ringhold_storage::known_bad::{Variant, activate};
+    activate(Some(Variant::ZerosEndTheLog));
+    let (doubts, there) = opened_after_zeroing();
+    activate(None);
+    assert!(doubts.is_empty(), "{doubts:?}");
+    assert_eq!(there, [1, 2, 3]);
+}
+
 /// Blocks that the disk wrote in the wrong place are whole, and of this very segment.
 #[test]
 fn an_older_record_in_the_place_of_a_later_one_is_damage() {

@@ -24,7 +24,8 @@ fn segments_are_written_read_put_aside_and_removed() {
             .append_flushed(3, vec!["ef".into()])
             .await
             .expect("a good disk");
-        assert_eq!(&files.read(3).await.expect("it is there")[..], b"abcdef");
+        let bytes = files.read(3).await.expect("it is there");
+        assert_eq!(appended(&bytes), b"abcdef");
         files.create(4).await.expect("a new segment");
         let mut segments = files.list().await.expect("readable");
         segments.sort_unstable();
@@ -44,6 +45,37 @@ fn segments_are_written_read_put_aside_and_removed() {
             .expect("it is there")
             .count();
         assert_eq!(aside, 2);
+    };
+    block_on(main, Vec::new());
+}
+
+/// What was appended, without the zeros that the file is filled with ahead.
+fn appended(bytes: &[u8]) -> &[u8] {
+    let last = bytes.iter().rposition(|byte| *byte != 0);
+    &bytes[..last.map_or(0, |last| last + 1)]
+}
+
+#[test]
+fn a_file_grows_ahead_of_what_is_appended() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let files = OsFiles::open(directory.path()).expect("a new directory");
+    let main = async {
+        files.create(1).await.expect("a new segment");
+        let path = directory.path().join("00000000000000000001.log");
+        let (mut expected, mut lengths) = (Vec::new(), Vec::new());
+        for append in 0..3_000_usize {
+            // Of many lengths, none of them a part of a page.
+            let part =
+                vec![b'a' + u8::try_from(append % 26).expect("a letter"); 1 + append % 1_501];
+            expected.extend_from_slice(&part);
+            let parts = vec![part.into()];
+            files.append_flushed(1, parts).await.expect("a good disk");
+            lengths.push(std::fs::metadata(&path).expect("it is there").len());
+        }
+        let bytes = files.read(1).await.expect("it is there");
+        assert_eq!(appended(&bytes), expected);
+        lengths.dedup();
+        assert!(lengths.len() < 20, "it grew {} times", lengths.len());
     };
     block_on(main, Vec::new());
 }
