@@ -42,6 +42,8 @@ struct Stage {
 enum Step {
     /// `cargo` with these arguments.
     Cargo(Vec<String>),
+    /// The same several times side by side, each of which keeps one core busy.
+    SideBySide(Vec<Vec<String>>),
     /// A script of the repository, by its path from the root.
     Script(&'static str),
     Tidy,
@@ -119,10 +121,15 @@ pub(crate) fn run(root: &Path, wanted: &[String]) -> Result<bool, CiError> {
 
 /// All stages of the gate, cheapest failure first.
 fn plan(facts: &Facts) -> Vec<Stage> {
-    let known_bad = facts.known_bad.iter().map(|name| {
+    // In one command, so that each crate is compiled once.
+    let known_bad = (!facts.known_bad.is_empty()).then(|| {
+        let packages = facts.known_bad.iter().map(|name| format!("-p {name}"));
+        let features = facts.known_bad.iter();
+        let features = features.map(|name| format!("{name}/{}", walls::KNOWN_BAD));
         cargo(&format!(
-            "test --release --locked -p {name} --features {}",
-            walls::KNOWN_BAD
+            "test --release --locked {} --features {}",
+            packages.collect::<Vec<_>>().join(" "),
+            features.collect::<Vec<_>>().join(",")
         ))
     });
     let supply_chain = if facts.cargo_deny {
@@ -157,7 +164,7 @@ fn plan(facts: &Facts) -> Vec<Stage> {
                 cargo("check --locked -p ringhold-node"),
             ],
         ),
-        stage("known-bad", 7, known_bad.collect()),
+        stage("known-bad", 7, known_bad.into_iter().collect()),
         stage(
             "release",
             2,
@@ -166,8 +173,14 @@ fn plan(facts: &Facts) -> Vec<Stage> {
         stage(
             "simulation",
             2,
-            vec![cargo(
-                "run --release --locked -p ringhold -- sim --seeds 0..1000",
+            vec![Step::SideBySide(
+                ["0..500", "500..1000"]
+                    .map(|seeds| {
+                        words(&format!(
+                            "run --release --locked -p ringhold -- sim --seeds {seeds}"
+                        ))
+                    })
+                    .to_vec(),
             )],
         ),
         stage("instructions", 2, vec![Step::Instructions]),
@@ -268,6 +281,7 @@ fn verdict(stage: &Stage, outcome: &Result<(), StageError>, elapsed: Duration) -
 fn take(root: &Path, step: &Step) -> Result<(), StageError> {
     match step {
         Step::Cargo(arguments) => run_cargo(root, arguments),
+        Step::SideBySide(commands) => run_side_by_side(root, commands),
         Step::Script(path) => run_script(root, path),
         Step::Tidy => check_tidy(root),
         Step::Instructions => instructions::run(root, false).map_err(unchecked),
@@ -279,6 +293,21 @@ fn run_cargo(root: &Path, arguments: &[String]) -> Result<(), StageError> {
     let command = format!("cargo {}", arguments.join(" "));
     let mut cargo = Command::new(metadata::cargo());
     run_command(root, command, cargo.args(arguments))
+}
+
+fn run_side_by_side(root: &Path, commands: &[Vec<String>]) -> Result<(), StageError> {
+    let run = |arguments: &Vec<String>| run_cargo(root, arguments);
+    std::thread::scope(|threads| {
+        let running: Vec<_> = commands
+            .iter()
+            .map(|arguments| threads.spawn(move || run(arguments)))
+            .collect();
+        // All of them come to their end, whichever fails.
+        let outcomes: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
+        outcomes
+            .into_iter()
+            .try_for_each(|outcome| outcome.expect("a command's thread does not panic"))
+    })
 }
 
 fn run_script(root: &Path, path: &str) -> Result<(), StageError> {
@@ -341,7 +370,11 @@ fn cargo_deny_is_installed() -> bool {
 }
 
 fn cargo(arguments: &str) -> Step {
-    Step::Cargo(arguments.split_whitespace().map(str::to_owned).collect())
+    Step::Cargo(words(arguments))
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 fn minutes(elapsed: Duration) -> f64 {
@@ -380,12 +413,9 @@ mod tests {
             known_bad: vec!["a".to_owned(), "b".to_owned()],
             cargo_deny: false,
         };
-        let test = |name| {
-            cargo(&format!(
-                "test --release --locked -p {name} --features known-bad"
-            ))
-        };
-        assert_eq!(steps_of(&facts, "known-bad"), [test("a"), test("b")]);
+        let test = "test --release --locked -p a -p b --features a/known-bad,b/known-bad";
+        assert_eq!(steps_of(&facts, "known-bad"), [cargo(test)]);
+        assert_eq!(steps_of(&Facts::default(), "known-bad"), []);
     }
 
     #[test]
