@@ -10,7 +10,7 @@
 //!   coordinator, coordinator to the N − 1 (put) or R − 1 (get) others, and back. One thread each, one connection for each pair, and as many
 //!   of clients as the run had. Not in it: reading the messages, HTTP or Protocol Buffers (the client's hop is a native frame whatever the run spoke), forwarding to a
 //!   coordinator that is a replica, gossip.
-//! * **flush**: one append of 4 KiB and `fdatasync` on that file system, where other work on the disk disturbs it least.
+//! * **flush**: one write of 4 KiB over zeros and `fdatasync` on that file system, where other work on the disk disturbs it least.
 //!
 //! CPU is held against store + frames. Latency is that of one connection alone, held against one flush (puts of flushed buckets) + the frames'
 //! way there and back with one request under way. None of the floors is padded: whatever is left out makes them lower.
