@@ -76,9 +76,12 @@ impl KnownBad {
                 | N::IgnoresDifferingDigests
                 | N::RepairDoesNotBlock,
             ) => "T8",
-            Self::Node(N::MemoryCountsAsDurable | N::OneIsNone | N::AcknowledgesBeforeCommit) => {
-                "T21"
-            }
+            Self::Node(
+                N::MemoryCountsAsDurable
+                | N::OneIsNone
+                | N::AcknowledgesBeforeCommit
+                | N::CountsItselfEarly,
+            ) => "T21",
             Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => {
                 "T6"
             }
@@ -86,8 +89,7 @@ impl KnownBad {
                 N::ReadErrorIsAbsence
                 | N::ExtendsForeignEntry
                 | N::AsksNoWitness
-                | N::TestimonyNotRaised
-                | N::SendsBeforeCommit,
+                | N::TestimonyNotRaised,
             ) => "T2",
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored | N::BackgroundStarves) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
@@ -149,7 +151,8 @@ impl KnownBad {
             Self::Storage(
                 storage::Variant::LeaseNotFlushed
                 | storage::Variant::UncleanEndForgotten
-                | storage::Variant::UnsettledEndIsClean,
+                | storage::Variant::UnsettledEndIsClean
+                | storage::Variant::ExposedUncounted,
             ) => "T2",
             Self::Storage(
                 storage::Variant::TreeOutsideBatch

@@ -36,6 +36,8 @@ pub enum Variant {
     RecordWithFirstPart,
     /// Zeros in the middle of a segment are taken for the zeros that a file is filled with ahead (T21).
     ZerosEndTheLog,
+    /// A store is closed cleanly although others know of writes that it never committed (T2).
+    ExposedUncounted,
 }
 
 impl Variant {
@@ -54,6 +56,7 @@ impl Variant {
         Self::OldRowsStay,
         Self::RecordWithFirstPart,
         Self::ZerosEndTheLog,
+        Self::ExposedUncounted,
     ];
 }
 

@@ -51,6 +51,7 @@ enum Then {
     Publish {
         group: usize,
         effect: Option<Effect>,
+        exposed: bool,
         committed: Committed,
         reply: Reply<Committed>,
     },
@@ -219,6 +220,7 @@ impl Running {
                     group,
                     record,
                     durability,
+                    exposed,
                     reply,
                 }) => {
                     let committed = Committed {
@@ -233,6 +235,7 @@ impl Running {
                         Then::Publish {
                             group,
                             effect,
+                            exposed,
                             committed,
                             reply,
                         },
@@ -276,9 +279,13 @@ impl Running {
             Then::Publish {
                 group,
                 effect,
+                exposed,
                 committed,
                 reply,
             } => {
+                if exposed {
+                    self.service.log.exposures.settle();
+                }
                 if let Some(effect) = effect {
                     let writes = effect.writes.entries.len() + effect.writes.ranges.len();
                     self.service.log.counters.committed(writes);
@@ -330,7 +337,7 @@ impl Running {
             service.segment.is_flushed() && self.waiting.is_empty(),
             "a close comes alone"
         );
-        if clean {
+        if service.log.exposures.close() && clean {
             service.meta.change(MetaChange::CloseCleanly);
         }
         let mut append = service.segment.start_append();
