@@ -148,20 +148,7 @@ impl KnownBad {
             ) => "T9",
             Self::Node(N::DriftedClockCoordinates) => "T26",
             Self::Node(N::SeenTimestampIgnored) => "T5",
-            Self::Storage(
-                storage::Variant::LeaseNotFlushed
-                | storage::Variant::UncleanEndForgotten
-                | storage::Variant::UnsettledEndIsClean
-                | storage::Variant::ExposedUncounted,
-            ) => "T2",
-            Self::Storage(
-                storage::Variant::TreeOutsideBatch
-                | storage::Variant::ReplayCountsTwice
-                | storage::Variant::SortedByTheOldMap
-                | storage::Variant::RowsOutsideBatch
-                | storage::Variant::OldRowsStay,
-            ) => "T12",
-            Self::Storage(_) => "T21",
+            Self::Storage(variant) => trap_of_storage(variant),
             Self::Type(crdt::Variant::TwinsCount) => "T6",
             Self::Type(_) => "T10",
         }
@@ -231,6 +218,23 @@ impl KnownBad {
             Self::Storage(variant) => storage::activate(Some(variant)),
             Self::Type(variant) => crdt::activate(Some(variant)),
         }
+    }
+}
+
+/// The trap that a mistake of the storage walks into.
+fn trap_of_storage(variant: storage::Variant) -> &'static str {
+    use storage::Variant as S;
+    match variant {
+        S::LeaseNotFlushed
+        | S::UncleanEndForgotten
+        | S::UnsettledEndIsClean
+        | S::ExposedUncounted => "T2",
+        S::TreeOutsideBatch
+        | S::ReplayCountsTwice
+        | S::SortedByTheOldMap
+        | S::RowsOutsideBatch
+        | S::OldRowsStay => "T12",
+        _ => "T21",
     }
 }
 
