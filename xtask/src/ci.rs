@@ -303,7 +303,10 @@ fn run_side_by_side(root: &Path, commands: &[Vec<String>]) -> Result<(), StageEr
             .map(|arguments| threads.spawn(move || run(arguments)))
             .collect();
         // All of them come to their end, whichever fails.
-        let outcomes: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
+        let outcomes: Vec<_> = running
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect();
         outcomes
             .into_iter()
             .try_for_each(|outcome| outcome.expect("a command's thread does not panic"))
