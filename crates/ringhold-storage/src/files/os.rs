@@ -14,8 +14,7 @@
 //! may bring the old directory back although the file's bytes are safe (T21).
 //!
 //! An append that goes beyond the file's end puts zeros behind itself (`AHEAD_BYTES`). A flush whose file grows writes twice, the
-//! data and then what the file system notes about the file, and waits for its journal; between two such appends flushes write data
-//! only.
+//! data and then what the file system notes about the file; between two such appends flushes write data only.
 //!
 //! This is the only module of the crate that may start threads.
 
