@@ -55,8 +55,8 @@ pub enum Variant {
     RecoversAlone,
     /// A node serves with an older ring than its store was served with (T16).
     OldRingServed,
-    /// A coordinator counts its own write before it is flushed (T7, T21).
-    CountsItselfEarly,
+    /// A coordinator sends before its own write is flushed (T2, T7).
+    SendsBeforeCommit,
     /// A replica acknowledges before its write is flushed (T21).
     AcknowledgesBeforeCommit,
     /// Replicas that hold something else are not asked for it (T8).
@@ -203,7 +203,7 @@ impl Variant {
         Self::OldRingServed,
         Self::ForeignDocumentTaken,
         Self::RecoversAlone,
-        Self::CountsItselfEarly,
+        Self::SendsBeforeCommit,
         Self::AcknowledgesBeforeCommit,
         Self::IgnoresDifferingDigests,
         Self::NeverRepairs,

@@ -76,12 +76,9 @@ impl KnownBad {
                 | N::IgnoresDifferingDigests
                 | N::RepairDoesNotBlock,
             ) => "T8",
-            Self::Node(
-                N::MemoryCountsAsDurable
-                | N::OneIsNone
-                | N::AcknowledgesBeforeCommit
-                | N::CountsItselfEarly,
-            ) => "T21",
+            Self::Node(N::MemoryCountsAsDurable | N::OneIsNone | N::AcknowledgesBeforeCommit) => {
+                "T21"
+            }
             Self::Node(N::SilenceIsConsent | N::ForwardsAfterSilence | N::ForgetsOperations) => {
                 "T6"
             }
@@ -89,7 +86,8 @@ impl KnownBad {
                 N::ReadErrorIsAbsence
                 | N::ExtendsForeignEntry
                 | N::AsksNoWitness
-                | N::TestimonyNotRaised,
+                | N::TestimonyNotRaised
+                | N::SendsBeforeCommit,
             ) => "T2",
             Self::Node(N::ExecutesExpired | N::DeadlineIgnored | N::BackgroundStarves) => "T24",
             Self::Node(N::ContextOfAnyKey | N::BlindWriteReplaces | N::ConditionIgnored) => "T3",
@@ -148,7 +146,19 @@ impl KnownBad {
             ) => "T9",
             Self::Node(N::DriftedClockCoordinates) => "T26",
             Self::Node(N::SeenTimestampIgnored) => "T5",
-            Self::Storage(variant) => trap_of_storage(variant),
+            Self::Storage(
+                storage::Variant::LeaseNotFlushed
+                | storage::Variant::UncleanEndForgotten
+                | storage::Variant::UnsettledEndIsClean,
+            ) => "T2",
+            Self::Storage(
+                storage::Variant::TreeOutsideBatch
+                | storage::Variant::ReplayCountsTwice
+                | storage::Variant::SortedByTheOldMap
+                | storage::Variant::RowsOutsideBatch
+                | storage::Variant::OldRowsStay,
+            ) => "T12",
+            Self::Storage(_) => "T21",
             Self::Type(crdt::Variant::TwinsCount) => "T6",
             Self::Type(_) => "T10",
         }
@@ -218,23 +228,6 @@ impl KnownBad {
             Self::Storage(variant) => storage::activate(Some(variant)),
             Self::Type(variant) => crdt::activate(Some(variant)),
         }
-    }
-}
-
-/// The trap that a mistake of the storage walks into.
-fn trap_of_storage(variant: storage::Variant) -> &'static str {
-    use storage::Variant as S;
-    match variant {
-        S::LeaseNotFlushed
-        | S::UncleanEndForgotten
-        | S::UnsettledEndIsClean
-        | S::ExposedUncounted => "T2",
-        S::TreeOutsideBatch
-        | S::ReplayCountsTwice
-        | S::SortedByTheOldMap
-        | S::RowsOutsideBatch
-        | S::OldRowsStay => "T12",
-        _ => "T21",
     }
 }
 

@@ -36,8 +36,6 @@ pub enum Variant {
     RecordWithFirstPart,
     /// Zeros in the middle of a segment are taken for the zeros that a file is filled with ahead (T21).
     ZerosEndTheLog,
-    /// A store is closed cleanly although others know of writes that it never committed (T2).
-    ExposedUncounted,
 }
 
 impl Variant {
@@ -56,7 +54,6 @@ impl Variant {
         Self::OldRowsStay,
         Self::RecordWithFirstPart,
         Self::ZerosEndTheLog,
-        Self::ExposedUncounted,
     ];
 }
 

@@ -28,7 +28,6 @@ mod buffer;
 mod checkpoint;
 pub mod engine;
 mod error;
-mod exposure;
 mod figures;
 pub mod files;
 mod key;

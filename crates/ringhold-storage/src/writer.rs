@@ -60,8 +60,6 @@ pub struct GroupWriter {
     staged: Buffer,
     /// What is staged changes about the leaf sums.
     sums: SumChanges,
-    /// Others may have been told of what is staged.
-    exposed: bool,
     committing: Option<Committing>,
     epochs: Range<u64>,
 }
@@ -78,7 +76,6 @@ impl GroupWriter {
             group,
             staged: Buffer::default(),
             sums: SumChanges::new(),
-            exposed: false,
             committing: None,
             epochs: 0..0,
         }
@@ -321,29 +318,10 @@ impl GroupWriter {
         self.staged.bytes()
     }
 
-    /// From now on others may be told of what is staged, ahead of its commit. Unless that succeeds, this store will not go on under its
-    /// name when it is opened again.
-    ///
-    /// # Errors
-    ///
-    /// The store is closed, or has failed: nobody may be told of anything more.
-    pub fn expose(&mut self) -> Result<(), Poisoned> {
-        #[cfg(feature = "known-bad")]
-        if crate::known_bad::is(crate::known_bad::Variant::ExposedUncounted) {
-            return Ok(());
-        }
-        if !self.exposed && !self.store.log.exposures.expose() {
-            return Err(self.store.log.ended());
-        }
-        self.exposed = true;
-        Ok(())
-    }
-
     /// Drops what is staged.
     pub fn discard(&mut self) {
         self.staged = Buffer::default();
         self.sums.clear();
-        self.exposed = false;
     }
 
     /// Commits what is staged, as one record. With nothing staged, `Flushed` waits until everything
@@ -351,7 +329,7 @@ impl GroupWriter {
     ///
     /// # Errors
     ///
-    /// The batch may or may not be there after a reopening; here nobody has seen it.
+    /// The batch may or may not be there after a reopening; nobody has seen it.
     pub async fn commit(&mut self, durability: Durability) -> Result<Committed, Poisoned> {
         self.settle().await?;
         let batch = std::mem::take(&mut self.staged);
@@ -363,7 +341,6 @@ impl GroupWriter {
             group: self.group,
             record,
             durability,
-            exposed: std::mem::take(&mut self.exposed),
             reply,
         }))?;
         match self.settle().await? {

@@ -14,7 +14,7 @@
 //!
 //! The zeros. `r = 0` and `w = 0` are allowed, as in Riak, but an answer out of nothing is not:
 //! [`GetQuorum::replies_required`] and [`PutQuorum::acknowledgements_required`] are at least 1. For
-//! a put that first acknowledgement is the coordinator's own, without which none is answered. `dw = 0`
+//! a put that first acknowledgement is the coordinator's own, which writes before it sends. `dw = 0`
 //! stays 0: where the bucket flushes, the coordinator's write is the one durable copy that Riak
 //! insists on, and where the bucket is buffered, none was asked for.
 //!

@@ -5,11 +5,10 @@
 //! far as the retry budget goes; in the tail of the put, whoever failed is replaced too, so that in the end
 //! each of the N copies is at home or at a fallback with a hint.
 //!
-//! A delete is a put of a tombstone. The coordinating replica makes the dot and sends the merged object, never "coordinate", so
-//! whatever is delivered twice or late is harmless. It commits while the others do. A crash may make it forget a dot that others have seen; it
-//! never uses one again, because a store that was not closed goes on under another name
-//! ([why](../../../../docs/decisions/0034-when-does-a-coordinator-send.md)). No put is answered without the coordinator's own commit, and where one
-//! replica flushes (§6.1) it is this one.
+//! A delete is a put of a tombstone. The coordinating replica commits the write locally before it sends
+//! anything, so that a crash can't make it forget a dot that others have seen, or, in a buffered bucket,
+//! can't make it use that dot again. Where one replica flushes (§6.1) it is this one, which no put can do without. It sends the
+//! merged object, never "coordinate", so whatever is delivered twice or late is harmless.
 //!
 //! A request is forwarded at most once, and to a second primary only if the first provably did not
 //! start: two coordinators would make two versions of one write (T6). The answer says what is known: done,
@@ -19,7 +18,7 @@
 
 use super::explain::Notes;
 use super::plan::Placement;
-use super::replicate::{Own, Putting};
+use super::replicate::Putting;
 use crate::clock_guard::ClockState;
 use crate::env::{CallError, Deadline};
 use crate::gather::{Gather, until};
@@ -27,7 +26,7 @@ use crate::gather::{Gather, until};
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::properties::{Durability, Properties};
-use crate::replica::{Committing, CoordinateError, CoordinateJob, Coordinated};
+use crate::replica::{CoordinateError, CoordinateJob, Coordinated};
 use ringhold_core::crdt::{DEPTH_MAX, Refused, Update};
 use ringhold_core::health::Standing;
 use ringhold_core::id::NodeId;
@@ -227,7 +226,7 @@ impl Node {
         }
     }
 
-    /// The put itself: make the dot here, send to the others while this node commits, answer at the quorum, see the rest through.
+    /// The put itself: write here, send to the others, answer at the quorum, see the rest through.
     async fn carry_out(
         self: Arc<Self>,
         request: PutRequest,
@@ -241,11 +240,11 @@ impl Node {
             Err(error) => return finish(answer, Err(error)),
         };
         let job = putting.job(request);
-        let (written, committing) = match self.write_here(job, deadline).await {
+        let written = match self.write_here(job, deadline).await {
             Ok(written) => written,
             Err(error) => return finish(answer, Err(error)),
         };
-        putting.replicate(&written, committing);
+        putting.replicate(&written);
         let outcome = putting.wait_for_quorum(deadline).await;
         finish(
             answer,
@@ -307,7 +306,6 @@ impl Node {
             durability,
             notes,
             tail,
-            own: Own::Committing,
             merge: None,
             follow: None,
         })
@@ -342,7 +340,7 @@ impl Node {
         &self,
         job: CoordinateJob,
         deadline: Deadline,
-    ) -> Result<(Coordinated, Committing), PutError> {
+    ) -> Result<Coordinated, PutError> {
         self.replica
             .coordinate(job, deadline)
             .await

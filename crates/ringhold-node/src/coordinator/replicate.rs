@@ -1,4 +1,4 @@
-//! A put that has its dot: this replica commits it while the others get it; they are counted, and are replaced where they fail (§4.6).
+//! A put after it is written here: the other replicas get it, are counted, and are replaced where they fail (§4.6).
 //!
 //! What is sent is the merged object, or, of a data type's update, what was done and on what
 //! ([why](../../../../docs/decisions/0025-how-does-a-data-type-live-in-versions.md)); whatever is delivered twice or late is harmless.
@@ -14,7 +14,7 @@ use crate::gather::{Arrival, Gather};
 use crate::known_bad::{self, Variant};
 use crate::node::Node;
 use crate::properties::Durability;
-use crate::replica::{Committing, CoordinateJob, Coordinated};
+use crate::replica::{CoordinateJob, Coordinated};
 use ringhold_core::crdt::Precision;
 use ringhold_core::id::NodeId;
 use ringhold_core::quorum::{
@@ -42,21 +42,10 @@ pub(super) struct Putting {
     /// The silence after which a fallback is asked as well.
     pub(super) hedge_us: u64,
     pub(super) tail: Deadline,
-    /// How far this node's own write is. No put is answered without it.
-    pub(super) own: Own,
-    /// What is sent, once it has its dot.
+    /// What is sent, once it is written here.
     pub(super) merge: Option<MergeRequest>,
     /// What is sent in its place to those who may hold what an update was carried out on.
     pub(super) follow: Option<FollowRequest>,
-}
-
-/// See [`Putting::own`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Own {
-    Committing,
-    Committed,
-    /// The store has failed: the write may come back when it is reopened.
-    Failed,
 }
 
 impl Putting {
@@ -73,8 +62,8 @@ impl Putting {
         }
     }
 
-    /// Sends the object to the other replicas, and waits for this one as for them.
-    pub(super) fn replicate(&mut self, written: &Coordinated, committing: Committing) {
+    /// Counts this node's own write and sends the object to the other replicas.
+    pub(super) fn replicate(&mut self, written: &Coordinated) {
         let is_large = encoded_bytes(&written.object) > SENT_WHOLE_BYTES_MAX;
         let follow = written.follow.as_deref().filter(|_| is_large);
         self.follow = follow.cloned();
@@ -86,12 +75,17 @@ impl Putting {
         for target in self.placement.absent.clone() {
             self.notes.reply(target, "unreachable", Vec::new);
         }
-        let mut committing = Some(committing);
         for target in self.placement.targets.clone() {
-            match committing.take_if(|_| target.node == self.node.id) {
-                Some(committing) => self.calls.ask(target, own_reply(committing)),
-                None => self.send(target),
+            if target.node != self.node.id {
+                self.send(target);
+                continue;
             }
+            let outcome = if written.durable {
+                PutOutcome::Durable
+            } else {
+                PutOutcome::InMemory
+            };
+            self.count(target, outcome, || dots_of(&written.object));
         }
         self.send_to_comers();
     }
@@ -168,21 +162,18 @@ impl Putting {
     pub(super) async fn wait_for_quorum(&mut self, deadline: Deadline) -> Result<(), PutError> {
         loop {
             #[cfg(feature = "known-bad")]
-            if known_bad::is(Variant::QuorumOfOne) && self.own == Own::Committed {
+            if known_bad::is(Variant::QuorumOfOne) {
                 return Ok(());
             }
-            let status = self.tally.status();
-            match (&status, self.own) {
-                (_, Own::Failed) => return Err(PutError::Unknown(Uncertain::Interrupted)),
-                (Status::Met, Own::Committed) => return Ok(()),
-                (Status::Impossible(shortfall), _) => {
-                    return Err(PutError::Unknown(Uncertain::QuorumNotMet(*shortfall)));
+            match self.tally.status() {
+                Status::Met => return Ok(()),
+                Status::Impossible(shortfall) => {
+                    return Err(PutError::Unknown(Uncertain::QuorumNotMet(shortfall)));
                 }
-                (Status::Met | Status::Pending, _) => {}
+                Status::Pending => {}
             }
             let left_us = deadline.left_us(&*self.node.environment);
-            // Nobody can stand in for this node's own commit.
-            let pause_us = if self.placement.spares.is_empty() || status == Status::Met {
+            let pause_us = if self.placement.spares.is_empty() {
                 left_us
             } else {
                 left_us.min(self.hedge_us)
@@ -209,9 +200,6 @@ impl Putting {
     }
 
     fn take(&mut self, target: Target, reply: &Result<Reply, CallError>) {
-        if target.node == self.node.id {
-            return self.take_own(target, reply);
-        }
         let outcome = match reply {
             Ok(Reply::Merged { durable: true }) => PutOutcome::Durable,
             #[cfg(feature = "known-bad")]
@@ -240,22 +228,6 @@ impl Putting {
         self.tally.expect_more(stand_in);
         self.send(stand_in);
         self.count(target, outcome, Vec::new);
-    }
-
-    fn take_own(&mut self, target: Target, reply: &Result<Reply, CallError>) {
-        let (own, outcome) = match reply {
-            Ok(Reply::Merged { durable: true }) => (Own::Committed, PutOutcome::Durable),
-            Ok(Reply::Merged { durable: false }) => (Own::Committed, PutOutcome::InMemory),
-            _ => (Own::Failed, PutOutcome::Failed(FailureKind::Error)),
-        };
-        self.own = own;
-        let merge = self.merge.take();
-        let dots = || {
-            let merge = merge.as_ref();
-            merge.map_or_else(Vec::new, |merge| dots_of(&merge.object))
-        };
-        self.count(target, outcome, dots);
-        self.merge = merge;
     }
 
     fn count(
@@ -290,14 +262,4 @@ impl Putting {
             outcome,
         });
     }
-}
-
-/// What this node itself answers, once its write is committed.
-fn own_reply(committing: Committing) -> BoxFuture<'static, Result<Reply, CallError>> {
-    Box::pin(async move {
-        let committed = committing.await;
-        committed
-            .map(|durable| Reply::Merged { durable })
-            .map_err(|_| CallError::NoAnswer)
-    })
 }

@@ -86,17 +86,16 @@ pub(crate) enum Kept {
     },
 }
 
-/// A write that has its dot. It is as good as in this replica: whatever is decided here from now on is decided over it.
+/// A write that has its dot and is in this replica.
 #[derive(Debug)]
 pub(crate) struct Coordinated {
     pub(crate) dot: Dot,
     pub(crate) object: Object,
+    /// Whether a flush covers it.
+    pub(crate) durable: bool,
     /// Of an update: what other replicas need to do the same.
     pub(crate) follow: Option<Box<FollowRequest>>,
 }
-
-/// Answers once a write is committed here, with whether a flush covers it; never where the store has failed on the way.
-pub(crate) type Committing = oneshot::Receiver<bool>;
 
 /// What another replica sent to be merged.
 #[derive(Debug)]
@@ -216,13 +215,12 @@ impl Replica {
         record_of(name.clone(), read, &self.metrics).map(|record| record.object)
     }
 
-    /// Makes the dot of a write and keeps the result, once. Comes back before that is committed, so that the others can be about theirs
-    /// meanwhile.
+    /// Makes the dot of a write and keeps the result, once.
     pub(crate) async fn coordinate(
         &self,
         job: CoordinateJob,
         deadline: Deadline,
-    ) -> Result<(Coordinated, Committing), CoordinateError> {
+    ) -> Result<Coordinated, CoordinateError> {
         if !self.disk.takes(use_of_put(&job.request.change)) {
             return Err(CoordinateError::Refused(Refusal::DiskFull));
         }

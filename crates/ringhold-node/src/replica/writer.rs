@@ -2,8 +2,7 @@
 //!
 //! It takes all jobs that wait, decides each against the records as the jobs before it leave them, stages
 //! the results, and commits the batch: one append and one flush for all, shared with the other groups. Only
-//! then is anybody told that it is done, and only then can anybody else read the records. A coordinator hears of its dot before, to
-//! send the write to the others ([why](../../../../docs/decisions/0034-when-does-a-coordinator-send.md)).
+//! then does anybody get an answer, and only then can anybody else read the records.
 //!
 //! Between the read of a record and its staging nothing awaits (a key epoch is drawn before), and nobody
 //! else writes this group; that is all the isolation there is and all that is needed.
@@ -12,8 +11,7 @@ use super::commit_latency::CommitLatency;
 use super::operations::RecentOperations;
 use super::updates;
 use super::{
-    Committing, CoordinateError, CoordinateJob, Coordinated, Incoming, Kept, Removal, record_of,
-    refusal_of,
+    CoordinateError, CoordinateJob, Coordinated, Incoming, Kept, Removal, record_of, refusal_of,
 };
 use crate::env::{Deadline, Environment};
 use crate::hints::{HintChange, HintGauge};
@@ -51,7 +49,7 @@ pub(crate) enum Job {
         key: StorageKey,
         job: Box<CoordinateJob>,
         deadline: Deadline,
-        reply: oneshot::Sender<Result<(Coordinated, Committing), CoordinateError>>,
+        reply: oneshot::Sender<Result<Coordinated, CoordinateError>>,
     },
     Merge {
         key: StorageKey,
@@ -94,7 +92,10 @@ pub(crate) enum Job {
 
 /// What waits for the commit, and what it is told then.
 enum Waiting {
-    Coordinated(oneshot::Sender<bool>),
+    Coordinated(
+        Coordinated,
+        oneshot::Sender<Result<Coordinated, CoordinateError>>,
+    ),
     Merged(oneshot::Sender<Result<bool, Refusal>>),
     /// A row of the node's own, or nothing at all, is on disk.
     Settled(oneshot::Sender<Result<(), Refusal>>),
@@ -124,8 +125,8 @@ impl Batch {
         let durable = self.flushed;
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Coordinated(reply) if known_bad::is(Variant::CountsItselfEarly) => {
-                    answer(reply, durable);
+                Waiting::Coordinated(done, reply) if known_bad::is(Variant::SendsBeforeCommit) => {
+                    answer(reply, Ok(Coordinated { durable, ..done }));
                 }
                 Waiting::Merged(reply) if known_bad::is(Variant::AcknowledgesBeforeCommit) => {
                     answer(reply, Ok(durable));
@@ -178,9 +179,7 @@ impl Writer {
                 match self.coordinate(key, *job, deadline).await {
                     Ok(coordinated) => {
                         batch.flushed |= flushed;
-                        let (committed, committing) = oneshot::channel();
-                        batch.waiting.push(Waiting::Coordinated(committed));
-                        answer(reply, Ok((coordinated, committing)));
+                        batch.waiting.push(Waiting::Coordinated(coordinated, reply));
                     }
                     Err(error) => answer(reply, Err(error)),
                 }
@@ -274,8 +273,16 @@ impl Writer {
         }
         for waiting in batch.waiting {
             match waiting {
-                Waiting::Coordinated(reply) if committed => answer(reply, batch.flushed),
-                Waiting::Coordinated(reply) => drop(reply),
+                Waiting::Coordinated(done, reply) if committed => {
+                    answer(
+                        reply,
+                        Ok(Coordinated {
+                            durable: batch.flushed,
+                            ..done
+                        }),
+                    );
+                }
+                Waiting::Coordinated(_, reply) => answer(reply, Err(CoordinateError::Unknown)),
                 Waiting::Merged(reply) if committed => answer(reply, Ok(batch.flushed)),
                 Waiting::Merged(reply) => answer(reply, Err(Refusal::StoreFailed)),
                 Waiting::Settled(reply) if committed => answer(reply, Ok(())),
@@ -328,6 +335,7 @@ impl Writer {
             return Ok(Coordinated {
                 dot,
                 object,
+                durable: false,
                 follow: None,
             });
         }
@@ -358,17 +366,15 @@ impl Writer {
                 limit,
             }));
         }
-        self.stage_hint(key, kept, encoded.len() as u64)
-            .map_err(CoordinateError::Refused)?;
-        // The others will know of it before it is committed.
-        let exposed = self.group.expose().map_err(|_| Refusal::StoreFailed);
-        exposed.map_err(CoordinateError::Refused)?;
         self.note(&record.object, done.epoch_restarted, done.own_dot_ahead);
         self.operations.note(operation, key, hash, done.dot);
+        self.stage_hint(key, kept, encoded.len() as u64)
+            .map_err(CoordinateError::Refused)?;
         self.stage_encoded(key, encoded, &before);
         Ok(Coordinated {
             dot: done.dot,
             object: record.object,
+            durable: false,
             follow,
         })
     }

@@ -51,7 +51,6 @@ enum Then {
     Publish {
         group: usize,
         effect: Option<Effect>,
-        exposed: bool,
         committed: Committed,
         reply: Reply<Committed>,
     },
@@ -220,7 +219,6 @@ impl Running {
                     group,
                     record,
                     durability,
-                    exposed,
                     reply,
                 }) => {
                     let committed = Committed {
@@ -235,7 +233,6 @@ impl Running {
                         Then::Publish {
                             group,
                             effect,
-                            exposed,
                             committed,
                             reply,
                         },
@@ -279,13 +276,9 @@ impl Running {
             Then::Publish {
                 group,
                 effect,
-                exposed,
                 committed,
                 reply,
             } => {
-                if exposed {
-                    self.service.log.exposures.settle();
-                }
                 if let Some(effect) = effect {
                     let writes = effect.writes.entries.len() + effect.writes.ranges.len();
                     self.service.log.counters.committed(writes);
@@ -337,7 +330,7 @@ impl Running {
             service.segment.is_flushed() && self.waiting.is_empty(),
             "a close comes alone"
         );
-        if service.log.exposures.close() && clean {
+        if clean {
             service.meta.change(MetaChange::CloseCleanly);
         }
         let mut append = service.segment.start_append();

@@ -19,7 +19,6 @@ use futures_channel::oneshot;
 use super::record::RecordHeader;
 use crate::buffer::Effect;
 use crate::error::Poisoned;
-use crate::exposure::Exposures;
 use crate::figures::Counters;
 use crate::meta::MetaChange;
 use crate::writer::{Committed, Durability};
@@ -42,8 +41,6 @@ pub(crate) struct Commit {
     /// None for a commit that only waits for what was appended before it.
     pub(crate) record: Option<Record>,
     pub(crate) durability: Durability,
-    /// Others have been told of it.
-    pub(crate) exposed: bool,
     pub(crate) reply: Reply<Committed>,
 }
 
@@ -107,7 +104,6 @@ impl Item {
 pub(crate) struct CommitLog {
     queue: Mutex<Queue>,
     pub(crate) counters: Counters,
-    pub(crate) exposures: Exposures,
 }
 
 #[derive(Default)]
@@ -149,8 +145,6 @@ impl CommitLog {
 
     /// Nothing is committed any more, and all that waits is told so. The first reason stays.
     pub(crate) fn poison(&self, poisoned: Poisoned) {
-        // Before anybody hears of it: what fails now may be decided again, and must not be told of then.
-        self.exposures.close();
         let mut queue = self.lock();
         let first = *queue.poisoned.get_or_insert(poisoned);
         let items = std::mem::take(&mut queue.items);
