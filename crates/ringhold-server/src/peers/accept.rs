@@ -1,8 +1,8 @@
 //! Serving whoever connects: members on the peer port, clients on the native port.
 //!
 //! What a connection may ask depends on who it is. A member has proved that it has the cluster's secret; a
-//! client has proved nothing and may only get and put. What can be answered at once is answered in the
-//! reader; what has to wait goes on in a task of its own, so that a slow one holds up nobody.
+//! client has proved nothing and may only get and put. Cheap requests are answered in the reader, the
+//! others each in a task, so that a slow one holds up nobody.
 
 use super::enrol::{Enrol, Enrolling};
 use super::greet::{Caller, Door, Greeted, Greeting, greet};
@@ -15,9 +15,7 @@ use ringhold_wire::frame::{self, Frame, RequestHeader};
 use ringhold_wire::handshake::{ProtocolRange, Standing};
 use ringhold_wire::message::peer::{Refusal, Reply, Request};
 use ringhold_wire::message::{GetError, NotStarted, PutError};
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -229,16 +227,11 @@ impl Connection {
         };
         let (connection, node) = (Arc::clone(self), Arc::clone(node));
         let from = self.sender(&header);
-        let mut answering = Box::pin(async move {
+        tokio::spawn(async move {
             let reply = node.answer(from, request, deadline).await;
             connection.reply(header.id, &reply.in_protocol(connection.protocol));
             drop(permit);
         });
-        // What waits for nobody is answered here, and no thread is woken for it.
-        let answered = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context).is_ready()));
-        if !answered.await {
-            tokio::spawn(answering);
-        }
     }
 
     /// Who asks, and by which placement; none if it is a client.
